@@ -1,0 +1,329 @@
+//! The environment, read once into typed settings; every wrong one is named at once.
+
+use crate::{
+    nylas::ApiBase,
+    webhook::{NYLAS_MOCK_SECRET, SigningSecret},
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+
+/// Where Nylas answers for applications in its United States region.
+pub const NYLAS_API_BASE_DEFAULT: &str = "https://api.us.nylas.com";
+/// How long a webhook may wait for Nylas. Svix gives up after 15 s and people after less.
+pub const INLINE_SEND_BUDGET_MS_DEFAULT: u64 = 4_000;
+/// With the hand-off to the queue this stays clear of Svix' 15 s.
+pub const INLINE_SEND_BUDGET_MS_MAX: u64 = 10_000;
+
+/// A text that must not be shown. `Debug` does not, and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+/// The id of a Nylas grant: here, of an Agent Account. Never its address, so it may be logged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GrantId(String);
+
+impl GrantId {
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=128).contains(&text.len());
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+        (fits && plain).then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for GrantId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not a grant id")
+    }
+}
+
+impl From<GrantId> for String {
+    fn from(id: GrantId) -> Self {
+        id.0
+    }
+}
+
+/// A mailbox the relay may send from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub grant_id: GrantId,
+    /// Its exact address. Where it is not configured it is looked up at Nylas once and remembered.
+    pub email: Option<String>,
+    /// The display name in From.
+    pub name: Option<String>,
+}
+
+/// Everything the relay is told from outside.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub clerk_secrets: Vec<SigningSecret>,
+    pub nylas_api_base: ApiBase,
+    pub nylas_api_key: Secret,
+    /// Empty: notifications cannot be believed yet.
+    pub nylas_webhook_secrets: Vec<Secret>,
+    /// At least one.
+    pub accounts: Vec<Account>,
+    pub inline_send_budget: Duration,
+    /// `None`: every template Clerk hands over.
+    pub templates: Option<Vec<String>>,
+}
+
+/// What is wrong with one setting, without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub name: &'static str,
+    pub problem: &'static str,
+}
+
+/// One entry of `NYLAS_ACCOUNTS`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountSetting {
+    grant_id: String,
+    email: String,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+impl Config {
+    /// Reads the settings through `get`, which gives a variable's or secret's text by name.
+    /// `ledger_is_bound`: whether the KV namespace `LEDGER` is there.
+    ///
+    /// # Errors
+    /// Every problem found, in the order of the documentation.
+    pub fn read(
+        get: impl Fn(&str) -> Option<String>,
+        ledger_is_bound: bool,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut wrong = |name, problem| problems.push(Problem { name, problem });
+        // An empty variable is an unset one: `wrangler.toml` has no other way to say it.
+        let setting = |name: &str| {
+            get(name)
+                .map(|value| value.trim().to_owned())
+                .filter(|value| !value.is_empty())
+        };
+
+        let mut clerk_secrets = Vec::new();
+        match setting("CLERK_WEBHOOK_SIGNING_SECRET") {
+            None => wrong(
+                "CLERK_WEBHOOK_SIGNING_SECRET",
+                "is missing: copy the endpoint's signing secret from Clerk and run `wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`",
+            ),
+            Some(list) => {
+                for secret in split_list(&list) {
+                    match SigningSecret::parse(secret) {
+                        Ok(secret) => clerk_secrets.push(secret),
+                        Err(problem) => wrong("CLERK_WEBHOOK_SIGNING_SECRET", problem),
+                    }
+                }
+                if split_list(&list).next().is_none() {
+                    wrong("CLERK_WEBHOOK_SIGNING_SECRET", "holds no secret");
+                }
+            }
+        }
+
+        let nylas_api_key = setting("NYLAS_API_KEY").filter(|key| is_header_value(key));
+        if nylas_api_key.is_none() {
+            wrong(
+                "NYLAS_API_KEY",
+                "is missing or not one line of plain characters: create a key in the Nylas dashboard and run `wrangler secret put NYLAS_API_KEY`",
+            );
+        }
+
+        let mut nylas_webhook_secrets = Vec::new();
+        for secret in split_list(&setting("NYLAS_WEBHOOK_SECRET").unwrap_or_default()) {
+            if secret == NYLAS_MOCK_SECRET {
+                wrong(
+                    "NYLAS_WEBHOOK_SECRET",
+                    "is the secret of Nylas' test events, which everybody knows: use the one of your own webhook",
+                );
+            } else {
+                nylas_webhook_secrets.push(Secret::new(secret));
+            }
+        }
+
+        let accounts = match read_accounts(
+            setting("NYLAS_GRANT_ID"),
+            setting("NYLAS_ACCOUNTS"),
+            setting("NYLAS_FROM_NAME"),
+        ) {
+            Ok(accounts) => accounts,
+            Err(problem) => {
+                problems.push(problem);
+                Vec::new()
+            }
+        };
+        let mut wrong = |name, problem| problems.push(Problem { name, problem });
+
+        let nylas_api_base = ApiBase::parse(
+            &setting("NYLAS_API_BASE").unwrap_or_else(|| NYLAS_API_BASE_DEFAULT.to_owned()),
+        );
+        if nylas_api_base.is_none() {
+            wrong(
+                "NYLAS_API_BASE",
+                "is not an https address without a path (http is for loopback only): use https://api.us.nylas.com or https://api.eu.nylas.com",
+            );
+        }
+
+        let inline_send_budget_ms = match setting("INLINE_SEND_BUDGET_MS") {
+            None => Some(INLINE_SEND_BUDGET_MS_DEFAULT),
+            Some(text) => text
+                .parse::<u64>()
+                .ok()
+                .filter(|budget_ms| *budget_ms <= INLINE_SEND_BUDGET_MS_MAX),
+        };
+        if inline_send_budget_ms.is_none() {
+            wrong(
+                "INLINE_SEND_BUDGET_MS",
+                "is not a whole number of milliseconds from 0 to 10000",
+            );
+        }
+
+        let templates = setting("TEMPLATES").map(|list| {
+            list.split(',')
+                .map(|slug| slug.trim().to_owned())
+                .filter(|slug| !slug.is_empty())
+                .collect::<Vec<_>>()
+        });
+        if templates.as_ref().is_some_and(Vec::is_empty) {
+            wrong(
+                "TEMPLATES",
+                "names no template: list slugs with commas between, or leave it out to relay all",
+            );
+        }
+
+        if !ledger_is_bound {
+            wrong(
+                "LEDGER",
+                "is not bound: add the KV namespace to wrangler.toml and deploy again",
+            );
+        }
+
+        match (nylas_api_key, nylas_api_base, inline_send_budget_ms) {
+            (Some(nylas_api_key), Some(nylas_api_base), Some(inline_send_budget_ms))
+                if problems.is_empty() =>
+            {
+                Ok(Self {
+                    clerk_secrets,
+                    nylas_api_base,
+                    nylas_api_key: Secret::new(nylas_api_key),
+                    nylas_webhook_secrets,
+                    accounts,
+                    inline_send_budget: Duration::from_millis(inline_send_budget_ms),
+                    templates,
+                })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    /// The account of that grant, if it is still configured.
+    pub fn account(&self, grant_id: &GrantId) -> Option<&Account> {
+        self.accounts
+            .iter()
+            .find(|account| account.grant_id == *grant_id)
+    }
+}
+
+fn read_accounts(
+    grant_id: Option<String>,
+    accounts: Option<String>,
+    from_name: Option<String>,
+) -> Result<Vec<Account>, Problem> {
+    let problem = |name, problem| Err(Problem { name, problem });
+    let from_name = match from_name {
+        Some(name) if name.chars().any(char::is_control) => {
+            return problem("NYLAS_FROM_NAME", "holds a line break or control character");
+        }
+        name => name,
+    };
+    match (grant_id, accounts) {
+        (Some(_), Some(_)) => problem(
+            "NYLAS_ACCOUNTS",
+            "is set beside NYLAS_GRANT_ID: keep one of the two",
+        ),
+        (None, None) => problem(
+            "NYLAS_GRANT_ID",
+            "is missing: set it to the Agent Account's grant id, or set NYLAS_ACCOUNTS",
+        ),
+        (Some(grant_id), None) => match GrantId::parse(&grant_id) {
+            Some(grant_id) => Ok(vec![Account {
+                grant_id,
+                email: None,
+                name: from_name,
+            }]),
+            None => problem(
+                "NYLAS_GRANT_ID",
+                "is not a grant id: letters, digits and dashes, not the mailbox's address",
+            ),
+        },
+        (None, Some(json)) => {
+            const SHAPE: &str = "is not a JSON list of {\"grant_id\", \"email\", \"name\"?} with at least one entry";
+            let Ok(settings) = serde_json::from_str::<Vec<AccountSetting>>(&json) else {
+                return problem("NYLAS_ACCOUNTS", SHAPE);
+            };
+            if settings.is_empty() {
+                return problem("NYLAS_ACCOUNTS", SHAPE);
+            }
+            let mut accounts: Vec<Account> = Vec::new();
+            for setting in settings {
+                let Some(grant_id) = GrantId::parse(&setting.grant_id) else {
+                    return problem("NYLAS_ACCOUNTS", "holds something that is not a grant id");
+                };
+                if accounts.iter().any(|account| account.grant_id == grant_id) {
+                    return problem("NYLAS_ACCOUNTS", "names the same grant twice");
+                }
+                let well_formed = setting.email.contains('@')
+                    && !setting
+                        .email
+                        .chars()
+                        .chain(setting.name.iter().flat_map(|name| name.chars()))
+                        .any(char::is_control);
+                if !well_formed {
+                    return problem("NYLAS_ACCOUNTS", "holds a malformed email or name");
+                }
+                accounts.push(Account {
+                    grant_id,
+                    email: Some(setting.email),
+                    name: setting.name.or_else(|| from_name.clone()),
+                });
+            }
+            Ok(accounts)
+        }
+    }
+}
+
+fn split_list(list: &str) -> impl Iterator<Item = &str> {
+    list.split(|letter: char| letter == ',' || letter.is_whitespace())
+        .filter(|item| !item.is_empty())
+}
+
+fn is_header_value(text: &str) -> bool {
+    text.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
+}

@@ -1,0 +1,389 @@
+//! The heart: one mail, exactly once, whatever fails in between. `docs/delivery.md` has the argument.
+//!
+//! A **slot** is an account and a generation; each has its own idempotency key at Nylas, so any
+//! number of sends in one slot within an hour are one mail. A mail's slots come in a fixed order:
+//! every account at generation 0, in an order of its own for every recipient, then every account at
+//! generation 1, and so on. The **trail** is the slots tried so far; its last one is where the mail
+//! is now. The rule is about leaving a slot:
+//!
+//! 1. An ambiguous outcome (timeout, lost connection, 5xx) never leaves: same slot, same key, again.
+//! 2. A refusal that Nylas *replays* leaves: whoever asks again gets the same, so the slot is dead.
+//! 3. A refusal of the account that is not replayed leaves for another account, after asking the
+//!    mailbox whether it holds the mail; and marks the account down, so that new mails avoid it.
+//! 4. A replayed *ambiguous* answer, or a key used with other bytes, is settled by asking the
+//!    mailbox: found means sent; not found leaves, once the mail is old enough for a "not found"
+//!    to mean something.
+//!
+//! And before a try that may come after Nylas forgot the key, every mailbox is asked first.
+
+use crate::{
+    clerk::{Content, Email},
+    config::{Account, Config, GrantId},
+    ledger::{DownMark, Ledger},
+    nylas::{AccountFault, FindOutcome, Identity, IdentityOutcome, Nylas, SendOutcome, SentMail},
+    observe::{Event, Level, Record},
+    ports::{Clock, Http, Log, Store},
+    time::MINUTE,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// Nylas keeps a key for an hour from its first use, which is never before the event. Five minutes
+/// less: a request that starts in time ends in time.
+pub const KEY_TRUSTED_FOR: Duration = MINUTE.saturating_mul(55);
+
+/// From this age of the mail on, a mailbox that does not show a mail after an ambiguous answer is
+/// believed not to have it. Until then the send may still be going on behind the answer.
+pub const NOT_FOUND_TRUSTED_FROM: Duration = Duration::from_secs(20);
+
+/// A mail this old that is still only throttled tries another account.
+pub const THROTTLING_TOLERATED: Duration = MINUTE;
+
+/// While the same key is in flight elsewhere.
+const IN_FLIGHT_WAIT: Duration = Duration::from_secs(3);
+
+/// Kept errors burn generations; more than this many mean something else is wrong.
+const GENERATIONS_MAX: u32 = 4;
+
+/// Slots left in one attempt. Bounds the requests of an attempt to Nylas.
+const STEPS_MAX: u32 = 6;
+
+/// One place a mail may be sent from, under one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    pub account: GrantId,
+    pub generation: u32,
+}
+
+/// The slots a mail was tried in, oldest first. All but the last were left on proof that they do not
+/// hold the mail. It travels with the queued mail, so that an attempt goes on where the one before
+/// stood, even when the configuration changed in between.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Trail(Vec<Slot>);
+
+impl Trail {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where the mail is now.
+    pub fn current(&self) -> Option<&Slot> {
+        self.0.last()
+    }
+
+    pub fn slots(&self) -> &[Slot] {
+        &self.0
+    }
+
+    /// Goes on to the first slot in the order that was not tried and whose account is not among
+    /// those `avoided`. `false`, and no change, when there is none.
+    fn step<'a>(
+        &mut self,
+        order: impl Iterator<Item = &'a GrantId> + Clone,
+        avoided: &[GrantId],
+    ) -> bool {
+        let next = (0..GENERATIONS_MAX)
+            .flat_map(|generation| {
+                order.clone().map(move |account| Slot {
+                    account: account.clone(),
+                    generation,
+                })
+            })
+            .find(|slot| !self.0.contains(slot) && !avoided.contains(&slot.account));
+        match next {
+            Some(slot) => {
+                self.0.push(slot);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nylas has the mail.
+    Sent { account: GrantId, mail: SentMail },
+    /// Not now; the same again later.
+    Later {
+        reason: &'static str,
+        /// Not before.
+        wait: Option<Duration>,
+    },
+    /// Never.
+    Rejected { reason: &'static str },
+}
+
+impl Verdict {
+    fn later(reason: &'static str) -> Self {
+        Self::Later { reason, wait: None }
+    }
+}
+
+/// The accounts in the order of preference for one recipient (rendezvous hashing): the same for
+/// every attempt, and adding or removing an account moves only the recipients it gains or loses.
+pub fn order<'a>(accounts: &'a [Account], recipient: &str) -> Vec<&'a GrantId> {
+    let recipient = recipient.to_lowercase();
+    let mut ranked = accounts
+        .iter()
+        .map(|account| {
+            let rank = Sha256::new()
+                .chain_update(account.grant_id.as_str())
+                .chain_update([0])
+                .chain_update(&recipient)
+                .finalize();
+            (rank, &account.grant_id)
+        })
+        .collect::<Vec<_>>();
+    ranked.sort_unstable();
+    ranked.into_iter().map(|(_, grant_id)| grant_id).collect()
+}
+
+/// One attempt at one mail.
+pub struct Attempt<'a, P> {
+    pub ports: &'a P,
+    pub config: &'a Config,
+    pub ledger: &'a Ledger<'a, P>,
+    pub nylas: &'a Nylas<'a, P>,
+    pub email: &'a Email,
+    pub content: &'a Content,
+    /// Whether an earlier attempt may have got further than the trail says.
+    pub may_have_been_tried: bool,
+}
+
+/// Whether the search goes on.
+enum Next {
+    End(Verdict),
+    /// The slot is left on proof.
+    Leave,
+    /// The slot is left because of its account, on proof.
+    LeaveAccount(&'static str),
+}
+
+impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
+    /// Tries to send the mail, going along its slots as far as the rule allows. `trail` is where it
+    /// stands before and after.
+    pub async fn run(&self, trail: &mut Trail) -> Verdict {
+        if let Some(verdict) = self.ask_everywhere(trail).await {
+            return verdict;
+        }
+        let (order, marked) = self.order().await;
+        let mut at_fault: Vec<GrantId> = Vec::new();
+        if trail.is_empty() {
+            trail.step(order.iter().copied(), &[]);
+        }
+        for _ in 0..STEPS_MAX {
+            let Some(slot) = trail.current().cloned() else {
+                return Verdict::later("no_account");
+            };
+            if !self.nylas.has_time() {
+                return Verdict::later("out_of_time");
+            }
+            let stepped = match self.try_slot(&slot).await {
+                Next::End(verdict) => {
+                    if let Verdict::Sent { account, .. } = &verdict
+                        && marked.iter().any(|(marked, _)| marked == account)
+                    {
+                        // Whatever it said, it sends. A mark that stays ends by itself.
+                        let _ = self.ledger.mark_up(account).await;
+                    }
+                    return verdict;
+                }
+                Next::Leave => {
+                    trail.step(order.iter().copied(), &at_fault)
+                        || trail.step(order.iter().copied(), &[])
+                }
+                Next::LeaveAccount(reason) => {
+                    at_fault.push(slot.account);
+                    if !trail.step(order.iter().copied(), &at_fault) {
+                        return Verdict::later(reason);
+                    }
+                    true
+                }
+            };
+            if !stepped {
+                return Verdict::later("no_slot_left");
+            }
+        }
+        Verdict::later("out_of_steps")
+    }
+
+    /// Looks for the mail in every mailbox it may be in, when its keys may be forgotten or another
+    /// attempt may have gone further along the slots than this one knows.
+    async fn ask_everywhere(&self, trail: &Trail) -> Option<Verdict> {
+        let keys_may_be_forgotten = self.email.age(self.ports.now()) >= KEY_TRUSTED_FOR;
+        let may_be_elsewhere = self.may_have_been_tried && self.config.accounts.len() > 1;
+        if !keys_may_be_forgotten && !may_be_elsewhere {
+            return None;
+        }
+        let mut accounts = order(&self.config.accounts, &self.email.to);
+        for slot in trail.slots() {
+            if !accounts.contains(&&slot.account) {
+                accounts.push(&slot.account);
+            }
+        }
+        for account in accounts {
+            match self.nylas.find(account, self.email).await {
+                FindOutcome::Found(mail) => {
+                    return Some(Verdict::Sent {
+                        account: account.clone(),
+                        mail,
+                    });
+                }
+                FindOutcome::NotFound | FindOutcome::Refused => {}
+                FindOutcome::Unknown => return Some(Verdict::later("mailbox_not_answering")),
+            }
+        }
+        None
+    }
+
+    /// The accounts in this recipient's order, those marked down last; and the marks.
+    async fn order(&self) -> (Vec<&GrantId>, Vec<(GrantId, DownMark)>) {
+        let mut up = order(&self.config.accounts, &self.email.to);
+        let mut marks = Vec::new();
+        if up.len() > 1 {
+            for grant_id in &up {
+                if let Some(mark) = self.ledger.down_mark(grant_id).await {
+                    marks.push(((*grant_id).clone(), mark));
+                }
+            }
+        }
+        let is_down = |grant_id: &GrantId| marks.iter().any(|(marked, _)| marked == grant_id);
+        up.sort_by_key(|grant_id| is_down(grant_id));
+        (up, marks)
+    }
+
+    async fn try_slot(&self, slot: &Slot) -> Next {
+        let Some(account) = self.config.account(&slot.account) else {
+            // Taken out of the configuration while the mail was under way: ask it, send no more.
+            return match self.nylas.find(&slot.account, self.email).await {
+                FindOutcome::Found(mail) => self.sent(slot, mail),
+                FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
+                FindOutcome::Unknown => Next::End(Verdict::later("mailbox_not_answering")),
+            };
+        };
+        let identity = match self.identity(account).await {
+            IdentityOutcome::Known(identity) => identity,
+            IdentityOutcome::AccountAtFault(fault) => return self.account_fault(slot, fault).await,
+            IdentityOutcome::Unknown => {
+                return Next::End(Verdict::later("account_address_unknown"));
+            }
+        };
+        let answer = self
+            .nylas
+            .send(
+                &slot.account,
+                &identity,
+                self.email,
+                self.content,
+                slot.generation,
+            )
+            .await;
+        let reason = answer.outcome.reason();
+        match (answer.outcome, answer.replayed) {
+            (SendOutcome::Sent(mail), _) => self.sent(slot, mail),
+            (SendOutcome::InFlight, _) => Next::End(Verdict::Later {
+                reason,
+                wait: Some(IN_FLIGHT_WAIT),
+            }),
+            (
+                SendOutcome::Rejected { .. }
+                | SendOutcome::Throttled { .. }
+                | SendOutcome::AccountAtFault(_),
+                true,
+            ) => Next::Leave,
+            (SendOutcome::Rejected { reason }, false) => Next::End(Verdict::Rejected { reason }),
+            (SendOutcome::Throttled { retry_after }, false) => {
+                let patience_is_over = self.email.age(self.ports.now()) >= THROTTLING_TOLERATED;
+                if patience_is_over && self.config.accounts.len() > 1 {
+                    self.account_fault(slot, AccountFault::Throttling).await
+                } else {
+                    Next::End(Verdict::Later {
+                        reason,
+                        wait: retry_after,
+                    })
+                }
+            }
+            (SendOutcome::AccountAtFault(fault), false) => self.account_fault(slot, fault).await,
+            (SendOutcome::Ambiguous { .. }, false) => Next::End(Verdict::later(reason)),
+            (SendOutcome::Ambiguous { .. }, true) | (SendOutcome::KeyConflict, _) => {
+                let not_found_means_something =
+                    self.email.age(self.ports.now()) >= NOT_FOUND_TRUSTED_FROM;
+                match self.nylas.find(&slot.account, self.email).await {
+                    FindOutcome::Found(mail) => self.sent(slot, mail),
+                    FindOutcome::NotFound if not_found_means_something => Next::Leave,
+                    _ => Next::End(Verdict::later(reason)),
+                }
+            }
+        }
+    }
+
+    fn sent(&self, slot: &Slot, mail: SentMail) -> Next {
+        Next::End(Verdict::Sent {
+            account: slot.account.clone(),
+            mail,
+        })
+    }
+
+    /// The account, not the mail: mark it down for other mails, tell the operator, and leave if the
+    /// mailbox does not hold the mail.
+    async fn account_fault(&self, slot: &Slot, fault: AccountFault) -> Next {
+        let known = self.ledger.down_mark(&slot.account).await.is_some();
+        if !known {
+            let marked = self.ledger.mark_down(&slot.account, fault).await;
+            self.ports.log(
+                &Record {
+                    level: Level::Error,
+                    event: Event::AccountDown,
+                    svix_id: Some(self.email.svix_id.clone()),
+                    outcome: if marked.is_ok() {
+                        "marked_down"
+                    } else {
+                        "down"
+                    },
+                    reason: fault.reason(),
+                    account: Some(slot.account.clone()),
+                    alert: true,
+                    ..Record::default()
+                }
+                .with_answer(self.nylas.last()),
+            );
+        }
+        if self.config.accounts.len() < 2 {
+            // Nowhere else to go.
+            return Next::End(Verdict::later(fault.reason()));
+        }
+        match self.nylas.find(&slot.account, self.email).await {
+            FindOutcome::Found(mail) => self.sent(slot, mail),
+            FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault.reason()),
+            FindOutcome::Unknown => Next::End(Verdict::later(fault.reason())),
+        }
+    }
+
+    /// The address mail from this account must carry.
+    async fn identity(&self, account: &Account) -> IdentityOutcome {
+        if let Some(email) = &account.email {
+            return IdentityOutcome::Known(Identity {
+                email: email.clone(),
+                name: account.name.clone(),
+            });
+        }
+        let named = |identity: Identity| Identity {
+            name: account.name.clone().or(identity.name),
+            email: identity.email,
+        };
+        if let Some(identity) = self.ledger.identity(&account.grant_id).await {
+            return IdentityOutcome::Known(named(identity));
+        }
+        let outcome = self.nylas.identity(&account.grant_id).await;
+        if let IdentityOutcome::Known(identity) = outcome {
+            // Not remembered: asked again next time.
+            let _ = self.ledger.put_identity(&account.grant_id, &identity).await;
+            return IdentityOutcome::Known(named(identity));
+        }
+        outcome
+    }
+}

@@ -1,0 +1,107 @@
+//! What the core needs of the world, as small traits.
+//!
+//! Each has two implementations: the Worker's (`platform`) and the simulator's. Every failure a
+//! port reports is ambiguous unless it says otherwise: the thing may have happened.
+
+// The Worker runs in one thread and its JavaScript handles are not `Send`; no caller needs the bound.
+#![allow(async_fn_in_trait)]
+
+use crate::{observe::Record, time::UnixMillis};
+use std::time::Duration;
+
+/// The time now.
+pub trait Clock {
+    fn now(&self) -> UnixMillis;
+}
+
+/// Randomness for jitter. Nothing secret depends on it.
+pub trait Random {
+    fn random(&self) -> u32;
+}
+
+/// The store could not do it, or did it and could not say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreError;
+
+/// A key-value store without compare-and-set, whose reads may be stale (Workers KV:
+/// <https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
+pub trait Store {
+    async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
+    /// Keeps `value` for `lifetime`, which is at least 60 seconds.
+    async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError>;
+    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueError {
+    /// No queue is bound: the relay runs in its simple form.
+    NotBound,
+    /// The queue refused the message, or took it and could not say so.
+    Refused,
+}
+
+/// The producer's end of the outbox: at least once, in any order.
+pub trait Queue {
+    /// Returns once the message is durable.
+    async fn send(&self, text: &str, delay: Duration) -> Result<(), QueueError>;
+}
+
+/// One request to Nylas. It holds the key and the mail, so it has no `Debug`.
+pub struct HttpRequest {
+    pub method: HttpMethod,
+    pub url: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpMethod {
+    Get,
+    Post,
+}
+
+/// One answer, read to its end. It may quote the mail, so it has no `Debug`.
+pub struct HttpResponse {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl HttpResponse {
+    /// The value of a header; `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(candidate, _)| candidate == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpError {
+    /// No complete answer within the time given.
+    Timeout,
+    /// No connection, or one that was lost.
+    Network,
+}
+
+/// The outbound request. Redirects are not followed.
+pub trait Http {
+    /// `timeout` covers everything, the reading of the body included.
+    async fn send(
+        &self,
+        request: HttpRequest,
+        timeout: Duration,
+    ) -> Result<HttpResponse, HttpError>;
+}
+
+/// Where log records go.
+pub trait Log {
+    fn log(&self, record: &Record);
+}
+
+/// All of them: what one entry point hands to the core.
+pub trait Ports: Clock + Random + Store + Queue + Http + Log {}
+
+impl<T: Clock + Random + Store + Queue + Http + Log> Ports for T {}
