@@ -231,3 +231,6 @@ fn is_local_part(text: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte))
 }
+
+#[cfg(test)]
+mod tests;

@@ -327,3 +327,6 @@ fn split_list(list: &str) -> impl Iterator<Item = &str> {
 fn is_header_value(text: &str) -> bool {
     text.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
 }
+
+#[cfg(test)]
+mod tests;

@@ -564,3 +564,6 @@ fn classify_find(response: &HttpResponse, email: &Email) -> FindOutcome {
         None => FindOutcome::NotFound,
     }
 }
+
+#[cfg(test)]
+mod tests;

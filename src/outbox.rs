@@ -83,3 +83,6 @@ pub fn retry_delay(
     let left = email.expires_at().since(now);
     delay.min(left.saturating_sub(LAST_TRY).max(SECOND))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+use super::*;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn read(changes: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
+    let mut settings = vec![
+        ("CLERK_WEBHOOK_SIGNING_SECRET", SECRET),
+        ("NYLAS_API_KEY", "nyk_v0_key"),
+        ("NYLAS_GRANT_ID", "4a1b2c3d-0000-4000-8000-000000000001"),
+    ];
+    settings.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+    settings.extend_from_slice(changes);
+    Config::read(
+        |name| {
+            let found = settings.iter().find(|(candidate, _)| *candidate == name);
+            found.map(|(_, value)| (*value).to_owned())
+        },
+        true,
+    )
+}
+
+fn problems(changes: &[(&str, &str)]) -> Vec<&'static str> {
+    match read(changes) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(|problem| problem.name).collect(),
+    }
+}
+
+#[test]
+fn three_settings_are_enough() {
+    let config = read(&[]).unwrap();
+    assert_eq!(config.accounts.len(), 1);
+    assert_eq!(config.inline_send_budget, Duration::from_millis(4_000));
+    assert_eq!(config.templates, None);
+    assert!(config.nylas_webhook_secrets.is_empty());
+    assert_eq!(
+        Some(config.nylas_api_base),
+        ApiBase::parse(NYLAS_API_BASE_DEFAULT)
+    );
+}
+
+#[test]
+fn every_wrong_setting_is_named_at_once_and_no_value_is_shown() {
+    let nothing = Config::read(|_| None, false).unwrap_err();
+    let names = nothing
+        .iter()
+        .map(|problem| problem.name)
+        .collect::<Vec<_>>();
+    assert_eq!(
+        names,
+        [
+            "CLERK_WEBHOOK_SIGNING_SECRET",
+            "NYLAS_API_KEY",
+            "NYLAS_GRANT_ID",
+            "LEDGER"
+        ]
+    );
+    let bad = read(&[
+        ("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_PLANTED"),
+        ("NYLAS_API_KEY", "PLANTED key"),
+        ("NYLAS_GRANT_ID", "PLANTED@example.com"),
+        ("NYLAS_API_BASE", "http://PLANTED.example"),
+        ("INLINE_SEND_BUDGET_MS", "PLANTED"),
+        ("NYLAS_WEBHOOK_SECRET", "mock-webhook-secret"),
+        ("TEMPLATES", ","),
+    ])
+    .unwrap_err();
+    assert_eq!(bad.len(), 7);
+    assert!(!format!("{bad:?}").contains("PLANTED"));
+}
+
+#[test]
+fn an_empty_variable_is_an_unset_one() {
+    assert!(
+        read(&[
+            ("NYLAS_ACCOUNTS", ""),
+            ("TEMPLATES", " "),
+            ("NYLAS_FROM_NAME", "")
+        ])
+        .is_ok()
+    );
+    assert_eq!(problems(&[("NYLAS_API_KEY", " ")]), ["NYLAS_API_KEY"]);
+}
+
+#[test]
+fn several_signing_secrets_are_separated_by_spaces_or_commas() {
+    let other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    for list in [
+        format!("{SECRET} {other}"),
+        format!("{SECRET},{other}\n"),
+        format!(" {SECRET} , {other}"),
+    ] {
+        assert_eq!(
+            read(&[("CLERK_WEBHOOK_SIGNING_SECRET", &list)])
+                .unwrap()
+                .clerk_secrets
+                .len(),
+            2
+        );
+    }
+    let half = format!("{SECRET} whsec_short");
+    assert_eq!(
+        problems(&[("CLERK_WEBHOOK_SIGNING_SECRET", &half)]),
+        ["CLERK_WEBHOOK_SIGNING_SECRET"]
+    );
+}
+
+#[test]
+fn accounts_are_a_list_with_addresses() {
+    let accounts = r#"[{"grant_id":"g1","email":"a@example.com","name":"Acme"},{"grant_id":"g2","email":"b@example.com"}]"#;
+    let config = read(&[
+        ("NYLAS_GRANT_ID", ""),
+        ("NYLAS_ACCOUNTS", accounts),
+        ("NYLAS_FROM_NAME", "Other"),
+    ])
+    .unwrap();
+    let names = config
+        .accounts
+        .iter()
+        .map(|account| account.name.as_deref())
+        .collect::<Vec<_>>();
+    assert_eq!(names, [Some("Acme"), Some("Other")]);
+    assert!(config.account(&GrantId::parse("g2").unwrap()).is_some());
+    assert_eq!(
+        problems(&[("NYLAS_ACCOUNTS", accounts)]),
+        ["NYLAS_ACCOUNTS"],
+        "beside NYLAS_GRANT_ID"
+    );
+    for wrong in [
+        "[]",
+        "{}",
+        "g1",
+        r#"[{"grant_id":"g1"}]"#,
+        r#"[{"grant_id":"g1","email":"none"}]"#,
+        r#"[{"grant_id":"a@b.c","email":"a@b.c"}]"#,
+        r#"[{"grant_id":"g1","email":"a@b.c"},{"grant_id":"g1","email":"d@e.f"}]"#,
+        r#"[{"grant_id":"g1","email":"a@b.c","nmae":"typo"}]"#,
+    ] {
+        let settings = [("NYLAS_GRANT_ID", ""), ("NYLAS_ACCOUNTS", wrong)];
+        assert_eq!(problems(&settings), ["NYLAS_ACCOUNTS"], "{wrong}");
+    }
+}
+
+#[test]
+fn the_key_travels_by_https_or_on_loopback() {
+    for base in [
+        "https://api.eu.nylas.com",
+        "https://api.us.nylas.com/",
+        "http://127.0.0.1:4010",
+        "http://localhost:4010",
+        "http://[::1]:4010",
+    ] {
+        assert!(read(&[("NYLAS_API_BASE", base)]).is_ok(), "{base}");
+    }
+    for base in [
+        "http://api.us.nylas.com",
+        "http://127.0.0.1.evil.example",
+        "http://localhost@evil.example",
+        "https://user:pass@host",
+        "https://",
+        "https://host/v3",
+        "https://host?x",
+        "ftp://host",
+        "api.us.nylas.com",
+    ] {
+        assert_eq!(
+            problems(&[("NYLAS_API_BASE", base)]),
+            ["NYLAS_API_BASE"],
+            "{base}"
+        );
+    }
+}
+
+#[test]
+fn the_budget_stays_clear_of_svix_timeout() {
+    for good in ["0", "4000", "10000"] {
+        assert!(read(&[("INLINE_SEND_BUDGET_MS", good)]).is_ok());
+    }
+    for bad in ["-1", "10001", "4s", "1.5", "99999999999999999999"] {
+        assert_eq!(
+            problems(&[("INLINE_SEND_BUDGET_MS", bad)]),
+            ["INLINE_SEND_BUDGET_MS"]
+        );
+    }
+}
+
+#[test]
+fn templates_are_a_comma_list() {
+    let config = read(&[("TEMPLATES", "verification_code, invitation,")]).unwrap();
+    assert_eq!(
+        config.templates.unwrap(),
+        ["verification_code", "invitation"]
+    );
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let config = read(&[("NYLAS_WEBHOOK_SECRET", "planted-secret")]).unwrap();
+    let shown = format!("{config:?}");
+    for secret in ["nyk_v0_key", "planted-secret", "MfKQ9r8G"] {
+        assert!(!shown.contains(secret));
+    }
+}

@@ -1,0 +1,96 @@
+use super::*;
+use crate::{clerk::Slug, webhook::SvixId};
+
+fn email(slug: &str, created_at: UnixMillis) -> Email {
+    Email {
+        svix_id: SvixId::parse("msg_1").unwrap(),
+        created_at,
+        slug: Slug::new(Some(slug)),
+        to: "jane@example.com".into(),
+        subject: "Code".into(),
+        reply_to_local_part: None,
+        user_id: None,
+    }
+}
+
+fn seconds_after(age: u64, at_least: Option<u64>, random: u32) -> u64 {
+    let email = email("verification_code", UnixMillis::from_seconds(1_000));
+    let at_least = at_least.map(Duration::from_secs);
+    retry_delay(
+        &email,
+        UnixMillis::from_seconds(1_000 + age),
+        at_least,
+        random,
+    )
+    .as_secs()
+}
+
+/// The middle of the jitter.
+const NO_JITTER: u32 = 20;
+
+#[test]
+fn tries_thin_out_with_the_mails_age() {
+    assert_eq!(seconds_after(0, None, NO_JITTER), 2);
+    assert_eq!(seconds_after(4, None, NO_JITTER), 3);
+    assert_eq!(seconds_after(40, None, NO_JITTER), 30);
+    assert_eq!(seconds_after(200, None, NO_JITTER), 150);
+}
+
+#[test]
+fn jitter_is_a_fifth_either_way() {
+    let delays = (0..1_000)
+        .map(|random| seconds_after(100, None, random))
+        .collect::<Vec<_>>();
+    assert_eq!(delays.iter().min(), Some(&60));
+    assert_eq!(delays.iter().max(), Some(&90));
+}
+
+#[test]
+fn nylas_is_left_alone_for_as_long_as_it_asks_within_reason() {
+    assert_eq!(seconds_after(0, Some(30), NO_JITTER), 30);
+    assert_eq!(seconds_after(0, Some(u64::MAX), NO_JITTER), 10 * 60 - 5);
+    let invitation = email("invitation", UnixMillis(0));
+    let delay = retry_delay(&invitation, UnixMillis(0), Some(HOUR), NO_JITTER);
+    assert_eq!(delay, MINUTE * 15);
+}
+
+#[test]
+fn the_last_try_is_shortly_before_the_mail_expires() {
+    assert_eq!(seconds_after(400, None, NO_JITTER), 195);
+    assert_eq!(seconds_after(598, None, NO_JITTER), 1);
+    assert_eq!(seconds_after(10_000, None, NO_JITTER), 1);
+}
+
+#[test]
+fn a_message_survives_the_journey() {
+    let mail = Message::Mail(Box::new(QueuedMail {
+        email: email("invitation", UnixMillis(1_700_000_000_123)),
+        content: QueuedContent::Here(Content::Html("<p>\"é\u{0}</p>".into())),
+        queued_at: UnixMillis(1_700_000_001_000),
+        trail: Trail::default(),
+    }));
+    let text = mail.to_text().unwrap();
+    assert!(Message::from_text(&text) == Some(mail));
+}
+
+/// The format is a promise to messages already in the queue when a new version is deployed.
+#[test]
+fn a_message_of_the_first_version_can_be_read() {
+    let text = r#"{"mail":{"email":{"svix_id":"msg_1","created_at":1700000000123,"slug":"invitation","to":"jane@example.com","subject":"Code"},"content":{"here":{"html":"<p></p>"}},"queued_at":1700000001000,"trail":[{"account":"g1","generation":0}]}}"#;
+    assert!(matches!(Message::from_text(text), Some(Message::Mail(_))));
+    let text = r#"{"mail":{"email":{"svix_id":"msg_1","created_at":1700000000123,"slug":null,"to":"jane@example.com","subject":"Code"},"content":"in_ledger","queued_at":1700000001000}}"#;
+    assert!(matches!(Message::from_text(text), Some(Message::Mail(_))));
+}
+
+#[test]
+fn what_is_not_ours_is_not_read() {
+    for text in [
+        "",
+        "{}",
+        "null",
+        r#"{"mail":{}}"#,
+        r#"{"mail":{"email":{"svix_id":"a b"}}}"#,
+    ] {
+        assert!(Message::from_text(text).is_none(), "{text}");
+    }
+}
