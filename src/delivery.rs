@@ -11,8 +11,8 @@
 //! 3. A refusal of the account that is not replayed leaves for another account, after asking the
 //!    mailbox whether it holds the mail; and marks the account down, so that new mails avoid it.
 //! 4. A replayed *ambiguous* answer, or a key used with other bytes, is settled by asking the
-//!    mailbox: found means sent; not found leaves, once the mail is old enough for a "not found"
-//!    to mean something.
+//!    mailbox: found means sent; not found leaves, if it is still not found
+//!    [`SETTLING_TAKES`] after the answer was first seen.
 //!
 //! And before a try that may come after Nylas forgot the key, every mailbox is asked first.
 
@@ -23,7 +23,7 @@ use crate::{
     nylas::{AccountFault, FindOutcome, Identity, IdentityOutcome, Nylas, SendOutcome, SentMail},
     observe::{Event, Level, Record},
     ports::{Clock, Http, Log, Store},
-    time::MINUTE,
+    time::{MINUTE, UnixMillis},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -33,9 +33,9 @@ use std::time::Duration;
 /// less: a request that starts in time ends in time.
 pub const KEY_TRUSTED_FOR: Duration = MINUTE.saturating_mul(55);
 
-/// From this age of the mail on, a mailbox that does not show a mail after an ambiguous answer is
-/// believed not to have it. Until then the send may still be going on behind the answer.
-pub const NOT_FOUND_TRUSTED_FROM: Duration = Duration::from_secs(20);
+/// A mailbox that does not show a mail this long after an ambiguous answer is believed not to have
+/// it. Until then the send may still be going on behind the answer.
+pub const SETTLING_TAKES: Duration = Duration::from_secs(20);
 
 /// A mail this old that is still only throttled tries another account.
 pub const THROTTLING_TOLERATED: Duration = MINUTE;
@@ -54,6 +54,15 @@ const STEPS_MAX: u32 = 6;
 pub struct Slot {
     pub account: GrantId,
     pub generation: u32,
+    /// When Nylas was first seen to replay an ambiguous answer here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settling_since: Option<UnixMillis>,
+}
+
+impl Slot {
+    fn is_at(&self, account: &GrantId, generation: u32) -> bool {
+        self.account == *account && self.generation == generation
+    }
 }
 
 /// The slots a mail was tried in, oldest first. All but the last were left on proof that they do not
@@ -85,19 +94,28 @@ impl Trail {
         avoided: &[GrantId],
     ) -> bool {
         let next = (0..GENERATIONS_MAX)
-            .flat_map(|generation| {
-                order.clone().map(move |account| Slot {
+            .flat_map(|generation| order.clone().map(move |account| (account, generation)))
+            .find(|(account, generation)| {
+                !avoided.contains(account)
+                    && !self.0.iter().any(|slot| slot.is_at(account, *generation))
+            });
+        match next {
+            Some((account, generation)) => {
+                self.0.push(Slot {
                     account: account.clone(),
                     generation,
-                })
-            })
-            .find(|slot| !self.0.contains(slot) && !avoided.contains(&slot.account));
-        match next {
-            Some(slot) => {
-                self.0.push(slot);
+                    settling_since: None,
+                });
                 true
             }
             None => false,
+        }
+    }
+
+    /// Notes when settling began where the mail is now, unless it is noted.
+    fn settle_from(&mut self, now: UnixMillis) {
+        if let Some(slot) = self.0.last_mut() {
+            slot.settling_since.get_or_insert(now);
         }
     }
 }
@@ -161,6 +179,8 @@ enum Next {
     Leave,
     /// The slot is left because of its account, on proof.
     LeaveAccount(&'static str),
+    /// The slot stays until it is clear what became of the mail.
+    Settle(&'static str),
 }
 
 impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
@@ -202,6 +222,13 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                         return Verdict::later(reason);
                     }
                     true
+                }
+                Next::Settle(reason) => {
+                    trail.settle_from(self.ports.now());
+                    return Verdict::Later {
+                        reason,
+                        wait: Some(SETTLING_TAKES),
+                    };
                 }
             };
             if !stepped {
@@ -310,12 +337,13 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             (SendOutcome::AccountAtFault(fault), false) => self.account_fault(slot, fault).await,
             (SendOutcome::Ambiguous { .. }, false) => Next::End(Verdict::later(reason)),
             (SendOutcome::Ambiguous { .. }, true) | (SendOutcome::KeyConflict, _) => {
-                let not_found_means_something =
-                    self.email.age(self.ports.now()) >= NOT_FOUND_TRUSTED_FROM;
+                let is_settled = slot
+                    .settling_since
+                    .is_some_and(|since| self.ports.now().since(since) >= SETTLING_TAKES);
                 match self.nylas.find(&slot.account, self.email).await {
                     FindOutcome::Found(mail) => self.sent(slot, mail),
-                    FindOutcome::NotFound if not_found_means_something => Next::Leave,
-                    _ => Next::End(Verdict::later(reason)),
+                    FindOutcome::NotFound if is_settled => Next::Leave,
+                    _ => Next::Settle(reason),
                 }
             }
         }

@@ -5,7 +5,7 @@
 use crate::{
     clerk::{Content, Email, NotForUs, Slug, read_email},
     config::{Config, GrantId, Problem},
-    delivery::{Attempt, Trail, Verdict},
+    delivery::{Attempt, Slot, Trail, Verdict},
     ledger::{Ledger, MailRecord, MailState},
     nylas::Nylas,
     observe::{Event, Level, Record},
@@ -377,7 +377,8 @@ impl<P: Ports> Receiving<'_, P> {
             ending.retry_in = Some(delay);
             return ending;
         }
-        if self.config.accounts.len() > 1 || memory.trail.slots().len() > 1 {
+        let is_news = |slot: &Slot| slot.settling_since.is_some() || slot.generation > 0;
+        if self.config.accounts.len() > 1 || memory.trail.slots().iter().any(is_news) {
             // Svix' next attempt goes on where this one stood.
             memory.state = MailState::Waiting;
             let _ = self.ledger.put_mail(email, &memory).await;
