@@ -1,0 +1,12 @@
+//! The relay's real code in a world that fails: one thread, no real time, everything from one seed.
+//!
+//! `docs/delivery.md` says what is promised; [`scenario`] sets a stage, [`svix`] sends, [`queue`]
+//! delivers, [`world`] fails at every await, and [`scenario::Outcome`] holds what the invariants found.
+
+pub mod choices;
+pub mod executor;
+pub mod queue;
+pub mod sabotage;
+pub mod scenario;
+pub mod svix;
+pub mod world;

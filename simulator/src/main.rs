@@ -1,0 +1,85 @@
+//! `simulator seed N`: one run with its trace. `simulator soak MESSAGES [FIRST_SEED]`: many runs.
+//! `simulator explore FAULTS`: all paths of one message.
+
+use simulator::scenario::{all_stages, explore, run, run_seed};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<u64>().ok());
+    match (arguments.first().map(String::as_str), number(1)) {
+        (Some("seed"), Some(seed)) => one(seed),
+        (Some("soak"), Some(messages)) => soak(messages, number(2).unwrap_or(1)),
+        (Some("explore"), Some(faults)) => paths(faults),
+        _ => {
+            eprintln!("usage: simulator seed N | soak MESSAGES [FIRST_SEED] | explore FAULTS");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn one(seed: u64) -> ExitCode {
+    let outcome = run_seed(seed, None, true);
+    for line in &outcome.trace {
+        println!("{line}");
+    }
+    println!(
+        "{} violations, residual {}",
+        outcome.violations.len(),
+        outcome.residual
+    );
+    ExitCode::from(u8::from(!outcome.violations.is_empty()))
+}
+
+fn soak(messages: u64, first_seed: u64) -> ExitCode {
+    let (mut played, mut sent, mut expired, mut residual, mut calls_max) = (0, 0, 0, 0, 0);
+    let mut seed = first_seed;
+    while played < messages {
+        let outcome = run_seed(seed, None, false);
+        played += u64::from(outcome.messages);
+        sent += u64::from(outcome.sent);
+        expired += u64::from(outcome.expired);
+        residual += u64::from(outcome.residual);
+        calls_max = calls_max.max(outcome.calls_max);
+        if !outcome.violations.is_empty() {
+            for violation in &outcome.violations {
+                println!("seed {seed}: {violation}");
+            }
+            println!("replay it with: cargo run --release -p simulator -- seed {seed}");
+            return ExitCode::FAILURE;
+        }
+        seed += 1;
+        if seed % 100_000 == 0 {
+            println!("{played} messages, seed {seed}");
+        }
+    }
+    println!(
+        "{played} messages in {} runs: {sent} sent, {expired} expired, {residual} sent twice by the \
+         residual risk, at most {calls_max} requests for one",
+        seed - first_seed
+    );
+    ExitCode::SUCCESS
+}
+
+fn paths(faults: u64) -> ExitCode {
+    let faults = usize::try_from(faults).unwrap();
+    let mut total = 0;
+    for stage in all_stages("verification_code") {
+        let explored = explore(&stage, faults);
+        total += explored.paths;
+        println!(
+            "{:?}, {} accounts: {} paths, {} residual",
+            stage.rules, stage.accounts, explored.paths, explored.residual
+        );
+        if let Some((ways, violations)) = explored.first_violation {
+            let outcome = run(&stage, simulator::choices::Choices::scripted(ways), true);
+            for line in outcome.trace {
+                println!("{line}");
+            }
+            println!("{violations:?}");
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("{total} paths with at most {faults} faults");
+    ExitCode::SUCCESS
+}

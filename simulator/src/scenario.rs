@@ -1,0 +1,370 @@
+//! A stage, a run on it, and what must hold at its end.
+
+use crate::{
+    choices::{Choices, Exhaustive, Fork},
+    executor::Millis,
+    queue,
+    sabotage::Sabotage,
+    svix::{self, KEY, Message},
+    world::{API_KEY, AccountState, Rules, World},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clerk_nylas_relay::{clerk::Slug, config::Config, time::millis};
+use std::{collections::BTreeMap, rc::Rc};
+
+const SECOND: Millis = 1_000;
+const MINUTE: Millis = 60 * SECOND;
+const HOUR: Millis = 60 * MINUTE;
+const DAY: Millis = 24 * HOUR;
+const START: Millis = 1_764_000_000_000;
+
+/// Requests to Nylas one message may cost, whatever happens. Each attempt makes a handful, and the
+/// attempts of a week thin out to one in a quarter of an hour.
+pub const CALLS_MAX: u32 = 2_000;
+
+/// What a run starts from.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    pub rules: Rules,
+    /// How many accounts are configured at first.
+    pub accounts: u32,
+    pub inline_send_budget_ms: u64,
+    /// Slug, and when its event is made, after the start.
+    pub messages: Vec<(&'static str, Millis)>,
+    /// How the accounts fare: which, from when on, how.
+    pub weather: Vec<(u32, Millis, AccountState)>,
+    /// From when on other accounts are configured, and which.
+    pub changes: Vec<(Millis, Vec<u32>)>,
+    /// When faults stop, after the start.
+    pub calm_after: Millis,
+    pub undecodable: bool,
+    pub sabotage: Option<Sabotage>,
+}
+
+impl Stage {
+    /// A stage from a seed: several messages, accounts that come and go, a time of faults.
+    pub fn from_seed(seed: u64, sabotage: Option<Sabotage>) -> Self {
+        // Other numbers than the run's own.
+        let mut dice = Choices::random(seed ^ 0x5eed, 0);
+        let mut die = |sides: u64| dice.below(sides);
+        let calm_after = [10 * MINUTE, 2 * HOUR, 30 * HOUR][usize::try_from(die(3)).unwrap()];
+        let accounts = 1 + u32::try_from(die(3)).unwrap();
+        let slugs = [
+            "verification_code",
+            "magic_link_sign_in",
+            "invitation",
+            "password_changed",
+        ];
+        let messages = (0..1 + die(3))
+            .map(|_| {
+                let slug = slugs[usize::try_from(die(4)).unwrap()];
+                (slug, die(calm_after + 5 * MINUTE))
+            })
+            .collect();
+        let states = [
+            AccountState::Paused,
+            AccountState::Capped,
+            AccountState::Gone,
+            AccountState::Throttled,
+        ];
+        let mut weather = Vec::new();
+        for _ in 0..die(4) {
+            let account = u32::try_from(die(u64::from(accounts))).unwrap();
+            let from = die(calm_after);
+            let length = [SECOND, MINUTE, HOUR][usize::try_from(die(3)).unwrap()];
+            let state = states[usize::try_from(die(4)).unwrap()];
+            weather.push((account, from, state));
+            weather.push((account, from + die(length), AccountState::Healthy));
+        }
+        let changes = (0..die(3) / 2)
+            .map(|_| {
+                let at = die(calm_after);
+                let first = u32::try_from(die(3)).unwrap();
+                (
+                    at,
+                    (first..=first + u32::try_from(die(2)).unwrap()).collect(),
+                )
+            })
+            .collect();
+        Self {
+            rules: Rules {
+                throttling_is_kept: die(2) == 0,
+                account_refusals_are_kept: die(2) == 0,
+                has_queue: die(5) > 0,
+            },
+            accounts,
+            inline_send_budget_ms: if die(6) == 0 { 0 } else { 4_000 },
+            messages,
+            weather,
+            changes,
+            calm_after,
+            undecodable: die(8) == 0,
+            sabotage,
+        }
+    }
+
+    /// One message and no weather: every fault comes from a fork.
+    pub fn single(rules: Rules, accounts: u32, slug: &'static str) -> Self {
+        Self {
+            rules,
+            accounts,
+            inline_send_budget_ms: 4_000,
+            messages: vec![(slug, 0)],
+            weather: Vec::new(),
+            changes: Vec::new(),
+            calm_after: 365 * DAY,
+            undecodable: false,
+            sabotage: None,
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub violations: Vec<String>,
+    /// Two mails where an account refused without Nylas keeping the refusal, then took the mail from
+    /// an attempt that knew nothing of the other: the residual risk of `docs/delivery.md`.
+    pub residual: u32,
+    pub messages: u32,
+    pub sent: u32,
+    pub expired: u32,
+    pub calls_max: u32,
+    pub forks: Vec<Fork>,
+    pub faults: Vec<&'static str>,
+    pub trace: Vec<String>,
+}
+
+fn config(accounts: &[u32], budget_ms: u64) -> Config {
+    let accounts: Vec<_> = accounts
+        .iter()
+        .map(|account| {
+            serde_json::json!({
+                "grant_id": format!("g{account}"), "email": format!("auth@g{account}.example.com")
+            })
+        })
+        .collect();
+    let settings = [
+        (
+            "CLERK_WEBHOOK_SIGNING_SECRET",
+            format!("whsec_{}", STANDARD.encode(KEY)),
+        ),
+        ("NYLAS_API_KEY", API_KEY.to_owned()),
+        ("NYLAS_ACCOUNTS", serde_json::to_string(&accounts).unwrap()),
+        ("INLINE_SEND_BUDGET_MS", budget_ms.to_string()),
+    ];
+    Config::read(
+        |name| {
+            let found = settings.iter().find(|(candidate, _)| *candidate == name);
+            found.map(|(_, value)| value.clone())
+        },
+        true,
+    )
+    .unwrap()
+}
+
+/// Plays one run to its end.
+pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
+    let calm_from = START + stage.calm_after;
+    let world = World::new(
+        START,
+        stage.rules,
+        stage.sabotage,
+        choices,
+        calm_from,
+        traced,
+    );
+    world.note(|| format!("{stage:?}"));
+    let mut weather: BTreeMap<String, Vec<(Millis, AccountState)>> = BTreeMap::new();
+    for account in 0..6 {
+        let mut changes = vec![(0, AccountState::Healthy)];
+        let own = stage.weather.iter().filter(|(which, ..)| *which == account);
+        changes.extend(own.map(|(_, from, state)| (START + from, *state)));
+        changes.sort_by_key(|(from, _)| *from);
+        changes.push((calm_from, AccountState::Healthy));
+        weather.insert(format!("g{account}"), changes);
+    }
+    *world.accounts.borrow_mut() = weather;
+    let first: Vec<u32> = (0..stage.accounts).collect();
+    *world.config.borrow_mut() = Some(config(&first, stage.inline_send_budget_ms));
+    for (at, accounts) in stage.changes.clone() {
+        let (changing, budget_ms) = (world.clone(), stage.inline_send_budget_ms);
+        world.executor.spawn(async move {
+            changing.executor.sleep(at).await;
+            changing.note(|| format!("accounts are now {accounts:?}"));
+            *changing.config.borrow_mut() = Some(config(&accounts, budget_ms));
+        });
+    }
+    if stage.undecodable {
+        queue::push(&world, "{\"brand\":\"new\"}".to_owned(), 1_000);
+    }
+    let messages: Vec<_> = (0..)
+        .zip(&stage.messages)
+        .map(|(number, (slug, at))| Message::new(number, slug, START + at))
+        .collect();
+    for message in &messages {
+        world
+            .executor
+            .spawn(svix::send(world.clone(), message.clone()));
+    }
+    let settled = world.executor.run_until(START + 30 * DAY);
+    if !settled {
+        world.violate("nothing came to rest within 30 days".into());
+    }
+    judge(&world, stage, &messages)
+}
+
+/// The invariants.
+fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
+    let (mut residual, mut sent_count, mut expired_count) = (0, 0, 0);
+    let calm_from = START + stage.calm_after;
+    for message in messages {
+        let id = &message.svix_id;
+        let accepted: Vec<_> = world
+            .accepted
+            .borrow()
+            .iter()
+            .filter(|mail| mail.svix_id == *id)
+            .cloned()
+            .collect();
+        let outcomes = world.outcomes.borrow().get(id).cloned().unwrap_or_default();
+        let life = millis(Slug::new(Some(message.slug)).life());
+        let expires_at = message.created_at + life;
+        // 1: at most one mail.
+        if accepted.len() > 1 {
+            let refusals = world.unkept_refusals.borrow();
+            let left_unkept = accepted
+                .iter()
+                .any(|mail| refusals.contains(&(mail.grant.clone(), id.clone())));
+            if left_unkept {
+                residual += 1;
+            } else {
+                world.violate(format!(
+                    "{id} became {} mails: {accepted:?}",
+                    accepted.len()
+                ));
+            }
+        }
+        // 2: one end, and in time.
+        if accepted
+            .iter()
+            .any(|mail| mail.requested_at > expires_at + SECOND)
+        {
+            world.violate(format!("{id} was sent after it had expired"));
+        }
+        let ended = |outcome: &str| outcomes.contains(&outcome);
+        let is_sent = !accepted.is_empty();
+        if is_sent {
+            sent_count += 1;
+        } else if ended("sent") {
+            world.violate(format!("{id} is said to be sent and is not"));
+        } else if !["rejected", "expired", "dead_lettered"]
+            .iter()
+            .any(|end| ended(end))
+        {
+            world.violate(format!("{id} has no end: {outcomes:?}"));
+        }
+        if !is_sent && ended("expired") {
+            expired_count += 1;
+        }
+        // 6: once faults have stopped, what can still be sent is sent.
+        let had_time = expires_at > calm_from.max(message.created_at) + 13 * HOUR
+            || message.created_at > calm_from
+            || expires_at > calm_from + 20 * MINUTE && stage.rules.has_queue && ended("queued");
+        if !is_sent && had_time && !ended("rejected") {
+            world.violate(format!(
+                "{id} had time to be sent and was not: {outcomes:?}"
+            ));
+        }
+        // 5: bounded work.
+        let calls = world.calls.borrow().get(id).copied().unwrap_or_default();
+        if calls > CALLS_MAX {
+            world.violate(format!("{id} cost {calls} requests"));
+        }
+    }
+    if world.queued.borrow().values().any(|count| *count > 0) {
+        world.violate("the queue is not empty".into());
+    }
+    if stage.undecodable && world.stored("dead:message-1").is_none() {
+        world.violate("a message that cannot be read was dropped".into());
+    }
+    // 4: nothing private in logs and keys. Answers are searched as they are given.
+    for text in world
+        .records
+        .borrow()
+        .iter()
+        .chain(world.keys_seen.borrow().iter())
+    {
+        if text.contains("MARKER") {
+            world.violate(format!("something private is in {text}"));
+            break;
+        }
+    }
+    Outcome {
+        violations: world.violations.borrow().clone(),
+        residual,
+        messages: u32::try_from(messages.len()).unwrap(),
+        sent: sent_count,
+        expired: expired_count,
+        calls_max: world
+            .calls
+            .borrow()
+            .values()
+            .copied()
+            .max()
+            .unwrap_or_default(),
+        forks: world.choices.borrow().taken().to_vec(),
+        faults: world.faults.borrow().clone(),
+        trace: world
+            .trace
+            .as_ref()
+            .map(|trace| trace.borrow().clone())
+            .unwrap_or_default(),
+    }
+}
+
+/// The run of a seed.
+pub fn run_seed(seed: u64, sabotage: Option<Sabotage>, traced: bool) -> Outcome {
+    let stage = Stage::from_seed(seed, sabotage);
+    let faults_per_mille = [5, 30, 120][usize::try_from(seed % 3).unwrap()];
+    run(&stage, Choices::random(seed, faults_per_mille), traced)
+}
+
+/// Every rule of Nylas' that is not known, times one or two accounts.
+pub fn all_stages(slug: &'static str) -> Vec<Stage> {
+    let mut stages = Vec::new();
+    for bits in 0..16_u32 {
+        let rules = Rules {
+            throttling_is_kept: bits & 1 > 0,
+            account_refusals_are_kept: bits & 2 > 0,
+            has_queue: bits & 4 > 0,
+        };
+        stages.push(Stage::single(rules, 1 + (bits >> 3), slug));
+    }
+    stages
+}
+
+/// What came of all paths of a stage.
+#[derive(Clone, Debug, Default)]
+pub struct Explored {
+    pub paths: u64,
+    pub residual: u64,
+    pub first_violation: Option<(Vec<u32>, Vec<String>)>,
+}
+
+/// Every path of a stage with at most `faults_max` faults.
+pub fn explore(stage: &Stage, faults_max: usize) -> Explored {
+    let mut explored = Explored::default();
+    let mut search = Exhaustive::new(faults_max);
+    while let Some(script) = search.script().cloned() {
+        let outcome = run(stage, Choices::scripted(script), false);
+        explored.paths += 1;
+        explored.residual += u64::from(outcome.residual > 0);
+        if !outcome.violations.is_empty() && explored.first_violation.is_none() {
+            let ways = outcome.forks.iter().map(|fork| fork.way).collect();
+            explored.first_violation = Some((ways, outcome.violations));
+        }
+        search.advance(&outcome.forks);
+    }
+    explored
+}

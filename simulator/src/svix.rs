@@ -1,0 +1,210 @@
+//! The sender: Svix' schedule, its impatience, and people who press Resend.
+
+use crate::{
+    executor::{Crashable, Handover, Millis},
+    world::{Invocation, World},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clerk_nylas_relay::{
+    relay::{Answer, ClerkRequest, receive},
+    time::UnixMillis,
+    webhook::SignatureHeaders,
+};
+use hmac::{Hmac, Mac};
+use std::rc::Rc;
+
+const SECOND: Millis = 1_000;
+const MINUTE: Millis = 60 * SECOND;
+const HOUR: Millis = 60 * MINUTE;
+/// Waits between attempts: <https://docs.svix.com/retries>.
+const SCHEDULE: [Millis; 8] = [
+    0,
+    5 * SECOND,
+    5 * MINUTE,
+    30 * MINUTE,
+    2 * HOUR,
+    5 * HOUR,
+    10 * HOUR,
+    10 * HOUR,
+];
+const TIMEOUT: Millis = 15 * SECOND;
+pub const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+/// One message of Clerk's.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub svix_id: String,
+    pub slug: &'static str,
+    pub created_at: Millis,
+    pub body: String,
+}
+
+impl Message {
+    pub fn new(number: u32, slug: &'static str, created_at: Millis) -> Self {
+        let body = serde_json::json!({
+            "object": "event", "type": "email.created", "timestamp": created_at,
+            "data": {
+                "slug": slug, "to_email_address": format!("MARKER-{number}@example.com"),
+                "subject": format!("MARKER-subject {number}"), "user_id": "user_1",
+                "body": format!("<p>MARKER-code {number}</p>"), "delivered_by_clerk": false
+            }
+        });
+        Self {
+            svix_id: format!("msg_{number}"),
+            slug,
+            created_at,
+            body: body.to_string(),
+        }
+    }
+}
+
+/// Delivers a message until it is taken, and sometimes again.
+pub async fn send(world: Rc<World>, message: Message) {
+    let wait = message.created_at.saturating_sub(world.now());
+    world.executor.sleep(wait + 300).await;
+    for wait in SCHEDULE {
+        let jitter = 80 + world.below(41);
+        world.executor.sleep(wait * jitter / 100).await;
+        if deliver(&world, &message).await {
+            break;
+        }
+    }
+    let again = match world.fork(
+        "after Svix was done",
+        &[
+            "resent by hand",
+            "resent after two hours",
+            "replayed after three days",
+        ],
+    ) {
+        0 => return,
+        1 => 20 * SECOND,
+        2 => 2 * HOUR,
+        _ => 72 * HOUR,
+    };
+    world.executor.sleep(again).await;
+    deliver(&world, &message).await;
+}
+
+/// One attempt. Whether Svix is content.
+async fn deliver(world: &Rc<World>, message: &Message) -> bool {
+    let signed_at = world.now() / SECOND;
+    let way = world.fork(
+        "webhook",
+        &[
+            "lost on the way",
+            "answer lost",
+            "connection error, posted again at once",
+            "posted twice at once",
+        ],
+    );
+    if way == 1 {
+        world.executor.sleep(50).await;
+        return false;
+    }
+    let answered = post(world, message, signed_at);
+    match way {
+        3 => {
+            world.executor.sleep(100).await;
+        }
+        4 => {
+            post(world, message, signed_at);
+        }
+        _ => {}
+    }
+    let answered = if way == 3 {
+        post(world, message, signed_at)
+    } else {
+        answered
+    };
+    let answer = answered.take_within(TIMEOUT).await.flatten();
+    if way == 2 {
+        return false;
+    }
+    answer.is_some_and(|answer| (200..300).contains(&answer.code))
+}
+
+/// Invokes the Worker with one request, in a task of its own: it goes on when Svix hangs up.
+fn post(world: &Rc<World>, message: &Message, signed_at: u64) -> Handover<Option<Answer>> {
+    let handover = Handover::new(&world.executor);
+    let (world, message, answered) = (world.clone(), message.clone(), handover.clone());
+    world.clone().executor.spawn(async move {
+        let ports = Invocation::new(&world);
+        let crashed = ports.crashed.clone();
+        let config = world.config.borrow().clone().unwrap();
+        let signature = sign(&message.svix_id, signed_at, message.body.as_bytes());
+        let headers = SignatureHeaders::pick(|name| match name {
+            "svix-id" => Some(message.svix_id.clone()),
+            "svix-timestamp" => Some(signed_at.to_string()),
+            "svix-signature" => Some(signature.clone()),
+            _ => None,
+        });
+        world.note(|| format!("webhook {}", message.svix_id));
+        let work = answer(&ports, &config, &headers, &message);
+        let result = Crashable::new(work, crashed).await;
+        if let Some(answer) = &result {
+            check(&world, &message, answer);
+        }
+        answered.give(result);
+    });
+    handover
+}
+
+async fn answer(
+    ports: &Invocation,
+    config: &clerk_nylas_relay::config::Config,
+    headers: &SignatureHeaders,
+    message: &Message,
+) -> Answer {
+    let request = ClerkRequest {
+        headers,
+        body: message.body.as_bytes(),
+        started: UnixMillis(ports.world.now()),
+    };
+    receive(ports, config, &request).await
+}
+
+/// An answer of 2xx must be true, and durable, at this moment.
+fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
+    let id = &message.svix_id;
+    let body = serde_json::to_string(&answer.body).unwrap();
+    world.note(|| format!("answer {id}: {} {body}", answer.code));
+    if body.contains("MARKER") {
+        world.violate(format!("an answer holds something private: {body}"));
+    }
+    let is_sent = world
+        .accepted
+        .borrow()
+        .iter()
+        .any(|mail| mail.svix_id == *id);
+    let is_queued = world
+        .queued
+        .borrow()
+        .get(id)
+        .is_some_and(|count| *count > 0);
+    let is_given_up = world.outcomes.borrow().get(id).is_some_and(|outcomes| {
+        let given_up = ["rejected", "expired", "dead_lettered"];
+        outcomes.iter().any(|outcome| given_up.contains(outcome))
+    });
+    let is_true = match answer.body.status {
+        "sent" => is_sent,
+        "queued" | "duplicate" => is_sent || is_queued || is_given_up,
+        "rejected" | "expired" => true,
+        "retry" => answer.code == 503,
+        _ => false,
+    };
+    if !is_true {
+        world.violate(format!(
+            "{id} was answered {} {}, which is not durable",
+            answer.code, answer.body.status
+        ));
+    }
+}
+
+fn sign(id: &str, timestamp: u64, body: &[u8]) -> String {
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(KEY)
+        .unwrap()
+        .chain_update(format!("{id}.{timestamp}."))
+        .chain_update(body);
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
