@@ -100,6 +100,15 @@ pub struct Problem {
     pub problem: &'static str,
 }
 
+/// Which bindings of the Worker are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The KV namespace `LEDGER`: required.
+    pub ledger: bool,
+    /// The queue `OUTBOX`: without it a failing send goes back to Clerk.
+    pub outbox: bool,
+}
+
 /// One entry of `NYLAS_ACCOUNTS`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -112,14 +121,10 @@ struct AccountSetting {
 
 impl Config {
     /// Reads the settings through `get`, which gives a variable's or secret's text by name.
-    /// `ledger_is_bound`: whether the KV namespace `LEDGER` is there.
     ///
     /// # Errors
     /// Every problem found, in the order of the documentation.
-    pub fn read(
-        get: impl Fn(&str) -> Option<String>,
-        ledger_is_bound: bool,
-    ) -> Result<Self, Vec<Problem>> {
+    pub fn read(get: impl Fn(&str) -> Option<String>, bound: Bound) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut wrong = |name, problem| problems.push(Problem { name, problem });
         // An empty variable is an unset one: `wrangler.toml` has no other way to say it.
@@ -218,7 +223,14 @@ impl Config {
             );
         }
 
-        if !ledger_is_bound {
+        if inline_send_budget_ms == Some(0) && !bound.outbox {
+            wrong(
+                "INLINE_SEND_BUDGET_MS",
+                "is 0, so that every mail goes to the queue, and no queue is bound as OUTBOX: nothing would be sent",
+            );
+        }
+
+        if !bound.ledger {
             wrong(
                 "LEDGER",
                 "is not bound: add the KV namespace to wrangler.toml and deploy again",

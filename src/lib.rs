@@ -125,7 +125,7 @@ fn read_config(env: &Env, platform: &Platform) -> std::result::Result<Config, Ve
     Config::read(
         // Secrets and variables are the same kind of binding.
         |name| env.var(name).ok().map(|value| value.to_string()),
-        platform.ledger_is_bound(),
+        platform.bound(),
     )
 }
 

@@ -1,6 +1,7 @@
 //! The ports on Cloudflare Workers, and the requests and queue batches as they arrive there.
 
 use crate::{
+    config::Bound,
     observe::{Level, Record},
     ports::{
         Clock, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Log, Queue, QueueError,
@@ -42,8 +43,11 @@ impl Platform {
         }
     }
 
-    pub fn ledger_is_bound(&self) -> bool {
-        self.ledger.is_some()
+    pub fn bound(&self) -> Bound {
+        Bound {
+            ledger: self.ledger.is_some(),
+            outbox: self.outbox.is_some(),
+        }
     }
 }
 

@@ -9,7 +9,11 @@ use crate::{
     world::{API_KEY, AccountState, Rules, World},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use clerk_nylas_relay::{clerk::Slug, config::Config, time::millis};
+use clerk_nylas_relay::{
+    clerk::Slug,
+    config::{Bound, Config},
+    time::millis,
+};
 use std::{collections::BTreeMap, rc::Rc};
 
 const SECOND: Millis = 1_000;
@@ -86,14 +90,17 @@ impl Stage {
                 )
             })
             .collect();
+        let rules = Rules {
+            throttling_is_kept: die(2) == 0,
+            account_refusals_are_kept: die(2) == 0,
+            has_queue: die(5) > 0,
+        };
+        // Without a queue a budget of 0 is a configuration error.
+        let always_queued = rules.has_queue && die(6) == 0;
         Self {
-            rules: Rules {
-                throttling_is_kept: die(2) == 0,
-                account_refusals_are_kept: die(2) == 0,
-                has_queue: die(5) > 0,
-            },
+            rules,
             accounts,
-            inline_send_budget_ms: if die(6) == 0 { 0 } else { 4_000 },
+            inline_send_budget_ms: if always_queued { 0 } else { 4_000 },
             messages,
             weather,
             changes,
@@ -158,7 +165,10 @@ fn config(accounts: &[u32], budget_ms: u64) -> Config {
             let found = settings.iter().find(|(candidate, _)| *candidate == name);
             found.map(|(_, value)| value.clone())
         },
-        true,
+        Bound {
+            ledger: true,
+            outbox: true,
+        },
     )
     .unwrap()
 }

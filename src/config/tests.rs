@@ -3,6 +3,14 @@ use super::*;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 fn read(changes: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
+    let bound = Bound {
+        ledger: true,
+        outbox: true,
+    };
+    read_bound(changes, bound)
+}
+
+fn read_bound(changes: &[(&str, &str)], bound: Bound) -> Result<Config, Vec<Problem>> {
     let mut settings = vec![
         ("CLERK_WEBHOOK_SIGNING_SECRET", SECRET),
         ("NYLAS_API_KEY", "nyk_v0_key"),
@@ -15,7 +23,7 @@ fn read(changes: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
             let found = settings.iter().find(|(candidate, _)| *candidate == name);
             found.map(|(_, value)| (*value).to_owned())
         },
-        true,
+        bound,
     )
 }
 
@@ -24,6 +32,25 @@ fn problems(changes: &[(&str, &str)]) -> Vec<&'static str> {
         Ok(_) => Vec::new(),
         Err(problems) => problems.iter().map(|problem| problem.name).collect(),
     }
+}
+
+fn read_nothing() -> Result<Config, Vec<Problem>> {
+    let bound = Bound {
+        ledger: false,
+        outbox: false,
+    };
+    Config::read(|_| None, bound)
+}
+
+#[test]
+fn always_queueing_needs_a_queue() {
+    let simple = Bound {
+        ledger: true,
+        outbox: false,
+    };
+    assert!(read_bound(&[], simple).is_ok());
+    let problems = read_bound(&[("INLINE_SEND_BUDGET_MS", "0")], simple).unwrap_err();
+    assert_eq!(problems[0].name, "INLINE_SEND_BUDGET_MS");
 }
 
 #[test]
@@ -41,7 +68,7 @@ fn three_settings_are_enough() {
 
 #[test]
 fn every_wrong_setting_is_named_at_once_and_no_value_is_shown() {
-    let nothing = Config::read(|_| None, false).unwrap_err();
+    let nothing = read_nothing().unwrap_err();
     let names = nothing
         .iter()
         .map(|problem| problem.name)
