@@ -37,6 +37,10 @@ pub const KEY_TRUSTED_FOR: Duration = MINUTE.saturating_mul(55);
 /// it. Until then the send may still be going on behind the answer.
 pub const SETTLING_TAKES: Duration = Duration::from_secs(20);
 
+/// The same, where it was not an answer but silence: a send may go on behind it for as long as Nylas
+/// works on one, which is two minutes at most.
+pub const SETTLING_IN_SILENCE_TAKES: Duration = Duration::from_secs(150);
+
 /// A mail this old that is still only throttled tries another account.
 pub const THROTTLING_TOLERATED: Duration = MINUTE;
 
@@ -180,7 +184,7 @@ enum Next {
     /// The slot is left because of its account, on proof.
     LeaveAccount(&'static str),
     /// The slot stays until it is clear what became of the mail.
-    Settle(&'static str),
+    Settle(&'static str, Duration),
 }
 
 impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
@@ -223,11 +227,11 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                     }
                     true
                 }
-                Next::Settle(reason) => {
+                Next::Settle(reason, takes) => {
                     trail.settle_from(self.ports.now());
                     return Verdict::Later {
                         reason,
-                        wait: Some(SETTLING_TAKES),
+                        wait: Some(takes),
                     };
                 }
             };
@@ -236,6 +240,14 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             }
         }
         Verdict::later("out_of_steps")
+    }
+
+    /// Fixes where the mail will be tried first, without trying.
+    pub async fn begin(&self, trail: &mut Trail) {
+        if trail.is_empty() {
+            let (order, _) = self.order().await;
+            trail.step(order.iter().copied(), &[]);
+        }
     }
 
     /// Looks for the mail in every mailbox it may be in, when its keys may be forgotten or another
@@ -286,10 +298,12 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
     async fn try_slot(&self, slot: &Slot) -> Next {
         let Some(account) = self.config.account(&slot.account) else {
             // Taken out of the configuration while the mail was under way: ask it, send no more.
+            const REASON: &str = "account_removed";
+            let is_settled = self.is_settled(slot, SETTLING_IN_SILENCE_TAKES);
             return match self.nylas.find(&slot.account, self.email).await {
                 FindOutcome::Found(mail) => self.sent(slot, mail),
-                FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
-                FindOutcome::Unknown => Next::End(Verdict::later("mailbox_not_answering")),
+                FindOutcome::NotFound | FindOutcome::Refused if is_settled => Next::Leave,
+                _ => Next::Settle(REASON, SETTLING_IN_SILENCE_TAKES),
             };
         };
         let identity = match self.identity(account).await {
@@ -337,16 +351,19 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             (SendOutcome::AccountAtFault(fault), false) => self.account_fault(slot, fault).await,
             (SendOutcome::Ambiguous { .. }, false) => Next::End(Verdict::later(reason)),
             (SendOutcome::Ambiguous { .. }, true) | (SendOutcome::KeyConflict, _) => {
-                let is_settled = slot
-                    .settling_since
-                    .is_some_and(|since| self.ports.now().since(since) >= SETTLING_TAKES);
+                let is_settled = self.is_settled(slot, SETTLING_TAKES);
                 match self.nylas.find(&slot.account, self.email).await {
                     FindOutcome::Found(mail) => self.sent(slot, mail),
                     FindOutcome::NotFound if is_settled => Next::Leave,
-                    _ => Next::Settle(reason),
+                    _ => Next::Settle(reason, SETTLING_TAKES),
                 }
             }
         }
+    }
+
+    fn is_settled(&self, slot: &Slot, takes: Duration) -> bool {
+        slot.settling_since
+            .is_some_and(|since| self.ports.now().since(since) >= takes)
     }
 
     fn sent(&self, slot: &Slot, mail: SentMail) -> Next {

@@ -5,12 +5,12 @@
 use crate::{
     clerk::{Content, Email, NotForUs, Slug, read_email},
     config::{Config, GrantId, Problem},
-    delivery::{Attempt, Slot, Trail, Verdict},
+    delivery::{Attempt, Trail, Verdict},
     ledger::{Ledger, MailRecord, MailState},
     nylas::Nylas,
     observe::{Event, Level, Record},
     outbox::{MESSAGE_BYTES_MAX, Message, QueuedContent, QueuedMail, RENEW_AFTER, retry_delay},
-    ports::{Ports, Queue},
+    ports::{Ports, Queue, StoreError},
     replies,
     time::{MINUTE, UnixMillis, millis},
     webhook::{BadSignature, SignatureHeaders, SvixId, verify_clerk},
@@ -28,6 +28,13 @@ const FIRST_ATTEMPT_WITHIN: Duration = Duration::from_secs(4);
 /// 120 s; the next attempt picks the outcome up under the same key.
 const CONSUMER_BUDGET: Duration = MINUTE;
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a mail goes to the queue untried: `INLINE_SEND_BUDGET_MS` is 0.
+const ALWAYS_QUEUED: &str = "always_queued";
+
+/// How often a sent mail comes back because the ledger would not take it.
+const RECORDING_TRIES: u32 = 3;
+const RECORD_AGAIN_IN: Duration = Duration::from_secs(2);
 
 /// What the caller is told. The body is one short JSON object, shown in Clerk's Message Attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,27 +282,29 @@ impl<P: Ports> Receiving<'_, P> {
             );
         }
         let mut trail = known.map(|record| record.trail).unwrap_or_default();
+        let attempt = Attempt {
+            ports: self.ports,
+            config: self.config,
+            ledger: self.ledger,
+            nylas: self.nylas,
+            email,
+            content: &content,
+            may_have_been_tried: self.may_have_been_tried,
+        };
         let verdict = if self.config.inline_send_budget.is_zero() {
+            // The consumer finds the mail where a repeated message of it is, too.
+            attempt.begin(&mut trail).await;
             Verdict::Later {
-                reason: "always_queued",
+                reason: ALWAYS_QUEUED,
                 wait: None,
             }
         } else {
-            Attempt {
-                ports: self.ports,
-                config: self.config,
-                ledger: self.ledger,
-                nylas: self.nylas,
-                email,
-                content: &content,
-                may_have_been_tried: self.may_have_been_tried,
-            }
-            .run(&mut trail)
-            .await
+            attempt.run(&mut trail).await
         };
         let mut ending = match verdict {
             Verdict::Sent { account, mail } => {
-                record_sent(self.ports, self.ledger, email, &account, mail).await;
+                // Lost: another delivery of the mail is answered by Nylas' idempotency, or by asking.
+                let _ = record_sent(self.ports, self.ledger, email, &account, mail).await;
                 let mut ending = Ending::new(200, "sent", "accepted_by_nylas");
                 ending.account = Some(account);
                 ending
@@ -346,12 +355,10 @@ impl<P: Ports> Receiving<'_, P> {
     ) -> Ending {
         let email = self.email;
         let now = self.ports.now();
-        let delay = retry_delay(email, now, wait, self.ports.random());
-        // Nothing was tried yet: nothing to wait for.
-        let delay = if trail.is_empty() {
+        let delay = if reason == ALWAYS_QUEUED {
             Duration::ZERO
         } else {
-            delay
+            retry_delay(email, now, wait, self.ports.random())
         };
         let queued = enqueue(
             self.ports,
@@ -369,7 +376,7 @@ impl<P: Ports> Receiving<'_, P> {
             // Only a hint: without it another delivery joins in, under the same keys.
             let _ = self.ledger.put_mail(email, &memory).await;
             let mut ending = Ending::new(200, "queued", reason);
-            ending.level = if reason == "always_queued" {
+            ending.level = if reason == ALWAYS_QUEUED {
                 Level::Info
             } else {
                 Level::Warning
@@ -377,12 +384,9 @@ impl<P: Ports> Receiving<'_, P> {
             ending.retry_in = Some(delay);
             return ending;
         }
-        let is_news = |slot: &Slot| slot.settling_since.is_some() || slot.generation > 0;
-        if self.config.accounts.len() > 1 || memory.trail.slots().iter().any(is_news) {
-            // Svix' next attempt goes on where this one stood.
-            memory.state = MailState::Waiting;
-            let _ = self.ledger.put_mail(email, &memory).await;
-        }
+        // Svix' next attempt goes on where this one stood.
+        memory.state = MailState::Waiting;
+        let _ = self.ledger.put_mail(email, &memory).await;
         let mut ending = Ending::new(503, "retry", reason);
         ending.level = Level::Warning;
         ending
@@ -428,15 +432,14 @@ async fn record_sent<P: Ports>(
     email: &Email,
     account: &GrantId,
     mail: crate::nylas::SentMail,
-) {
+) -> Result<(), StoreError> {
     let record = MailRecord {
         account: Some(account.clone()),
         message_id: mail.message_id,
         thread_id: mail.thread_id,
         ..MailRecord::new(email, MailState::Sent, ports.now())
     };
-    // Lost: another delivery of the mail is answered by Nylas' idempotency, or by asking.
-    let _ = ledger.put_mail(email, &record).await;
+    ledger.put_mail(email, &record).await
 }
 
 async fn record<P: Ports>(
@@ -500,7 +503,9 @@ pub async fn work_off<P: Ports>(
                         started.plus(CONSUMER_BUDGET),
                         CONSUMER_TIMEOUT,
                     );
-                    let ending = work_off_mail(ports, config, &ledger, &nylas, *mail).await;
+                    let ending =
+                        work_off_mail(ports, config, &ledger, &nylas, *mail, delivery.attempt)
+                            .await;
                     (ending, nylas.calls(), nylas.spent(), nylas.last())
                 }
             };
@@ -539,6 +544,7 @@ async fn work_off_mail<P: Ports>(
     ledger: &Ledger<'_, P>,
     nylas: &Nylas<'_, P>,
     mail: QueuedMail,
+    attempt: u32,
 ) -> Ending {
     let QueuedMail {
         email,
@@ -588,9 +594,14 @@ async fn work_off_mail<P: Ports>(
     let account = trail.current().map(|slot| slot.account.clone());
     let mut ending = match verdict {
         Verdict::Sent { account, mail } => {
-            record_sent(ports, ledger, &email, &account, mail).await;
+            let recorded = record_sent(ports, ledger, &email, &account, mail).await;
             let mut ending = Ending::new(0, "sent", "accepted_by_nylas");
             ending.account = Some(account);
+            if recorded.is_err() && attempt < RECORDING_TRIES {
+                // KV takes one write a second per key. Once more, under the same key at Nylas.
+                ending.reason = "sent_but_not_recorded";
+                ending.retry_in = Some(RECORD_AGAIN_IN);
+            }
             ending
         }
         Verdict::Rejected { reason } => {
