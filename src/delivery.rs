@@ -73,52 +73,73 @@ impl Slot {
 /// hold the mail. It travels with the queued mail, so that an attempt goes on where the one before
 /// stood, even when the configuration changed in between.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Trail(Vec<Slot>);
+pub struct Trail {
+    slots: Vec<Slot>,
+    /// The accounts configured when the mail came, in their order for it: two attempts that know
+    /// nothing of each other go the same way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accounts: Vec<GrantId>,
+}
 
 impl Trail {
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.slots.is_empty()
     }
 
     /// Where the mail is now.
     pub fn current(&self) -> Option<&Slot> {
-        self.0.last()
+        self.slots.last()
     }
 
     pub fn slots(&self) -> &[Slot] {
-        &self.0
+        &self.slots
     }
 
-    /// Goes on to the first slot in the order that was not tried and whose account is not among
-    /// those `avoided`. `false`, and no change, when there is none.
-    fn step<'a>(
-        &mut self,
-        order: impl Iterator<Item = &'a GrantId> + Clone,
-        avoided: &[GrantId],
-    ) -> bool {
+    /// Every account the mail may be with.
+    fn accounts(&self) -> impl Iterator<Item = &GrantId> {
+        self.accounts.iter()
+    }
+
+    /// Sets out in this order, unless it has.
+    fn begin(&mut self, order: &[&GrantId]) {
+        if self.slots.is_empty() {
+            self.accounts = order.iter().map(|account| (*account).clone()).collect();
+            self.step(order, &[]);
+        }
+    }
+
+    /// Goes on to the first slot that was not tried and whose account is not among those `avoided`:
+    /// of the accounts it set out with first, then of those `configured` since. One that is no longer
+    /// configured has no later generations. `false`, and no change, when there is none.
+    fn step(&mut self, configured: &[&GrantId], avoided: &[GrantId]) -> bool {
+        let since = configured
+            .iter()
+            .copied()
+            .filter(|account| !self.accounts.contains(account));
+        let accounts: Vec<&GrantId> = self.accounts.iter().chain(since).collect();
         let next = (0..GENERATIONS_MAX)
-            .flat_map(|generation| order.clone().map(move |account| (account, generation)))
+            .flat_map(|generation| accounts.iter().map(move |account| (*account, generation)))
             .find(|(account, generation)| {
                 !avoided.contains(account)
-                    && !self.0.iter().any(|slot| slot.is_at(account, *generation))
+                    && (*generation == 0 || configured.contains(account))
+                    && !self
+                        .slots
+                        .iter()
+                        .any(|slot| slot.is_at(account, *generation))
+            })
+            .map(|(account, generation)| Slot {
+                account: account.clone(),
+                generation,
+                settling_since: None,
             });
-        match next {
-            Some((account, generation)) => {
-                self.0.push(Slot {
-                    account: account.clone(),
-                    generation,
-                    settling_since: None,
-                });
-                true
-            }
-            None => false,
-        }
+        let found = next.is_some();
+        self.slots.extend(next);
+        found
     }
 
     /// Notes when settling began where the mail is now, unless it is noted.
     fn settle_from(&mut self, now: UnixMillis) {
-        if let Some(slot) = self.0.last_mut() {
+        if let Some(slot) = self.slots.last_mut() {
             slot.settling_since.get_or_insert(now);
         }
     }
@@ -196,9 +217,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
         }
         let (order, marked) = self.order().await;
         let mut at_fault: Vec<GrantId> = Vec::new();
-        if trail.is_empty() {
-            trail.step(order.iter().copied(), &[]);
-        }
+        trail.begin(&order);
         for _ in 0..STEPS_MAX {
             let Some(slot) = trail.current().cloned() else {
                 return Verdict::later("no_account");
@@ -216,13 +235,10 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                     }
                     return verdict;
                 }
-                Next::Leave => {
-                    trail.step(order.iter().copied(), &at_fault)
-                        || trail.step(order.iter().copied(), &[])
-                }
+                Next::Leave => trail.step(&order, &at_fault) || trail.step(&order, &[]),
                 Next::LeaveAccount(reason) => {
                     at_fault.push(slot.account);
-                    if !trail.step(order.iter().copied(), &at_fault) {
+                    if !trail.step(&order, &at_fault) {
                         return Verdict::later(reason);
                     }
                     true
@@ -246,7 +262,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
     pub async fn begin(&self, trail: &mut Trail) {
         if trail.is_empty() {
             let (order, _) = self.order().await;
-            trail.step(order.iter().copied(), &[]);
+            trail.begin(&order);
         }
     }
 
@@ -259,9 +275,9 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             return None;
         }
         let mut accounts = order(&self.config.accounts, &self.email.to);
-        for slot in trail.slots() {
-            if !accounts.contains(&&slot.account) {
-                accounts.push(&slot.account);
+        for account in trail.accounts() {
+            if !accounts.contains(&account) {
+                accounts.push(account);
             }
         }
         for account in accounts {

@@ -32,7 +32,8 @@ fn one(seed: u64) -> ExitCode {
 }
 
 fn soak(messages: u64, first_seed: u64) -> ExitCode {
-    let (mut played, mut sent, mut expired, mut residual, mut calls_max) = (0, 0, 0, 0, 0);
+    let (mut played, mut sent, mut expired, mut calls_max) = (0, 0, 0, 0);
+    let (mut residual, mut removed) = (0, 0);
     let mut seed = first_seed;
     while played < messages {
         let outcome = run_seed(seed, None, false);
@@ -40,6 +41,7 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
         sent += u64::from(outcome.sent);
         expired += u64::from(outcome.expired);
         residual += u64::from(outcome.residual);
+        removed += u64::from(outcome.removed);
         calls_max = calls_max.max(outcome.calls_max);
         if !outcome.violations.is_empty() {
             for violation in &outcome.violations {
@@ -54,8 +56,8 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
         }
     }
     println!(
-        "{played} messages in {} runs: {sent} sent, {expired} expired, {residual} sent twice by the \
-         residual risk, at most {calls_max} requests for one",
+        "{played} messages in {} runs: {sent} sent, {expired} expired; twice: {residual} after a \
+         refusal that was not kept, {removed} after an account was removed; at most {calls_max} requests for one",
         seed - first_seed
     );
     ExitCode::SUCCESS

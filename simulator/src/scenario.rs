@@ -134,6 +134,9 @@ pub struct Outcome {
     /// Two mails where an account refused without Nylas keeping the refusal, then took the mail from
     /// an attempt that knew nothing of the other: the residual risk of `docs/delivery.md`.
     pub residual: u32,
+    /// Two mails where an instance crashed right after a send and the account was taken out of the
+    /// configuration before the next attempt: the other residual risk.
+    pub removed: u32,
     pub messages: u32,
     pub sent: u32,
     pub expired: u32,
@@ -227,7 +230,7 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
 
 /// The invariants.
 fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
-    let (mut residual, mut sent_count, mut expired_count) = (0, 0, 0);
+    let (mut residual, mut removed, mut sent_count, mut expired_count) = (0, 0, 0, 0);
     let calm_from = START + stage.calm_after;
     for message in messages {
         let id = &message.svix_id;
@@ -254,8 +257,22 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             let left_unkept = accepted
                 .iter()
                 .any(|mail| refusals.contains(&(mail.grant.clone(), id.clone())));
+            let crashed = world
+                .faults
+                .borrow()
+                .iter()
+                .any(|fault| fault.starts_with("crash"));
+            let was_removed = stage.changes.iter().any(|(_, accounts)| {
+                let configured: Vec<_> =
+                    accounts.iter().map(|number| format!("g{number}")).collect();
+                accepted
+                    .iter()
+                    .any(|mail| !configured.contains(&mail.grant))
+            });
             if left_unkept {
                 residual += 1;
+            } else if was_removed && crashed {
+                removed += 1;
             } else {
                 world.violate(format!(
                     "{id} became {} mails: {accepted:?}",
@@ -321,6 +338,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     Outcome {
         violations: world.violations.borrow().clone(),
         residual,
+        removed,
         messages: u32::try_from(messages.len()).unwrap(),
         sent: sent_count,
         expired: expired_count,

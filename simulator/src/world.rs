@@ -357,6 +357,9 @@ impl World {
 
     fn handle_find(&self, grant: &str, svix_id: &str) -> HttpResponse {
         if self.account_state(grant) == AccountState::Gone {
+            self.unkept_refusals
+                .borrow_mut()
+                .push((grant.to_owned(), svix_id.to_owned()));
             return Self::answer(404, &json!({"error": {"type": "not_found_error"}}));
         }
         let now = self.now();
