@@ -1,0 +1,23 @@
+# make help lists the targets. Everything of substance is in scripts/.
+.PHONY: help setup dev build test lint clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 ~ \2/p' Makefile | awk -F '~' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+setup: ## find or install every tool (quick when there is nothing to do; the other targets do it, too)
+	@scripts/setup
+
+dev: ## build and run the relay on this machine with a stand-in for Nylas, and send a sample mail through it
+	@scripts/dev
+
+build: ## build the Worker into build/
+	@scripts/build
+
+test: ## lint and run all tests
+	@scripts/test
+
+lint: ## formatting, clippy (native and wasm), licences, unused dependencies
+	@scripts/test --lint
+
+clean: ## remove what was built here (tools in the cache folder stay)
+	rm -rf build target .wrangler node_modules
