@@ -47,8 +47,9 @@ pub const THROTTLING_TOLERATED: Duration = MINUTE;
 /// While the same key is in flight elsewhere.
 const IN_FLIGHT_WAIT: Duration = Duration::from_secs(3);
 
-/// Kept errors burn generations; more than this many mean something else is wrong.
-const GENERATIONS_MAX: u32 = 4;
+/// Kept errors burn generations, one an attempt at most. When they are used up the last slot goes on:
+/// after an hour its key is free again.
+const GENERATIONS_MAX: u32 = 64;
 
 /// Slots left in one attempt. Bounds the requests of an attempt to Nylas.
 const STEPS_MAX: u32 = 6;
