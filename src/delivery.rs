@@ -9,7 +9,8 @@
 //! 1. An ambiguous outcome (timeout, lost connection, 5xx) never leaves: same slot, same key, again.
 //! 2. A refusal that Nylas *replays* leaves: whoever asks again gets the same, so the slot is dead.
 //! 3. A refusal of the account that is not replayed leaves for another account, after asking the
-//!    mailbox whether it holds the mail; and marks the account down, so that new mails avoid it.
+//!    mailbox whether it holds the mail. Every mail asks its first account anew: a memory of which
+//!    account is down would send two attempts that remember differently to two accounts.
 //! 4. A replayed *ambiguous* answer, or a key used with other bytes, is settled by asking the
 //!    mailbox: found means sent; not found leaves, if it is still not found
 //!    [`SETTLING_TAKES`] after the answer was first seen.
@@ -19,7 +20,7 @@
 use crate::{
     clerk::{Content, Email},
     config::{Account, Config, GrantId},
-    ledger::{DownMark, Ledger},
+    ledger::Ledger,
     nylas::{AccountFault, FindOutcome, Identity, IdentityOutcome, Nylas, SendOutcome, SentMail},
     observe::{Event, Level, Record},
     ports::{Clock, Http, Log, Store},
@@ -101,8 +102,8 @@ impl Trail {
         self.accounts.iter()
     }
 
-    /// Sets out in this order, unless it has.
-    fn begin(&mut self, order: &[&GrantId]) {
+    /// Sets out in this order, unless it has: from then on it is fixed where the mail goes.
+    pub fn begin(&mut self, order: &[&GrantId]) {
         if self.slots.is_empty() {
             self.accounts = order.iter().map(|account| (*account).clone()).collect();
             self.step(order, &[]);
@@ -216,7 +217,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
         if let Some(verdict) = self.ask_everywhere(trail).await {
             return verdict;
         }
-        let (order, marked) = self.order().await;
+        let order = order(&self.config.accounts, &self.email.to);
         let mut at_fault: Vec<GrantId> = Vec::new();
         trail.begin(&order);
         for _ in 0..STEPS_MAX {
@@ -227,15 +228,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                 return Verdict::later("out_of_time");
             }
             let stepped = match self.try_slot(&slot).await {
-                Next::End(verdict) => {
-                    if let Verdict::Sent { account, .. } = &verdict
-                        && marked.iter().any(|(marked, _)| marked == account)
-                    {
-                        // Whatever it said, it sends. A mark that stays ends by itself.
-                        let _ = self.ledger.mark_up(account).await;
-                    }
-                    return verdict;
-                }
+                Next::End(verdict) => return verdict,
                 Next::Leave => trail.step(&order, &at_fault) || trail.step(&order, &[]),
                 Next::LeaveAccount(reason) => {
                     at_fault.push(slot.account);
@@ -257,14 +250,6 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             }
         }
         Verdict::later("out_of_steps")
-    }
-
-    /// Fixes where the mail will be tried first, without trying.
-    pub async fn begin(&self, trail: &mut Trail) {
-        if trail.is_empty() {
-            let (order, _) = self.order().await;
-            trail.begin(&order);
-        }
     }
 
     /// Looks for the mail in every mailbox it may be in, when its keys may be forgotten or another
@@ -294,22 +279,6 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             }
         }
         None
-    }
-
-    /// The accounts in this recipient's order, those marked down last; and the marks.
-    async fn order(&self) -> (Vec<&GrantId>, Vec<(GrantId, DownMark)>) {
-        let mut up = order(&self.config.accounts, &self.email.to);
-        let mut marks = Vec::new();
-        if up.len() > 1 {
-            for grant_id in &up {
-                if let Some(mark) = self.ledger.down_mark(grant_id).await {
-                    marks.push(((*grant_id).clone(), mark));
-                }
-            }
-        }
-        let is_down = |grant_id: &GrantId| marks.iter().any(|(marked, _)| marked == grant_id);
-        up.sort_by_key(|grant_id| is_down(grant_id));
-        (up, marks)
     }
 
     async fn try_slot(&self, slot: &Slot) -> Next {
@@ -390,8 +359,8 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
         })
     }
 
-    /// The account, not the mail: mark it down for other mails, tell the operator, and leave if the
-    /// mailbox does not hold the mail.
+    /// The account, not the mail: tell the operator, once, and leave if the mailbox does not hold the
+    /// mail.
     async fn account_fault(&self, slot: &Slot, fault: AccountFault) -> Next {
         let known = self.ledger.down_mark(&slot.account).await.is_some();
         if !known {

@@ -100,7 +100,7 @@ impl MailRecord {
     }
 }
 
-/// An account that said it cannot send.
+/// An account that said it cannot send. For people: no decision depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownMark {
     pub reason: String,
@@ -184,7 +184,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         (mark.until > self.ports.now()).then_some(mark)
     }
 
-    /// Marks an account down: until midnight UTC where its day is used up, for ten minutes where it
+    /// Notes that an account is down: until midnight UTC where its day is used up, for ten minutes where it
     /// only throttles, for an hour otherwise.
     pub async fn mark_down(
         &self,
@@ -204,16 +204,6 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         };
         let key = format!("down:{}", grant_id.as_str());
         self.write(&key, &mark, until.since(now)).await
-    }
-
-    pub async fn mark_up(&self, grant_id: &GrantId) -> Result<(), StoreError> {
-        let started = self.ports.now();
-        let result = self
-            .ports
-            .delete(&format!("down:{}", grant_id.as_str()))
-            .await;
-        self.count(started);
-        result
     }
 
     /// Whether the address is on the list of those that must not be written to.

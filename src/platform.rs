@@ -85,11 +85,6 @@ impl Store for Platform {
             .await
             .map_err(|_| StoreError)
     }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let ledger = self.ledger.as_ref().ok_or(StoreError)?;
-        ledger.delete(key).await.map_err(|_| StoreError)
-    }
 }
 
 impl Queue for Platform {

@@ -29,7 +29,6 @@ pub trait Store {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
     /// Keeps `value` for `lifetime`, which is at least 60 seconds.
     async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError>;
-    async fn delete(&self, key: &str) -> Result<(), StoreError>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use crate::{
     clerk::{Content, Email, NotForUs, Slug, read_email},
     config::{Config, GrantId, Problem},
-    delivery::{Attempt, Trail, Verdict},
+    delivery::{Attempt, Trail, Verdict, order},
     ledger::{Ledger, MailRecord, MailState},
     nylas::Nylas,
     observe::{Event, Level, Record},
@@ -293,7 +293,7 @@ impl<P: Ports> Receiving<'_, P> {
         };
         let verdict = if self.config.inline_send_budget.is_zero() {
             // The consumer finds the mail where a repeated message of it is, too.
-            attempt.begin(&mut trail).await;
+            trail.begin(&order(&self.config.accounts, &email.to));
             Verdict::Later {
                 reason: ALWAYS_QUEUED,
                 wait: None,

@@ -289,13 +289,15 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         }
         let ended = |outcome: &str| outcomes.contains(&outcome);
         let is_sent = !accepted.is_empty();
+        let is_abandoned = world.abandoned.borrow().contains(id);
         if is_sent {
             sent_count += 1;
         } else if ended("sent") {
             world.violate(format!("{id} is said to be sent and is not"));
-        } else if !["rejected", "expired", "dead_lettered"]
-            .iter()
-            .any(|end| ended(end))
+        } else if !is_abandoned
+            && !["rejected", "expired", "dead_lettered"]
+                .iter()
+                .any(|end| ended(end))
         {
             world.violate(format!("{id} has no end: {outcomes:?}"));
         }
@@ -306,7 +308,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         let had_time = expires_at > calm_from.max(message.created_at) + 13 * HOUR
             || message.created_at > calm_from
             || expires_at > calm_from + 20 * MINUTE && stage.rules.has_queue && ended("queued");
-        if !is_sent && had_time && !ended("rejected") {
+        if !is_sent && had_time && !is_abandoned && !ended("rejected") {
             world.violate(format!(
                 "{id} had time to be sent and was not: {outcomes:?}"
             ));

@@ -62,12 +62,18 @@ impl Message {
 pub async fn send(world: Rc<World>, message: Message) {
     let wait = message.created_at.saturating_sub(world.now());
     world.executor.sleep(wait + 300).await;
+    let mut is_taken = false;
     for wait in SCHEDULE {
         let jitter = 80 + world.below(41);
         world.executor.sleep(wait * jitter / 100).await;
-        if deliver(&world, &message).await {
+        is_taken = deliver(&world, &message).await;
+        if is_taken {
             break;
         }
+    }
+    if !is_taken {
+        // Shown as failed in Clerk's dashboard: nobody took it, nobody may say so.
+        world.abandoned.borrow_mut().push(message.svix_id.clone());
     }
     let again = match world.fork(
         "after Svix was done",

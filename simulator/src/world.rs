@@ -99,6 +99,8 @@ pub struct World {
     pub config: RefCell<Option<Config>>,
     /// What went wrong, found while running.
     pub violations: RefCell<Vec<String>>,
+    /// Messages every attempt of Svix' failed for.
+    pub abandoned: RefCell<Vec<String>>,
     invocations: Cell<u32>,
     pub calls: RefCell<HashMap<String, u32>>,
     pub records: RefCell<Vec<String>>,
@@ -134,6 +136,7 @@ impl World {
             queued: RefCell::default(),
             config: RefCell::default(),
             violations: RefCell::default(),
+            abandoned: RefCell::default(),
             invocations: Cell::default(),
             calls: RefCell::default(),
             records: RefCell::default(),
@@ -516,19 +519,6 @@ impl Store for Invocation {
             }
             _ => Ok(()),
         }
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let world = &self.world;
-        let way = world.fork("store delete", &["delete fails"]);
-        world.executor.sleep(20).await;
-        if way == 1 {
-            return Err(StoreError);
-        }
-        let now = world.now();
-        let mut store = world.store.borrow_mut();
-        store.entry(key.to_owned()).or_default().0.push((now, None));
-        Ok(())
     }
 }
 
