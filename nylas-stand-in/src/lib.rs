@@ -1,1 +1,213 @@
-//! Stand-in for Nylas.
+//! Stand-in for Nylas: an HTTP server that answers as Nylas' API does for Agent Accounts, as strictly as its documents
+//! allow, keeps every mail it takes, and can be told to go wrong.
+//!
+//! ```no_run
+//! # use nylas_stand_in::{Account, Options, StandIn};
+//! # fn main() -> std::io::Result<()> {
+//! let account = Account { grant_id: "g1".into(), email: "login@example.com".into(), name: None };
+//! let nylas = StandIn::start_blocking(Options::new("key", vec![account]))?;
+//! println!("{}", nylas.base_url());
+//! # Ok(()) }
+//! ```
+
+mod clock;
+mod idempotency;
+mod messages;
+mod notify;
+mod routes;
+mod script;
+mod send;
+mod state;
+mod validate;
+
+pub use script::{Action, RequestKind, Rule};
+pub use state::{Account, AccountState, Mail, SeenRequest};
+
+use clock::Clock;
+use state::State;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// How a stand-in is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The key every API request must bear.
+    pub api_key: String,
+    /// The accounts there are from the beginning.
+    pub accounts: Vec<Account>,
+    /// Whether a 429 for an account's state is kept under the idempotency key. Nylas does not say.
+    pub keeps_throttling: bool,
+    /// Whether a 403 or 423 for an account's state is kept under the idempotency key. Nylas does not say.
+    pub keeps_account_refusals: bool,
+    /// The time between two attempts to deliver a notification.
+    pub notify_interval: Duration,
+}
+
+impl Options {
+    /// On any free loopback port, keeping every error as Nylas' documents have it.
+    pub fn new(api_key: &str, accounts: Vec<Account>) -> Self {
+        Options {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            api_key: api_key.to_owned(),
+            accounts,
+            keeps_throttling: true,
+            keeps_account_refusals: true,
+            notify_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A running stand-in, on a thread of its own; dropping it stops it.
+pub struct StandIn {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the server and the handle have in common.
+struct Shared {
+    options: Options,
+    clock: Clock,
+    state: Mutex<State>,
+    /// For those who wait for a mail on a thread, and those who do in a task.
+    mail_came: Condvar,
+    mails_seen: watch::Sender<usize>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StandIn {
+    /// Starts a stand-in from async code.
+    pub async fn start(options: Options) -> io::Result<StandIn> {
+        Self::start_blocking(options)
+    }
+
+    /// Starts a stand-in; it takes connections when this returns.
+    pub fn start_blocking(options: Options) -> io::Result<StandIn> {
+        let listener = std::net::TcpListener::bind(options.listen)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let clock = Clock::new();
+        let state = Mutex::new(State::new(options.accounts.clone(), clock.now_ms()));
+        let (mail_came, mails_seen) = (Condvar::new(), watch::Sender::new(0));
+        let shared = Arc::new(Shared {
+            options,
+            clock,
+            state,
+            mail_came,
+            mails_seen,
+        });
+        let (stop, stopped) = oneshot::channel();
+        let served = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("nylas-stand-in".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = routes::listen(served, listener) => {}
+                        _ = stopped => {}
+                    }
+                });
+            })?;
+        Ok(StandIn {
+            shared,
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// `http://` and the address it listens on.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Every mail taken, oldest first.
+    pub fn mails(&self) -> Vec<Mail> {
+        self.shared.lock().mails.clone()
+    }
+
+    /// The mails to this address, oldest first.
+    pub fn mails_to(&self, address: &str) -> Vec<Mail> {
+        let state = self.shared.lock();
+        state
+            .mails
+            .iter()
+            .filter(|mail| mail.is_to(address))
+            .cloned()
+            .collect()
+    }
+
+    /// The newest mail to this address, waiting for one at most this long, in real time. Blocks the thread.
+    pub fn wait_for_mail(&self, address: &str, at_most: Duration) -> Option<Mail> {
+        let none_yet = |state: &mut State| !state.mails.iter().any(|mail| mail.is_to(address));
+        let waited =
+            self.shared
+                .mail_came
+                .wait_timeout_while(self.shared.lock(), at_most, none_yet);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state
+            .mails
+            .iter()
+            .rev()
+            .find(|mail| mail.is_to(address))
+            .cloned()
+    }
+
+    /// Every API request seen, oldest first.
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.shared.lock().requests.clone()
+    }
+
+    /// Adds a rule after those already there.
+    pub fn script(&self, rule: Rule) {
+        self.shared.lock().rules.push(rule);
+    }
+
+    /// Changes how an account is doing; an unknown one is left unknown.
+    pub fn set_account_state(&self, grant_id: &str, account_state: AccountState) {
+        let mut state = self.shared.lock();
+        if let Some(held) = state
+            .accounts
+            .iter_mut()
+            .find(|held| held.account.grant_id == grant_id)
+        {
+            held.state = account_state;
+        }
+    }
+
+    /// Moves the stand-in's clock forward: kept answers age, delays end, days pass.
+    pub fn advance_clock(&self, by: Duration) {
+        self.shared.clock.advance(by);
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // Nobody listens any more if the thread has ended by itself.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is kept under an `Idempotency-Key`: any answer, for one hour from the first request, per account.
+
+use crate::state::Answer;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+
+/// "Cached for 1 hour after the first request": it does not slide.
+const KEPT_MS: u64 = 60 * 60 * 1000;
+/// The longest key taken.
+pub const LONGEST: usize = 256;
+
+/// The keys of every account.
+#[derive(Default)]
+pub struct Keys {
+    entries: HashMap<(String, String), Entry>,
+    tickets: u64,
+}
+
+struct Entry {
+    payload: [u8; 32],
+    first_ms: u64,
+    ticket: u64,
+    /// None while the first request is still running.
+    answer: Option<Answer>,
+}
+
+/// The right to say how the request under a key ended.
+#[derive(Clone)]
+pub struct Ticket {
+    place: (String, String),
+    number: u64,
+}
+
+/// What a request with a key meets.
+pub enum Begin {
+    /// Nobody before it, or more than an hour ago.
+    First(Ticket),
+    Replay(Answer),
+    DifferentPayload,
+    InFlight,
+}
+
+impl Keys {
+    pub fn begin(&mut self, grant_id: &str, key: &str, payload: &[u8], now_ms: u64) -> Begin {
+        let place = (grant_id.to_owned(), key.to_owned());
+        // Bytes, not parsed JSON: how Nylas compares is not documented, and this is the stricter guess.
+        let payload: [u8; 32] = Sha256::digest(payload).into();
+        if let Some(entry) = self.entries.get(&place)
+            && now_ms < entry.first_ms + KEPT_MS
+        {
+            return match &entry.answer {
+                _ if entry.payload != payload => Begin::DifferentPayload,
+                None => Begin::InFlight,
+                Some(answer) => Begin::Replay(answer.clone()),
+            };
+        }
+        self.tickets += 1;
+        let entry = Entry {
+            payload,
+            first_ms: now_ms,
+            ticket: self.tickets,
+            answer: None,
+        };
+        self.entries.insert(place.clone(), entry);
+        Begin::First(Ticket {
+            place,
+            number: self.tickets,
+        })
+    }
+
+    /// Keeps the answer for the rest of the hour.
+    pub fn keep(&mut self, ticket: &Ticket, answer: &Answer) {
+        if let Some(entry) = self.entries.get_mut(&ticket.place)
+            && entry.ticket == ticket.number
+        {
+            entry.answer = Some(answer.clone());
+        }
+    }
+
+    /// Makes the key free, as if it had never been used.
+    pub fn release(&mut self, ticket: &Ticket) {
+        if self
+            .entries
+            .get(&ticket.place)
+            .is_some_and(|entry| entry.ticket == ticket.number)
+        {
+            self.entries.remove(&ticket.place);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading: the account, its folders, its messages.
+
+use crate::Shared;
+use crate::routes::Call;
+use crate::state::{Account, AccountState, Answer, FOLDERS, State, Stored, folder_id};
+use serde_json::{Value, json};
+
+const FILTERS: [&str; 7] = [
+    "in",
+    "received_after",
+    "received_before",
+    "subject",
+    "thread_id",
+    "from",
+    "to",
+];
+const OTHERS: [&str; 5] = ["metadata_pair", "limit", "page_token", "fields", "select"];
+
+pub fn grant(shared: &Shared, _: &Call, account: &Account) -> Answer {
+    let mut state = shared.lock();
+    let data = grant_data(&state, account);
+    ok(&mut state, data)
+}
+
+pub fn grant_data(state: &State, account: &Account) -> Value {
+    let held = state.account(&account.grant_id);
+    let created = held.map_or(0, |held| held.created_ms / 1000);
+    json!({
+        "id": account.grant_id, "provider": "nylas", "email": account.email, "name": account.name,
+        "grant_status": "valid", "blocked": held.is_some_and(|held| held.state == AccountState::Blocked),
+        "created_at": created, "updated_at": created, "scope": [], "settings": {},
+    })
+}
+
+pub fn folders(shared: &Shared, _: &Call, account: &Account) -> Answer {
+    let folder = |(name, attribute): (&str, &str)| {
+        json!({
+            "id": folder_id(&account.grant_id, name), "grant_id": account.grant_id, "object": "folder", "name": name,
+            "system_folder": true, "attributes": [attribute],
+        })
+    };
+    let data = FOLDERS.map(folder);
+    ok(&mut shared.lock(), json!(data))
+}
+
+pub fn find(shared: &Shared, call: &Call, account: &Account) -> Answer {
+    let mut state = shared.lock();
+    let id = call.segments.last().map(String::as_str).unwrap_or_default();
+    let found = state
+        .messages
+        .iter()
+        .find(|stored| stored.grant_id == account.grant_id && stored.id == id);
+    match found.map(|stored| shown(stored, call)) {
+        Some(data) => ok(&mut state, data),
+        None => state.error(404, "not_found_error", "requested object not found"),
+    }
+}
+
+pub fn list(shared: &Shared, call: &Call, account: &Account) -> Answer {
+    let mut state = shared.lock();
+    let page = match page(&state, call, account) {
+        Ok(page) => page,
+        Err(message) => return state.error(400, "invalid_request_error", &message),
+    };
+    let mut answer = json!({ "request_id": state.fresh_uuid(), "data": page.0 });
+    if let Some(next) = page.1 {
+        answer["next_cursor"] = json!(next);
+    }
+    Answer::json(200, &answer)
+}
+
+fn page(
+    state: &State,
+    call: &Call,
+    account: &Account,
+) -> Result<(Vec<Value>, Option<String>), String> {
+    let known = |name: &str| FILTERS.contains(&name) || OTHERS.contains(&name);
+    if let Some((unknown, _)) = call.query.iter().find(|(name, _)| !known(name)) {
+        return Err(format!("unknown query parameter: {unknown}"));
+    }
+    let filtered = call
+        .query
+        .iter()
+        .any(|(name, _)| FILTERS.contains(&name.as_str()));
+    let pairs = call
+        .query
+        .iter()
+        .filter(|(name, _)| name == "metadata_pair")
+        .count();
+    if pairs > 1 || (pairs == 1 && filtered) {
+        return Err("metadata_pair cannot be combined with other filters".to_owned());
+    }
+    let limit = number(call, "limit")?.unwrap_or(50);
+    if !(1..=200).contains(&limit) {
+        return Err("limit: must be between 1 and 200".to_owned());
+    }
+    let wanted = conditions(call, account)?;
+    let all = state
+        .messages
+        .iter()
+        .filter(|stored| stored.grant_id == account.grant_id);
+    let mut newest: Vec<&Stored> = all
+        .rev()
+        .filter(|stored| wanted.iter().all(|wanted| wanted(stored)))
+        .collect();
+    newest.sort_by_key(|stored| std::cmp::Reverse(date(stored)));
+    let from = match call.query("page_token") {
+        None => 0,
+        Some(token) => {
+            let after = token.strip_prefix("after-").unwrap_or_default();
+            let last = newest.iter().position(|stored| stored.id == after);
+            1 + last.ok_or("page_token: invalid")?
+        }
+    };
+    let limit = usize::try_from(limit).unwrap_or(200);
+    let more = newest.len() > from + limit;
+    let shown_now: Vec<&Stored> = newest.into_iter().skip(from).take(limit).collect();
+    let next = shown_now
+        .last()
+        .filter(|_| more)
+        .map(|last| format!("after-{}", last.id));
+    Ok((
+        shown_now
+            .into_iter()
+            .map(|stored| shown(stored, call))
+            .collect(),
+        next,
+    ))
+}
+
+type Condition = Box<dyn Fn(&Stored) -> bool>;
+
+fn conditions(call: &Call, account: &Account) -> Result<Vec<Condition>, String> {
+    let mut conditions: Vec<Condition> = Vec::new();
+    if let Some(pair) = call.query("metadata_pair") {
+        let (key, value) = pair
+            .split_once(':')
+            .ok_or("metadata_pair: must be KEY:VALUE")?;
+        if !["key1", "key2", "key3", "key4", "key5"].contains(&key) {
+            return Err("metadata_pair: only key1 to key5 can be searched".to_owned());
+        }
+        let (pointer, value) = (format!("/metadata/{key}"), json!(value));
+        conditions.push(Box::new(move |stored| {
+            stored.message.pointer(&pointer) == Some(&value)
+        }));
+    }
+    if let Some(folder) = call.query("in") {
+        if !FOLDERS
+            .iter()
+            .any(|(name, _)| folder_id(&account.grant_id, name) == folder)
+        {
+            return Err("in: must be a folder's id".to_owned());
+        }
+        let folder = json!(folder);
+        conditions.push(Box::new(move |stored| {
+            holds(stored, "folders", |entry| entry == &folder)
+        }));
+    }
+    if let Some(after) = number(call, "received_after")? {
+        conditions.push(Box::new(move |stored| date(stored) > after));
+    }
+    if let Some(before) = number(call, "received_before")? {
+        conditions.push(Box::new(move |stored| date(stored) < before));
+    }
+    for field in ["subject", "thread_id"] {
+        if let Some(wanted) = call.query(field) {
+            let wanted = json!(wanted);
+            conditions.push(Box::new(move |stored| {
+                stored.message.get(field) == Some(&wanted)
+            }));
+        }
+    }
+    for field in ["from", "to"] {
+        if let Some(wanted) = call.query(field) {
+            let wanted = json!(wanted);
+            let is = move |entry: &Value| entry.get("email") == Some(&wanted);
+            conditions.push(Box::new(move |stored| holds(stored, field, &is)));
+        }
+    }
+    Ok(conditions)
+}
+
+fn holds(stored: &Stored, field: &str, is: impl Fn(&Value) -> bool) -> bool {
+    stored
+        .message
+        .get(field)
+        .and_then(Value::as_array)
+        .is_some_and(|entries| entries.iter().any(is))
+}
+
+fn number(call: &Call, name: &str) -> Result<Option<u64>, String> {
+    let parsed = call.query(name).map(str::parse).transpose();
+    parsed.map_err(|_| format!("{name}: must be a number"))
+}
+
+fn date(stored: &Stored) -> u64 {
+    stored
+        .message
+        .get("date")
+        .and_then(Value::as_u64)
+        .unwrap_or(0)
+}
+
+fn shown(stored: &Stored, call: &Call) -> Value {
+    let mut message = stored.message.clone();
+    if call
+        .query("fields")
+        .is_some_and(|fields| fields.starts_with("include_"))
+    {
+        message["headers"] = header_list(&stored.headers);
+    }
+    message
+}
+
+pub fn header_list(headers: &[(String, String)]) -> Value {
+    headers
+        .iter()
+        .map(|(name, value)| json!({ "name": name, "value": value }))
+        .collect()
+}
+
+pub fn ok(state: &mut State, data: Value) -> Answer {
+    Answer::json(
+        200,
+        &json!({ "request_id": state.fresh_uuid(), "data": data }),
+    )
+}

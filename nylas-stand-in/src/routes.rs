@@ -1,0 +1,309 @@
+//! From a connection to an answer: who may ask, what is asked, what was seen.
+
+use crate::script::{Action, RequestKind, Subject};
+use crate::state::{Account, AccountState, Answer, SeenRequest};
+use crate::{Shared, messages, send, validate};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// More than is taken, so that a request too large hears so instead of losing its connection.
+const READ_AT_MOST: usize = 16 * validate::LARGEST;
+
+/// A request, read.
+pub struct Call {
+    pub method: Method,
+    pub path: String,
+    pub segments: Vec<String>,
+    pub query: Vec<(String, String)>,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// How a request ends.
+pub enum Outcome {
+    Answered { answer: Answer, replayed: bool },
+    Dropped,
+}
+
+impl Outcome {
+    pub fn answered(answer: Answer) -> Self {
+        Outcome::Answered {
+            answer,
+            replayed: false,
+        }
+    }
+}
+
+/// Makes hyper close the connection without an answer.
+#[derive(Debug)]
+struct ConnectionDropped;
+
+impl std::fmt::Display for ConnectionDropped {
+    fn fmt(&self, to: &mut std::fmt::Formatter) -> std::fmt::Result {
+        to.write_str("connection dropped as scripted")
+    }
+}
+
+impl std::error::Error for ConnectionDropped {}
+
+impl Call {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The first address in `to`, if the body has one.
+    pub fn recipient(&self) -> Option<String> {
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        Some(body.pointer("/to/0/email")?.as_str()?.to_owned())
+    }
+}
+
+pub async fn listen(shared: Arc<Shared>, listener: tokio::net::TcpListener) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, say: others may free some.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service =
+                hyper::service::service_fn(move |request| serve(Arc::clone(&shared), request));
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
+            // An error here is a caller that hung up or a drop that was scripted.
+            let _ = connection.await;
+        });
+    }
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, ConnectionDropped> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let Ok(body) = Limited::new(body, READ_AT_MOST).collect().await else {
+        return Err(ConnectionDropped);
+    };
+    let body = body.to_bytes();
+    let fits = body.len() <= validate::LARGEST;
+    let call = Call {
+        method: parts.method,
+        segments: path
+            .split('/')
+            .skip(1)
+            .map(|segment| unescape(segment, false))
+            .collect(),
+        path: parts
+            .uri
+            .path_and_query()
+            .map_or(path, |all| all.as_str().to_owned()),
+        query: pairs(parts.uri.query().unwrap_or_default()),
+        headers: parts.headers,
+        body,
+    };
+    let api = call.segments.first().is_some_and(|first| first == "v3");
+    let seen = api.then(|| note(&shared, &call));
+    let outcome = match too_large {
+        Err(()) => Outcome::answered(shared.lock().error(
+            413,
+            "invalid_request_error",
+            "request entity too large",
+        )),
+        Ok(_) if api => answer(&shared, &call).await,
+        Ok(_) => Outcome::answered(shared.lock().error(404, "not_found_error", "no such page")),
+    };
+    let Outcome::Answered { answer, replayed } = outcome else {
+        return Err(ConnectionDropped);
+    };
+    let mut state = shared.lock();
+    if let Some(request) = seen.and_then(|at| state.requests.get_mut(at)) {
+        request.status = Some(answer.status);
+        request.replayed = replayed;
+    }
+    let request_id = state.fresh_uuid();
+    Ok(response(answer, &request_id))
+}
+
+fn note(shared: &Shared, call: &Call) -> usize {
+    let mut state = shared.lock();
+    let named = match call
+        .segments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["v3", "grants", name, ..] => Some((*name).to_owned()),
+        _ => None,
+    };
+    let grant_id = named.map(|name| {
+        state
+            .account(&name)
+            .map_or(name.clone(), |held| held.account.grant_id.clone())
+    });
+    let request = SeenRequest {
+        method: call.method.to_string(),
+        path: call.path.clone(),
+        grant_id,
+        idempotency_key: call.header("idempotency-key").map(str::to_owned),
+        recipient: call.recipient(),
+        status: None,
+        replayed: false,
+        at_ms: shared.clock.now_ms(),
+    };
+    state.requests.push(request);
+    state.requests.len() - 1
+}
+
+async fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
+    if call.header("authorization") != Some(&format!("Bearer {}", shared.options.api_key)) {
+        let answer = shared
+            .lock()
+            .error(401, "token.unauthorized_access", "Bearer token invalid");
+        return Outcome::answered(answer);
+    }
+    let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    let ["v3", "grants", name, rest @ ..] = segments.as_slice() else {
+        return not_found(shared);
+    };
+    let Some(account) = living(shared, name) else {
+        return not_found(shared);
+    };
+    match (call.method.as_str(), rest) {
+        ("POST", ["messages", "send"]) => send::send(shared, call, &account).await,
+        ("GET", []) => scripted(shared, call, RequestKind::Grant, &account, messages::grant).await,
+        ("GET", ["messages"]) => {
+            scripted(shared, call, RequestKind::Find, &account, messages::list).await
+        }
+        ("GET", ["messages", _]) => {
+            scripted(shared, call, RequestKind::Find, &account, messages::find).await
+        }
+        ("GET", ["folders"]) => {
+            scripted(shared, call, RequestKind::Any, &account, messages::folders).await
+        }
+        _ => not_found(shared),
+    }
+}
+
+fn living(shared: &Shared, name: &str) -> Option<Account> {
+    let state = shared.lock();
+    let held = state.account(name)?;
+    (held.state != AccountState::Gone).then(|| held.account.clone())
+}
+
+fn not_found(shared: &Shared) -> Outcome {
+    Outcome::answered(
+        shared
+            .lock()
+            .error(404, "not_found_error", "requested object not found"),
+    )
+}
+
+/// A request that takes no mail, with what the script has for it.
+async fn scripted<F>(
+    shared: &Arc<Shared>,
+    call: &Call,
+    kind: RequestKind,
+    account: &Account,
+    go: F,
+) -> Outcome
+where
+    F: Fn(&Shared, &Call, &Account) -> Answer,
+{
+    let about = Subject {
+        kind,
+        grant_id: &account.grant_id,
+        recipient: None,
+        key: None,
+    };
+    let action = shared
+        .lock()
+        .rules
+        .iter_mut()
+        .find(|rule| rule.matches(&about))
+        .map(|rule| rule.take());
+    match action {
+        None | Some(Action::Queue202) => Outcome::answered(go(shared, call, account)),
+        Some(Action::NeverAnswer) => std::future::pending().await,
+        Some(Action::DropBefore | Action::DropAfter) => Outcome::Dropped,
+        Some(Action::Answer {
+            status,
+            body,
+            headers,
+            ..
+        }) => Outcome::answered(send::scripted_answer(status, &body, headers)),
+        Some(Action::AcceptAfter(delay)) => {
+            shared.clock.sleep(delay).await;
+            Outcome::answered(go(shared, call, account))
+        }
+        Some(Action::AcceptThenDelay(delay)) => {
+            let answer = go(shared, call, account);
+            shared.clock.sleep(delay).await;
+            Outcome::answered(answer)
+        }
+    }
+}
+
+fn response(answer: Answer, request_id: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    // A scripted status or header that is none is left out.
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = answer
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in std::iter::once(("x-request-id", request_id)).chain(headers) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn pairs(query: &str) -> Vec<(String, String)> {
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (unescape(key, true), unescape(value, true))
+    };
+    query
+        .split('&')
+        .filter(|part| !part.is_empty())
+        .map(pair)
+        .collect()
+}
+
+/// Undoes percent-encoding; in a query a plus is a space.
+fn unescape(text: &str, plus_is_space: bool) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        let digits = [ahead.next(), ahead.next()].map(|digit| (digit? as char).to_digit(16));
+        match (byte, digits) {
+            (b'%', [Some(high), Some(low)]) => {
+                bytes.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                rest = ahead;
+            }
+            (b'+', _) if plus_is_space => bytes.push(b' '),
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
