@@ -119,14 +119,13 @@ async fn serve(
     };
     let api = call.segments.first().is_some_and(|first| first == "v3");
     let seen = api.then(|| note(&shared, &call));
-    let outcome = match too_large {
-        Err(()) => Outcome::answered(shared.lock().error(
-            413,
-            "invalid_request_error",
-            "request entity too large",
-        )),
-        Ok(_) if api => answer(&shared, &call).await,
-        Ok(_) => Outcome::answered(shared.lock().error(404, "not_found_error", "no such page")),
+    let outcome = if !fits {
+        let message = "request entity too large";
+        Outcome::answered(shared.lock().error(413, "invalid_request_error", message))
+    } else if api {
+        answer(&shared, &call).await
+    } else {
+        Outcome::answered(shared.lock().error(404, "not_found_error", "no such page"))
     };
     let Outcome::Answered { answer, replayed } = outcome else {
         return Err(ConnectionDropped);

@@ -1,0 +1,185 @@
+//! The table of what a key meets.
+
+mod common;
+
+use common::{GRANT, KEY, OTHER, mail, options, send, send_briefly, start, try_send};
+use nylas_stand_in::{AccountState, Action, RequestKind, Rule, StandIn};
+use std::time::Duration;
+
+fn rule(action: Action) -> Rule {
+    Rule {
+        grant_id: None,
+        recipient: None,
+        key_prefix: None,
+        kind: RequestKind::Send,
+        times: Some(1),
+        action,
+    }
+}
+
+#[test]
+fn a_retry_gets_the_first_answer_and_sends_nothing() {
+    let nylas = start();
+    let first = send(&nylas, "k", &mail("a@example.com"));
+    let second = send(&nylas, "k", &mail("a@example.com"));
+    assert_eq!((first.status, first.replayed()), (200, false));
+    assert_eq!((second.status, second.replayed()), (200, true));
+    assert_eq!(first.body, second.body);
+    assert_eq!(nylas.mails().len(), 1);
+    let seen = nylas.requests();
+    assert_eq!(
+        seen.iter()
+            .map(|request| request.replayed)
+            .collect::<Vec<_>>(),
+        [false, true]
+    );
+    assert!(
+        seen.iter()
+            .all(|request| request.idempotency_key.as_deref() == Some("k")
+                && request.status == Some(200))
+    );
+}
+
+#[test]
+fn the_hour_counts_from_the_first_request() {
+    let nylas = start();
+    send(&nylas, "k", &mail("a@example.com"));
+    nylas.advance_clock(Duration::from_secs(59 * 60));
+    assert!(send(&nylas, "k", &mail("a@example.com")).replayed());
+    nylas.advance_clock(Duration::from_secs(61));
+    assert!(!send(&nylas, "k", &mail("a@example.com")).replayed());
+    assert_eq!(nylas.mails().len(), 2);
+}
+
+#[test]
+fn each_account_has_keys_of_its_own() {
+    let nylas = start();
+    let mut other = mail("a@example.com");
+    other["from"] = serde_json::json!([{ "email": "login2@app.example.com" }]);
+    send(&nylas, "k", &mail("a@example.com"));
+    assert_eq!(
+        try_send(&nylas, OTHER, Some("k"), &other).unwrap().status,
+        200
+    );
+    assert_eq!(nylas.mails().len(), 2);
+}
+
+#[test]
+fn without_a_key_every_request_sends() {
+    let nylas = start();
+    for _ in 0..2 {
+        assert_eq!(
+            try_send(&nylas, GRANT, None, &mail("a@example.com"))
+                .unwrap()
+                .status,
+            200
+        );
+    }
+    assert_eq!(nylas.mails_to("a@example.com").len(), 2);
+}
+
+#[test]
+fn another_payload_is_refused_and_the_kept_answer_stays() {
+    let nylas = start();
+    send(&nylas, "k", &mail("a@example.com"));
+    let refused = send(&nylas, "k", &mail("b@example.com"));
+    assert_eq!(
+        (refused.status, refused.kind()),
+        (409, "api.invalid_idempotent_request")
+    );
+    assert!(send(&nylas, "k", &mail("a@example.com")).replayed());
+}
+
+#[test]
+fn errors_are_kept_too() {
+    let nylas = start();
+    let mut wrong = mail("a@example.com");
+    wrong["colour"] = "red".into();
+    assert!(!send(&nylas, "k", &wrong).replayed());
+    let again = send(&nylas, "k", &wrong);
+    assert_eq!((again.status, again.replayed()), (400, true));
+}
+
+#[test]
+fn a_key_in_flight_is_refused_until_the_answer_is_there() {
+    let nylas = start();
+    nylas.script(rule(Action::AcceptAfter(Duration::from_secs(60))));
+    assert!(send_briefly(&nylas, "k", &mail("a@example.com")));
+    let busy = send(&nylas, "k", &mail("a@example.com"));
+    assert_eq!(
+        (busy.status, busy.kind()),
+        (409, "api.concurrent_idempotent_request")
+    );
+    assert!(nylas.mails().is_empty());
+    nylas.advance_clock(Duration::from_secs(60));
+    assert!(
+        nylas
+            .wait_for_mail("a@example.com", Duration::from_secs(5))
+            .is_some()
+    );
+    assert!(send(&nylas, "k", &mail("a@example.com")).replayed());
+    assert_eq!(nylas.mails().len(), 1);
+}
+
+#[test]
+fn keys_have_at_most_256_characters() {
+    let nylas = start();
+    assert_eq!(
+        send(&nylas, &"k".repeat(256), &mail("a@example.com")).status,
+        200
+    );
+    let refused = send(&nylas, &"k".repeat(257), &mail("a@example.com"));
+    assert_eq!(
+        (refused.status, refused.kind()),
+        (400, "api.invalid_idempotency_key")
+    );
+}
+
+#[test]
+fn a_wrong_api_key_leaves_the_idempotency_key_free() {
+    let nylas = start();
+    let path = format!("/v3/grants/{GRANT}/messages/send");
+    let headers = [
+        ("authorization", "Bearer no"),
+        ("idempotency-key", "k"),
+        ("content-type", "application/json"),
+    ];
+    let refused = common::post(
+        &nylas,
+        &path,
+        &headers,
+        mail("a@example.com").to_string().as_bytes(),
+    )
+    .unwrap();
+    assert_eq!(
+        (refused.status, refused.kind()),
+        (401, "token.unauthorized_access")
+    );
+    assert!(!KEY.is_empty());
+    assert!(!send(&nylas, "k", &mail("a@example.com")).replayed());
+}
+
+#[test]
+fn what_is_kept_of_an_accounts_state_is_an_option() {
+    for keeps in [true, false] {
+        let options = nylas_stand_in::Options {
+            keeps_throttling: keeps,
+            keeps_account_refusals: keeps,
+            ..options()
+        };
+        let nylas = StandIn::start_blocking(options).unwrap();
+        for (key, state, status) in [
+            ("a", AccountState::RateLimited, 429),
+            ("b", AccountState::Paused, 403),
+        ] {
+            nylas.set_account_state(GRANT, state);
+            assert_eq!(send(&nylas, key, &mail("a@example.com")).status, status);
+            nylas.set_account_state(GRANT, AccountState::Healthy);
+            let again = send(&nylas, key, &mail("a@example.com"));
+            assert_eq!(
+                (again.status, again.replayed()),
+                if keeps { (status, true) } else { (200, false) }
+            );
+        }
+    }
+}
