@@ -81,11 +81,19 @@ pub struct Trail {
     /// nothing of each other go the same way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     accounts: Vec<GrantId>,
+    /// An earlier attempt may have got further than this trail says: ask every mailbox first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ask_first: bool,
 }
 
 impl Trail {
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.is_empty() && !self.ask_first
+    }
+
+    /// Another attempt may have been made that this one knows nothing of.
+    pub fn doubt(&mut self) {
+        self.ask_first = true;
     }
 
     /// Where the mail is now.
@@ -195,8 +203,6 @@ pub struct Attempt<'a, P> {
     pub nylas: &'a Nylas<'a, P>,
     pub email: &'a Email,
     pub content: &'a Content,
-    /// Whether an earlier attempt may have got further than the trail says.
-    pub may_have_been_tried: bool,
 }
 
 /// Whether the search goes on.
@@ -217,6 +223,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
         if let Some(verdict) = self.ask_everywhere(trail).await {
             return verdict;
         }
+        trail.ask_first = false;
         let order = order(&self.config.accounts, &self.email.to);
         let mut at_fault: Vec<GrantId> = Vec::new();
         trail.begin(&order);
@@ -256,7 +263,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
     /// attempt may have gone further along the slots than this one knows.
     async fn ask_everywhere(&self, trail: &Trail) -> Option<Verdict> {
         let keys_may_be_forgotten = self.email.age(self.ports.now()) >= KEY_TRUSTED_FOR;
-        let may_be_elsewhere = self.may_have_been_tried && self.config.accounts.len() > 1;
+        let may_be_elsewhere = trail.ask_first && self.config.accounts.len() > 1;
         if !keys_may_be_forgotten && !may_be_elsewhere {
             return None;
         }

@@ -282,6 +282,9 @@ impl<P: Ports> Receiving<'_, P> {
             );
         }
         let mut trail = known.map(|record| record.trail).unwrap_or_default();
+        if self.may_have_been_tried {
+            trail.doubt();
+        }
         let attempt = Attempt {
             ports: self.ports,
             config: self.config,
@@ -289,7 +292,6 @@ impl<P: Ports> Receiving<'_, P> {
             nylas: self.nylas,
             email,
             content: &content,
-            may_have_been_tried: self.may_have_been_tried,
         };
         let verdict = if self.config.inline_send_budget.is_zero() {
             // The consumer finds the mail where a repeated message of it is, too.
@@ -354,6 +356,13 @@ impl<P: Ports> Receiving<'_, P> {
         wait: Option<Duration>,
     ) -> Ending {
         let email = self.email;
+        // Meanwhile another delivery of the same message may have got through.
+        if reason != ALWAYS_QUEUED
+            && let Ok(Some(record)) = self.ledger.mail(&email.svix_id).await
+            && record.state == MailState::Sent
+        {
+            return Ending::new(200, "duplicate", "sent_before");
+        }
         let now = self.ports.now();
         let delay = if reason == ALWAYS_QUEUED {
             Duration::ZERO
@@ -585,7 +594,6 @@ async fn work_off_mail<P: Ports>(
                 nylas,
                 email: &email,
                 content,
-                may_have_been_tried: false,
             }
             .run(&mut trail)
             .await

@@ -1,10 +1,18 @@
 //! Where a run may go one way or another: from a seed, or every way in turn.
 
+use std::collections::BTreeSet;
+
 /// Decides at every fork. Way 0 is the one without a fault.
 pub struct Choices {
     mode: Mode,
     /// What was decided so far.
     taken: Vec<Fork>,
+    /// Forks met so far.
+    met: u64,
+    /// Forks, by their number, that go way 0 whatever the seed says.
+    forbidden: BTreeSet<u64>,
+    /// The forks, by their number, that did not go way 0.
+    faults: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +36,38 @@ impl Choices {
                 faults_per_mille,
             },
             taken: Vec::new(),
+            met: 0,
+            forbidden: BTreeSet::new(),
+            faults: Vec::new(),
         }
+    }
+
+    /// The same seed without some of its faults.
+    pub fn without(mut self, forbidden: BTreeSet<u64>) -> Self {
+        self.forbidden = forbidden;
+        self
+    }
+
+    /// The numbers of the forks that were faults.
+    pub fn faults(&self) -> &[u64] {
+        &self.faults
     }
 
     pub fn scripted(ways: Vec<u32>) -> Self {
         Self {
             mode: Mode::Scripted { ways },
             taken: Vec::new(),
+            met: 0,
+            forbidden: BTreeSet::new(),
+            faults: Vec::new(),
         }
     }
 
     /// One of `ways` ways; 0 once `calm`.
     pub fn fork(&mut self, ways: u32, calm: bool) -> u32 {
-        let way = match &mut self.mode {
+        let number = self.met;
+        self.met += 1;
+        let mut way = match &mut self.mode {
             Mode::Random {
                 state,
                 faults_per_mille,
@@ -58,7 +85,13 @@ impl Choices {
                 .unwrap_or_default()
                 .min(ways - 1),
         };
-        if matches!(self.mode, Mode::Scripted { .. }) || way > 0 {
+        if self.forbidden.contains(&number) {
+            way = 0;
+        }
+        if way > 0 {
+            self.faults.push(number);
+        }
+        if matches!(self.mode, Mode::Scripted { .. }) {
             self.taken.push(Fork { way, ways });
         }
         way

@@ -1,7 +1,7 @@
 //! `simulator seed N`: one run with its trace. `simulator soak MESSAGES [FIRST_SEED]`: many runs.
 //! `simulator explore FAULTS`: all paths of one message.
 
-use simulator::scenario::{all_stages, explore, run, run_seed};
+use simulator::scenario::{all_stages, explore, run, run_seed, shrink};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -19,7 +19,12 @@ fn main() -> ExitCode {
 }
 
 fn one(seed: u64) -> ExitCode {
-    let outcome = run_seed(seed, None, true);
+    let mut outcome = run_seed(seed, None, true);
+    if !outcome.violations.is_empty() {
+        let faults = outcome.faults.len();
+        outcome = shrink(seed, None);
+        println!("of {faults} faults {} are needed:", outcome.faults.len());
+    }
     for line in &outcome.trace {
         println!("{line}");
     }

@@ -192,6 +192,14 @@ fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
         let given_up = ["rejected", "expired", "dead_lettered"];
         outcomes.iter().any(|outcome| given_up.contains(outcome))
     });
+    let mut answered_sent = world.answered_sent.borrow_mut();
+    if answer.body.status == "sent" {
+        let before = answered_sent.insert(id.clone(), world.now());
+        if world.rules.store_is_reliable && before.is_some_and(|at| world.now() > at + 3 * SECOND) {
+            world.violate(format!("{id} was sent before and nobody remembers"));
+        }
+    }
+    drop(answered_sent);
     let is_true = match answer.body.status {
         "sent" => is_sent,
         "queued" | "duplicate" => is_sent || is_queued || is_given_up,

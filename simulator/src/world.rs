@@ -101,6 +101,8 @@ pub struct World {
     pub violations: RefCell<Vec<String>>,
     /// Messages every attempt of Svix' failed for.
     pub abandoned: RefCell<Vec<String>>,
+    /// When a message was last answered `sent`.
+    pub answered_sent: RefCell<HashMap<String, Millis>>,
     invocations: Cell<u32>,
     pub calls: RefCell<HashMap<String, u32>>,
     pub records: RefCell<Vec<String>>,
@@ -137,6 +139,7 @@ impl World {
             config: RefCell::default(),
             violations: RefCell::default(),
             abandoned: RefCell::default(),
+            answered_sent: RefCell::default(),
             invocations: Cell::default(),
             calls: RefCell::default(),
             records: RefCell::default(),
