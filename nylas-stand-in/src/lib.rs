@@ -11,7 +11,9 @@
 //! ```
 
 mod clock;
+mod control;
 mod idempotency;
+mod inbox;
 mod messages;
 mod notify;
 mod routes;

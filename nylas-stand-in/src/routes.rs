@@ -2,7 +2,7 @@
 
 use crate::script::{Action, RequestKind, Subject};
 use crate::state::{Account, AccountState, Answer, SeenRequest};
-use crate::{Shared, messages, send, validate};
+use crate::{Shared, control, inbox, messages, send, validate};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -125,7 +125,7 @@ async fn serve(
     } else if api {
         answer(&shared, &call).await
     } else {
-        Outcome::answered(shared.lock().error(404, "not_found_error", "no such page"))
+        Outcome::answered(local(&shared, &call).await)
     };
     let Outcome::Answered { answer, replayed } = outcome else {
         return Err(ConnectionDropped);
@@ -137,6 +137,20 @@ async fn serve(
     }
     let request_id = state.fresh_uuid();
     Ok(response(answer, &request_id))
+}
+
+/// What is not Nylas': the inbox and the controls.
+async fn local(shared: &Shared, call: &Call) -> Answer {
+    let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    match (call.method.as_str(), segments.as_slice()) {
+        ("GET" | "HEAD", [""]) => inbox::page(),
+        ("GET", ["inbox.css"]) => inbox::style(),
+        ("GET", ["inbox.js"]) => inbox::script(),
+        ("GET", ["inbox.json"]) => inbox::json(shared),
+        ("GET", ["inbox", "wait"]) => inbox::wait(shared, call).await,
+        (_, ["control", what]) => control::answer(shared, call, what),
+        _ => shared.lock().error(404, "not_found_error", "no such page"),
+    }
 }
 
 fn note(shared: &Shared, call: &Call) -> usize {

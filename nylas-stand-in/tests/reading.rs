@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 fn ids(list: &Value) -> Vec<String> {
-    let entries = list["data"].as_array().unwrap();
+    let entries = list["data"].as_array().into_iter().flatten();
     entries
-        .iter()
-        .map(|entry| entry["id"].as_str().unwrap().to_owned())
+        .filter_map(|entry| Some(entry["id"].as_str()?.to_owned()))
         .collect()
 }
 

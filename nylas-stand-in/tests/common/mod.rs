@@ -1,5 +1,5 @@
 //! What the tests share: a stand-in with two accounts, and a small client.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use nylas_stand_in::{Account, Options, StandIn};
 use serde_json::{Value, json};

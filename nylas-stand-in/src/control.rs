@@ -1,0 +1,97 @@
+//! Steering a running stand-in over HTTP. As JSON only, so that no page's form can do it.
+
+use crate::Shared;
+use crate::routes::Call;
+use crate::script::Rule;
+use crate::state::{Account, AccountState, Answer, Held};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::time::Duration;
+
+/// Adds an account, changes one, or both.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    grant_id: String,
+    email: Option<String>,
+    name: Option<String>,
+    state: Option<AccountState>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    advance_ms: u64,
+}
+
+pub fn answer(shared: &Shared, call: &Call, what: &str) -> Answer {
+    if call.method != "POST" {
+        return shared.lock().error(405, "method_not_allowed", "only POST");
+    }
+    let done = match what {
+        "rules" => parsed(call).map(|rule: Rule| shared.lock().rules.push(rule)),
+        "accounts" => parsed(call).and_then(|change| account(shared, change)),
+        "clock" => parsed(call).map(|clock: Advance| {
+            shared
+                .clock
+                .advance(Duration::from_millis(clock.advance_ms))
+        }),
+        _ => {
+            return shared.lock().error(
+                404,
+                "not_found_error",
+                "no such control: rules, accounts, clock",
+            );
+        }
+    };
+    match done {
+        Ok(()) => Answer::json(200, &json!({ "now_ms": shared.clock.now_ms() })),
+        Err(problem) => shared.lock().error(400, "invalid_request_error", &problem),
+    }
+}
+
+fn parsed<T: DeserializeOwned>(call: &Call) -> Result<T, String> {
+    if !call
+        .header("content-type")
+        .is_some_and(|kind| kind.starts_with("application/json"))
+    {
+        return Err("Content-Type must be application/json".to_owned());
+    }
+    serde_json::from_slice(&call.body).map_err(|error| error.to_string())
+}
+
+fn account(shared: &Shared, change: Change) -> Result<(), String> {
+    let mut state = shared.lock();
+    let created_ms = shared.clock.now_ms();
+    if !state
+        .accounts
+        .iter()
+        .any(|held| held.account.grant_id == change.grant_id)
+    {
+        let email = change
+            .email
+            .clone()
+            .ok_or("no such account; a new one needs an email")?;
+        let account = Account {
+            grant_id: change.grant_id.clone(),
+            email,
+            name: None,
+        };
+        state.accounts.push(Held {
+            account,
+            state: AccountState::Healthy,
+            created_ms,
+        });
+    }
+    if let Some(held) = state
+        .accounts
+        .iter_mut()
+        .find(|held| held.account.grant_id == change.grant_id)
+    {
+        held.account.email = change.email.unwrap_or_else(|| held.account.email.clone());
+        held.account.name = change.name.or_else(|| held.account.name.take());
+        held.state = change.state.unwrap_or(held.state);
+    }
+    Ok(())
+}

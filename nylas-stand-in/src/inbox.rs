@@ -1,0 +1,101 @@
+//! The mails taken: as a page, as JSON, and waited for.
+
+use crate::Shared;
+use crate::routes::Call;
+use crate::state::{Answer, Mail, State};
+use serde_json::json;
+use std::time::Duration;
+
+const PAGE: &str = include_str!("inbox.html");
+const STYLE: &str = include_str!("inbox.css");
+const SCRIPT: &str = include_str!("inbox.js");
+
+/// Nothing from elsewhere, nothing inline; a mail's own styles are allowed so that it looks as it was meant. A mail
+/// in a `srcdoc` frame inherits this, and its sandbox forbids scripts and forms besides.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; \
+                      connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// The longest wait for a mail.
+const PATIENCE_MS: u64 = 120_000;
+
+pub fn page() -> Answer {
+    file("text/html; charset=utf-8", PAGE)
+}
+
+pub fn style() -> Answer {
+    file("text/css; charset=utf-8", STYLE)
+}
+
+pub fn script() -> Answer {
+    file("text/javascript; charset=utf-8", SCRIPT)
+}
+
+fn file(content_type: &str, text: &str) -> Answer {
+    let answer = Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: text.as_bytes().to_vec(),
+    };
+    guarded(
+        answer
+            .with("content-type", content_type)
+            .with("content-security-policy", POLICY),
+    )
+}
+
+fn guarded(answer: Answer) -> Answer {
+    let headers = [
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+    ];
+    headers
+        .into_iter()
+        .fold(answer, |answer, (name, value)| answer.with(name, value))
+}
+
+/// Every mail, newest first.
+pub fn json(shared: &Shared) -> Answer {
+    let state = shared.lock();
+    let newest_first: Vec<&Mail> = state.mails.iter().rev().collect();
+    guarded(Answer::json(200, &json!(newest_first)))
+}
+
+/// The newest mail to an address, other than the one named in `after`, as soon as there is one.
+pub async fn wait(shared: &Shared, call: &Call) -> Answer {
+    let number = |name| {
+        call.query(name)
+            .map_or(Some(30_000), |text| text.parse().ok())
+    };
+    let (Some(to), Some(timeout_ms)) = (call.query("to"), number("timeout_ms")) else {
+        return shared.lock().error(
+            400,
+            "invalid_request_error",
+            "to=ADDRESS and timeout_ms=N are needed",
+        );
+    };
+    let after = call.query("after");
+    let mut mails_seen = shared.mails_seen.subscribe();
+    let waited = tokio::time::timeout(Duration::from_millis(PATIENCE_MS.min(timeout_ms)), async {
+        loop {
+            if let Some(mail) = newest(&shared.lock(), to, after) {
+                return Some(mail);
+            }
+            if mails_seen.changed().await.is_err() {
+                return None;
+            }
+        }
+    });
+    match waited.await.ok().flatten() {
+        Some(mail) => guarded(Answer::json(200, &json!(mail))),
+        None => guarded(shared.lock().error(408, "timeout", "no such mail came")),
+    }
+}
+
+/// With `after`, only what came later than that mail; an unknown one is no limit.
+fn newest(state: &State, to: &str, after: Option<&str>) -> Option<Mail> {
+    let known = after.and_then(|id| state.mails.iter().position(|mail| mail.id == id));
+    let later = state.mails.iter().skip(known.map_or(0, |at| at + 1));
+    later.rev().find(|mail| mail.is_to(to)).cloned()
+}
