@@ -1,0 +1,92 @@
+//! Clerk's side: events as Clerk makes them, signed by Svix' own library.
+
+use crate::relay::{Relay, Response, SECRET};
+use serde_json::{Value, json};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Every private thing in a test's event holds it, so that a leak can be searched for.
+pub const MARKER: &str = "marker";
+
+#[allow(clippy::disallowed_methods)]
+pub fn now_seconds() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since_epoch.as_secs()).unwrap()
+}
+
+/// One event and its Svix id.
+#[derive(Clone)]
+pub struct Event {
+    pub id: String,
+    pub to: String,
+    pub json: Value,
+}
+
+impl Event {
+    /// A fresh event of that template, to an address of its own.
+    pub fn new(slug: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let to = format!("{MARKER}-{number}@Example.com");
+        let id = format!("msg_e2e{}x{number}", std::process::id());
+        let json = json!({
+            "object": "event", "type": "email.created", "instance_id": "ins_1", "timestamp": now_seconds(),
+            "event_attributes": {"http_request": {"client_ip": "0.0.0.0", "user_agent": "test"}},
+            "data": {
+                "id": format!("ema_{number}"), "object": "email", "slug": slug,
+                "from_email_name": "notifications", "reply_to_email_name": null,
+                "to_email_address": to, "email_address_id": "idn_1", "user_id": "user_1",
+                "subject": format!("{MARKER} subject {number}\n"),
+                "body": format!("<!DOCTYPE html><p>{MARKER}-code {number}</p>"),
+                "body_plain": format!("{MARKER}-code {number}\n"), "status": "queued",
+                "data": {"otp_code": format!("{MARKER}{number}")}, "delivered_by_clerk": false
+            }
+        });
+        Self { id, to, json }
+    }
+
+    pub fn code() -> Self {
+        Self::new("verification_code")
+    }
+
+    /// Changes a field of `data`.
+    pub fn with(mut self, field: &str, value: Value) -> Self {
+        self.json["data"][field] = value;
+        self
+    }
+
+    /// Made that long ago.
+    pub fn aged(mut self, seconds: i64) -> Self {
+        self.json["timestamp"] = json!(now_seconds() - seconds);
+        self
+    }
+
+    pub fn body(&self) -> Vec<u8> {
+        self.json.to_string().into_bytes()
+    }
+
+    /// Delivers it as Svix does.
+    pub fn deliver(&self, relay: &Relay) -> Response {
+        deliver(relay, &self.id, &self.body(), SECRET, now_seconds())
+    }
+}
+
+/// Delivers any body, signed with a secret at a time.
+pub fn deliver(relay: &Relay, id: &str, body: &[u8], secret: &str, timestamp: i64) -> Response {
+    let signature = sign(id, body, secret, timestamp);
+    let timestamp = timestamp.to_string();
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Svix-Id", id),
+        ("Svix-Timestamp", timestamp.as_str()),
+        ("Svix-Signature", signature.as_str()),
+    ];
+    relay.post("/api/webhooks/clerk", &headers, body)
+}
+
+pub fn sign(id: &str, body: &[u8], secret: &str, timestamp: i64) -> String {
+    let webhook = svix::webhooks::Webhook::new(secret).unwrap();
+    webhook.sign(id, timestamp, body).unwrap()
+}

@@ -1,0 +1,173 @@
+//! End to end: the built Worker in workerd, real HTTP, the sender's own signing library, and a
+//! stand-in for Nylas. Every row of the table of answers in `docs/design.md` is a test here.
+//!
+//! Not libtest's harness, so that the Workers it starts are stopped when it ends.
+
+mod clerk;
+mod relay;
+mod tests;
+
+use libtest_mimic::{Arguments, Trial};
+use nylas_stand_in::{Account, Options, StandIn};
+use relay::{API_KEY, OTHER_SECRET, Relay, SECRET, Settings};
+use std::{process::ExitCode, sync::Arc};
+
+pub const GRANT: &str = "11111111-0000-4000-8000-000000000001";
+pub const FIRST: &str = "22222222-0000-4000-8000-000000000001";
+pub const SECOND: &str = "22222222-0000-4000-8000-000000000002";
+pub const SUPPRESSED: &str = "marker-suppressed@example.com";
+
+/// What the tests share. Each uses recipients of its own, so they run side by side.
+pub struct Stage {
+    pub nylas: StandIn,
+    /// As shipped: one account, a queue, two signing secrets.
+    pub relay: Relay,
+    /// Without a queue.
+    pub simple: Relay,
+    /// Two accounts, always queueing, two templates only.
+    pub pair: Relay,
+    /// Gives up after one retry.
+    pub impatient: Relay,
+    /// Every setting wrong.
+    pub broken: Relay,
+}
+
+impl Stage {
+    fn set_up() -> Self {
+        let account = |grant_id: &str, email: &str| Account {
+            grant_id: grant_id.to_owned(),
+            email: email.to_owned(),
+            name: Some("Acme".to_owned()),
+        };
+        let nylas = StandIn::start_blocking(Options::new(
+            API_KEY,
+            vec![
+                account(GRANT, "auth@acme.example"),
+                account(FIRST, "auth@first.example"),
+                account(SECOND, "auth@second.example"),
+            ],
+        ))
+        .expect("the stand-in could not listen");
+        let base = nylas.base_url();
+        let settings = || {
+            Settings::default()
+                .var("NYLAS_API_BASE", base.as_str())
+                .var("NYLAS_GRANT_ID", GRANT)
+                .var("INLINE_SEND_BUDGET_MS", "1500")
+        };
+        let two_secrets = format!("{SECRET} {OTHER_SECRET}");
+        let key = clerk_nylas_relay::config::Secret::new(API_KEY);
+        let suppressed = clerk_nylas_relay::ledger::suppression_key(SUPPRESSED, &key);
+        let shipped = Settings {
+            ledger: vec![(suppressed, "1".to_owned())],
+            ..settings().secret("CLERK_WEBHOOK_SIGNING_SECRET", two_secrets)
+        };
+        let accounts = serde_json::json!([
+            {"grant_id": FIRST, "email": "auth@first.example"},
+            {"grant_id": SECOND, "email": "auth@second.example", "name": "Second"}
+        ]);
+        let pair = settings()
+            .var("NYLAS_GRANT_ID", "")
+            .var("NYLAS_ACCOUNTS", accounts.to_string())
+            .var("TEMPLATES", "verification_code, invitation");
+        let broken = Settings {
+            without_ledger: true,
+            ..Settings::default()
+                .var("NYLAS_API_BASE", "http://nylas.example")
+                .var("NYLAS_GRANT_ID", "marker@example.com")
+                .var("INLINE_SEND_BUDGET_MS", "soon")
+                .secret("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_marker")
+                .secret("NYLAS_API_KEY", "marker key")
+        };
+        let simple = Settings {
+            without_queue: true,
+            ..settings().var("NYLAS_WEBHOOK_SECRET", "")
+        };
+        let impatient = Settings {
+            max_retries: Some(1),
+            ..settings()
+        };
+        // Two at a time: each start keeps a core busy.
+        let start = |name: &'static str, settings: Settings| {
+            std::thread::spawn(move || Relay::start(name, settings))
+        };
+        let (relay, simple) = (start("relay", shipped), start("simple", simple));
+        let (relay, simple) = (relay.join().unwrap(), simple.join().unwrap());
+        let (pair, impatient) = (start("pair", pair), start("impatient", impatient));
+        let broken = Relay::start("broken", broken);
+        Self {
+            nylas,
+            relay,
+            simple,
+            pair: pair.join().unwrap(),
+            impatient: impatient.join().unwrap(),
+            broken,
+        }
+    }
+
+    fn relays(&self) -> [&Relay; 5] {
+        [
+            &self.relay,
+            &self.simple,
+            &self.pair,
+            &self.impatient,
+            &self.broken,
+        ]
+    }
+
+    /// Nothing private in any log line of any Worker.
+    fn leaks(&self) -> Vec<String> {
+        let private = [
+            clerk::MARKER,
+            API_KEY,
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            relay::NYLAS_WEBHOOK_SECRET,
+        ];
+        self.relays()
+            .iter()
+            .flat_map(|relay| relay.records())
+            .map(|record| record.to_string())
+            .filter(|record| {
+                let record = record.to_lowercase();
+                private
+                    .iter()
+                    .any(|text| record.contains(&text.to_lowercase()))
+            })
+            .collect()
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The tests mostly wait.
+    arguments.test_threads.get_or_insert(12);
+    if arguments.list {
+        let none: Vec<Trial> = tests::ALL
+            .iter()
+            .map(|(name, _)| Trial::test(*name, || Ok(())))
+            .collect();
+        return libtest_mimic::run(&arguments, none).exit_code();
+    }
+    let stage = Arc::new(Stage::set_up());
+    let trials = tests::ALL
+        .iter()
+        .map(|(name, test)| {
+            let stage = stage.clone();
+            Trial::test(*name, move || {
+                test(&stage);
+                Ok(())
+            })
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let leaks = stage.leaks();
+    for leak in &leaks {
+        eprintln!("something private is in a log record: {leak}");
+    }
+    drop(stage);
+    if conclusion.has_failed() || !leaks.is_empty() {
+        ExitCode::from(101)
+    } else {
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,374 @@
+//! The built Worker in workerd (`wrangler dev`), with the project's own `wrangler.toml` but for what a
+//! test changes in it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+    time::Duration,
+};
+
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub const NYLAS_WEBHOOK_SECRET: &str = "nylas-webhook-secret-for-tests";
+pub const API_KEY: &str = "nyk_v0_key_for_tests";
+
+/// What a test changes in the settings.
+#[derive(Clone, Default)]
+pub struct Settings {
+    pub vars: BTreeMap<&'static str, String>,
+    pub secrets: BTreeMap<&'static str, String>,
+    pub without_queue: bool,
+    pub without_ledger: bool,
+    /// Of the outbox' consumer; `None`: as in `wrangler.toml`.
+    pub max_retries: Option<i64>,
+    /// What is in the ledger from the start.
+    pub ledger: Vec<(String, String)>,
+}
+
+impl Settings {
+    pub fn var(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.vars.insert(name, value.into());
+        self
+    }
+
+    pub fn secret(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.secrets.insert(name, value.into());
+        self
+    }
+}
+
+/// One running Worker. It and its processes end when dropped.
+pub struct Relay {
+    port: u16,
+    folder: PathBuf,
+    process: Mutex<Option<Child>>,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Relay {
+    /// Starts a Worker under that name and waits until it answers.
+    pub fn start(name: &str, settings: Settings) -> Self {
+        let folder = std::env::temp_dir().join(format!("relay-e2e-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("wrangler.toml"), wrangler_toml(&settings)).unwrap();
+        let defaults = [
+            ("CLERK_WEBHOOK_SIGNING_SECRET", SECRET),
+            ("NYLAS_API_KEY", API_KEY),
+        ];
+        let mut secrets = settings.secrets.clone();
+        for (name, value) in defaults {
+            secrets.entry(name).or_insert_with(|| value.to_owned());
+        }
+        let lines: String = secrets
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{value}\"\n"))
+            .collect();
+        fs::write(folder.join("secrets"), lines).unwrap();
+        // Asked for and given back: somebody else may take it in between, which shows.
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let relay = Self {
+            port,
+            folder,
+            process: Mutex::new(None),
+        };
+        for (key, value) in &settings.ledger {
+            relay.put_in_ledger(key, value);
+        }
+        relay.run();
+        relay
+    }
+
+    fn wrangler(&self) -> Command {
+        let mut command = Command::new(root().join("scripts/with-tools"));
+        command
+            .current_dir(&self.folder)
+            .env("NO_COLOR", "1")
+            .env("WRANGLER_REGISTRY_PATH", self.folder.join("registry"))
+            .env("WRANGLER_LOG_PATH", self.folder.join("wrangler-logs"))
+            .env_remove("CARGO_TARGET_DIR")
+            .arg("wrangler");
+        command
+    }
+
+    fn put_in_ledger(&self, key: &str, value: &str) {
+        let output = self
+            .wrangler()
+            .args([
+                "kv",
+                "key",
+                "put",
+                "--local",
+                "--binding",
+                "LEDGER",
+                "--persist-to",
+            ])
+            .arg(self.folder.join("state"))
+            .args([key, value])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// What the ledger holds under a key. The Worker must be stopped.
+    pub fn ledger(&self, key: &str) -> Option<String> {
+        let output = self
+            .wrangler()
+            .args([
+                "kv",
+                "key",
+                "get",
+                "--local",
+                "--text",
+                "--binding",
+                "LEDGER",
+                "--persist-to",
+            ])
+            .arg(self.folder.join("state"))
+            .arg(key)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        (output.status.success() && !text.contains("Value not found")).then_some(text)
+    }
+
+    /// Starts the process, on the state the last one left.
+    pub fn run(&self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .unwrap();
+        let child = self
+            .wrangler()
+            .args(["dev", "--ip", "127.0.0.1", "--inspector-port", "0"])
+            .args(["--show-interactive-dev-session=false", "--port"])
+            .arg(self.port.to_string())
+            .args(["--env-file", "secrets", "--persist-to"])
+            .arg(self.folder.join("state"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .expect("scripts/with-tools could not be run");
+        *self.process.lock().unwrap() = Some(child);
+        for _ in 0..600 {
+            if self.get("/health").is_some() {
+                return;
+            }
+            let ended = self.process.lock().unwrap().as_mut().unwrap().try_wait();
+            assert!(matches!(ended, Ok(None)), "wrangler ended:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the Worker did not answer in time:\n{}", self.log());
+    }
+
+    /// Kills the process and everything it started, at once.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.process.lock().unwrap().take() {
+            let group = format!("-{}", child.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            let _ = child.wait();
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Everything the Worker and wrangler printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// The Worker's own records.
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        self.log()
+            .lines()
+            // wrangler puts its own marks around warnings and errors.
+            .filter_map(|line| {
+                serde_json::from_str(line.get(line.find('{')?..=line.rfind('}')?)?).ok()
+            })
+            .filter(|record: &serde_json::Value| record.get("outcome").is_some())
+            .collect()
+    }
+
+    /// The record of a message with that outcome, when it has come.
+    pub fn wait_for_record(&self, svix_id: &str, outcome: &str) -> serde_json::Value {
+        for _ in 0..600 {
+            let found = self
+                .records()
+                .into_iter()
+                .find(|record| record["svix_id"] == svix_id && record["outcome"] == outcome);
+            if let Some(record) = found {
+                return record;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("no record of {svix_id} with {outcome}:\n{}", self.log());
+    }
+
+    pub fn get(&self, path: &str) -> Option<Response> {
+        self.request("GET", path, &[], b"")
+    }
+
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        self.request("POST", path, headers, body)
+            .expect("the Worker did not answer")
+    }
+
+    /// One request, every answer of whatever status.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Response> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build()
+            .into();
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = agent.run(request.body(body).unwrap()).ok()?;
+        Some(Response {
+            code: response.status().as_u16(),
+            headers: response
+                .headers()
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        name.to_string(),
+                        value.to_str().unwrap_or_default().to_owned(),
+                    )
+                })
+                .collect(),
+            body: response.body_mut().read_to_string().ok()?,
+        })
+    }
+
+    /// A POST whose body ends before its announced length.
+    pub fn post_truncated(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        announced: usize,
+    ) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut head =
+            format!("POST {path} HTTP/1.1\r\nHost: relay\r\nContent-Length: {announced}\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.kill();
+        if std::env::var_os("KEEP_E2E").is_none() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+pub struct Response {
+    pub code: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Response {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(candidate, _)| candidate == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
+    }
+
+    /// Code and `status`, as in the table of answers.
+    pub fn answer(&self) -> (u16, String) {
+        (
+            self.code,
+            self.json()["status"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+        )
+    }
+}
+
+/// The project's own file, prebuilt, with a test's changes.
+fn wrangler_toml(settings: &Settings) -> String {
+    let text = fs::read_to_string(root().join("wrangler.toml")).unwrap();
+    let mut toml: toml::Table = text.parse().unwrap();
+    let built = root().join("build/index.js");
+    assert!(
+        built.exists(),
+        "the Worker is not built: run `make build` (or `make test`, which does)"
+    );
+    toml.insert("main".into(), built.to_str().unwrap().into());
+    toml.remove("build");
+    let vars = toml["vars"].as_table_mut().unwrap();
+    // An optional secret is not among the required ones, the only ones `wrangler dev` takes from a file.
+    vars.insert("NYLAS_WEBHOOK_SECRET".into(), NYLAS_WEBHOOK_SECRET.into());
+    for (name, value) in &settings.vars {
+        vars.insert((*name).into(), value.as_str().into());
+    }
+    if settings.without_queue {
+        toml.remove("queues");
+    }
+    if settings.without_ledger {
+        toml.remove("kv_namespaces");
+    } else {
+        // An id, so that `wrangler kv` can plant something.
+        toml["kv_namespaces"][0]
+            .as_table_mut()
+            .unwrap()
+            .insert("id".into(), "ledger".into());
+    }
+    if let Some(max_retries) = settings.max_retries {
+        let consumers = toml["queues"]["consumers"].as_array_mut().unwrap();
+        consumers[0]
+            .as_table_mut()
+            .unwrap()
+            .insert("max_retries".into(), max_retries.into());
+    }
+    toml::to_string(&toml).unwrap()
+}

@@ -1,0 +1,683 @@
+//! One behaviour each, named by it.
+
+use crate::{
+    FIRST, GRANT, SECOND, SUPPRESSED, Stage,
+    clerk::{Event, deliver, now_seconds, sign},
+    relay::{NYLAS_WEBHOOK_SECRET, OTHER_SECRET, Relay, SECRET},
+};
+use hmac::{Hmac, Mac};
+use nylas_stand_in::{AccountState, Action, Mail, RequestKind, Rule};
+use serde_json::{Value, json};
+use std::{thread, time::Duration};
+
+type Test = fn(&Stage);
+
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub const ALL: &[(&str, Test)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+tests![
+    a_signed_event_becomes_a_mail,
+    every_template_is_relayed,
+    the_same_request_ten_times_at_once_is_one_mail,
+    a_redelivery_of_a_sent_mail_is_a_duplicate,
+    a_redelivery_of_a_queued_mail_is_a_duplicate,
+    a_slow_nylas_is_handed_to_the_queue_and_one_mail_comes,
+    a_nylas_that_is_down_and_comes_back_gets_one_mail,
+    a_connection_lost_after_nylas_took_the_mail_is_one_mail,
+    a_kept_500_is_settled_and_left,
+    throttling_is_waited_out,
+    a_refused_mail_is_rejected,
+    a_paused_account_is_an_alert_and_the_mail_is_queued,
+    without_a_queue_clerk_is_asked_to_retry,
+    a_large_mail_travels_by_reference,
+    what_the_queue_gives_up_is_dead_lettered,
+    another_event_is_ignored,
+    clerks_own_deliveries_are_left_to_clerk,
+    a_template_that_is_not_listed_is_filtered,
+    an_old_code_is_expired,
+    a_suppressed_recipient_is_not_written_to,
+    an_unusable_event_is_answered_and_not_sent,
+    forged_requests_are_all_answered_alike,
+    a_truncated_request_is_not_believed,
+    a_body_over_a_mebibyte_is_too_large,
+    either_of_two_secrets_will_do,
+    standard_webhooks_headers_will_do,
+    every_wrong_setting_is_named_at_once,
+    health_tells_the_version,
+    other_paths_and_methods_are_answered,
+    the_challenge_is_echoed_exactly,
+    a_notification_is_believed_and_kept_or_refused,
+    a_first_account_that_is_paused_costs_seconds_not_the_mail,
+    a_text_mail_is_sent_as_text,
+];
+
+const SOON: Duration = Duration::from_secs(10);
+const IN_THE_END: Duration = Duration::from_secs(60);
+
+fn rule(event: &Event, times: Option<u32>, action: Action) -> Rule {
+    Rule {
+        grant_id: None,
+        recipient: Some(event.to.clone()),
+        key_prefix: None,
+        kind: RequestKind::Send,
+        times,
+        action,
+    }
+}
+
+fn answer(status: u16, accept_mail: bool, keep: bool) -> Action {
+    Action::Answer {
+        status,
+        body: json!({"error": {"type": "api.provider_error", "message": "scripted"}}),
+        headers: Vec::new(),
+        accept_mail,
+        keep,
+    }
+}
+
+fn pair(code: u16, status: &str) -> (u16, String) {
+    (code, status.to_owned())
+}
+
+/// The mail, and after a while still the only one.
+fn one_mail(stage: &Stage, event: &Event, within: Duration) -> Mail {
+    let mail = stage
+        .nylas
+        .wait_for_mail(&event.to, within)
+        .unwrap_or_else(|| panic!("no mail for {}", event.id));
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(stage.nylas.mails_to(&event.to).len(), 1, "{}", event.id);
+    mail
+}
+
+fn no_mail(stage: &Stage, event: &Event) {
+    assert!(stage.nylas.mails_to(&event.to).is_empty(), "{}", event.id);
+}
+
+fn a_signed_event_becomes_a_mail(stage: &Stage) {
+    let event = Event::code().with("reply_to_email_name", json!("support"));
+    let response = event.deliver(&stage.relay);
+    assert_eq!(response.answer(), pair(200, "sent"));
+    assert_eq!(response.json()["id"], event.id.as_str());
+    let mail = one_mail(stage, &event, SOON);
+    assert_eq!(mail.to, event.to, "the case of the address is Clerk's");
+    assert_eq!(mail.from_email, "auth@acme.example");
+    assert_eq!(
+        mail.from_name.as_deref(),
+        Some("Acme"),
+        "looked up, as no name is configured"
+    );
+    assert_eq!(mail.reply_to.as_deref(), Some("support@acme.example"));
+    assert_eq!(mail.body, event.json["data"]["body"].as_str().unwrap());
+    assert_eq!(
+        Some(mail.subject.as_str()),
+        event.json["data"]["subject"].as_str().map(str::trim)
+    );
+    assert_eq!(mail.idempotency_key.as_deref(), Some(event.id.as_str()));
+    assert_eq!(mail.metadata["key1"], event.id.as_str());
+    assert!(
+        mail.custom_headers
+            .contains(&("Auto-Submitted".into(), "auto-generated".into()))
+    );
+    let record = stage.relay.wait_for_record(&event.id, "sent");
+    for field in [
+        "event",
+        "slug",
+        "reason",
+        "account",
+        "verification_ms",
+        "ledger_ms",
+        "nylas_ms",
+        "total_ms",
+        "age_ms",
+    ] {
+        assert!(
+            record.get(field).is_some(),
+            "{field} is missing in {record}"
+        );
+    }
+}
+
+fn every_template_is_relayed(stage: &Stage) {
+    // <https://clerk.com/docs/guides/customizing-clerk/email-sms-templates> and one of tomorrow.
+    let slugs = [
+        "verification_code",
+        "reset_password_code",
+        "magic_link_sign_in",
+        "magic_link_sign_up",
+        "magic_link_user_profile",
+        "invitation",
+        "waitlist_invitation",
+        "organization_invitation",
+        "organization_invitation_accepted",
+        "waitlist_confirmation",
+        "password_changed",
+        "password_removed",
+        "primary_email_address_changed",
+        "new_device_sign_in",
+        "account_locked",
+        "mfa_enabled",
+        "passkey_added",
+        "passkey_removed",
+        "billing_receipt",
+        "of_tomorrow",
+    ];
+    let events = slugs.map(Event::new);
+    for event in &events {
+        assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "sent"));
+    }
+    let nameless = Event::code().with("slug", Value::Null);
+    assert_eq!(nameless.deliver(&stage.relay).answer(), pair(200, "sent"));
+    for event in &events {
+        assert_eq!(stage.nylas.mails_to(&event.to).len(), 1);
+    }
+}
+
+fn the_same_request_ten_times_at_once_is_one_mail(stage: &Stage) {
+    let event = Event::code();
+    let slow = Action::AcceptAfter(Duration::from_millis(300));
+    stage.nylas.script(rule(&event, Some(1), slow));
+    let codes = thread::scope(|scope| {
+        let posts = [(); 10].map(|()| scope.spawn(|| event.deliver(&stage.relay).code));
+        posts.map(|post| post.join().unwrap())
+    });
+    assert_eq!(codes, [200; 10]);
+    one_mail(stage, &event, IN_THE_END);
+}
+
+fn a_redelivery_of_a_sent_mail_is_a_duplicate(stage: &Stage) {
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "sent"));
+    let again = event.deliver(&stage.relay);
+    assert_eq!(again.answer(), pair(200, "duplicate"));
+    assert_eq!(again.json()["reason"], "sent_before");
+    one_mail(stage, &event, SOON);
+}
+
+fn a_redelivery_of_a_queued_mail_is_a_duplicate(stage: &Stage) {
+    let event = Event::code();
+    stage
+        .nylas
+        .script(rule(&event, Some(2), Action::DropBefore));
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "duplicate"));
+    one_mail(stage, &event, IN_THE_END);
+}
+
+fn a_slow_nylas_is_handed_to_the_queue_and_one_mail_comes(stage: &Stage) {
+    let event = Event::code();
+    // Longer than the budget, the first retry and its timer.
+    let slow = Action::AcceptAfter(Duration::from_secs(8));
+    stage.nylas.script(rule(&event, Some(1), slow));
+    let response = event.deliver(&stage.relay);
+    assert_eq!(response.answer(), pair(200, "queued"));
+    assert_eq!(response.json()["reason"], "nylas_timeout");
+    one_mail(stage, &event, IN_THE_END);
+    let record = stage.relay.wait_for_record(&event.id, "sent");
+    assert_eq!(record["event"], "outbox");
+    assert!(record["attempt"].as_u64().unwrap() >= 1);
+}
+
+fn a_nylas_that_is_down_and_comes_back_gets_one_mail(stage: &Stage) {
+    let event = Event::code();
+    stage
+        .nylas
+        .script(rule(&event, Some(4), answer(503, false, false)));
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
+    one_mail(stage, &event, IN_THE_END);
+}
+
+fn a_connection_lost_after_nylas_took_the_mail_is_one_mail(stage: &Stage) {
+    let event = Event::code();
+    stage.nylas.script(rule(&event, Some(1), Action::DropAfter));
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
+    one_mail(stage, &event, SOON);
+    stage.relay.wait_for_record(&event.id, "sent");
+    one_mail(stage, &event, SOON);
+}
+
+fn a_kept_500_is_settled_and_left(stage: &Stage) {
+    let event = Event::code();
+    stage
+        .nylas
+        .script(rule(&event, Some(1), answer(500, false, true)));
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
+    let mail = one_mail(stage, &event, IN_THE_END);
+    assert_eq!(mail.idempotency_key, Some(format!("{}:1", event.id)));
+}
+
+fn throttling_is_waited_out(stage: &Stage) {
+    let event = Event::code();
+    stage.nylas.script(rule(&event, Some(2), Action::Answer {
+        status: 429,
+        body: json!({"error": {"type": "rate_limit_error", "message": "Too many requests, please try again shortly."}}),
+        headers: vec![("Retry-After".into(), "2".into())],
+        accept_mail: false,
+        keep: false,
+    }));
+    let response = event.deliver(&stage.relay);
+    assert_eq!(response.answer(), pair(200, "queued"));
+    assert_eq!(response.json()["reason"], "nylas_throttled");
+    one_mail(stage, &event, IN_THE_END);
+}
+
+fn a_refused_mail_is_rejected(stage: &Stage) {
+    let event = Event::code();
+    stage
+        .nylas
+        .script(rule(&event, Some(1), answer(402, false, true)));
+    let response = event.deliver(&stage.relay);
+    assert_eq!(response.answer(), pair(200, "rejected"));
+    let record = stage.relay.wait_for_record(&event.id, "rejected");
+    assert_eq!(record["level"], "error");
+    no_mail(stage, &event);
+}
+
+fn a_paused_account_is_an_alert_and_the_mail_is_queued(stage: &Stage) {
+    let event = Event::code();
+    let paused = Action::Answer {
+        status: 403,
+        body: json!({"error": {"type": "forbidden", "message": "Sending is paused for this account"}}),
+        headers: Vec::new(),
+        accept_mail: false,
+        keep: false,
+    };
+    stage.nylas.script(rule(&event, Some(2), paused));
+    let response = event.deliver(&stage.relay);
+    assert_eq!(response.answer(), pair(200, "queued"));
+    assert_eq!(response.json()["reason"], "account_paused");
+    let alert = stage.relay.wait_for_record(&event.id, "marked_down");
+    assert_eq!(
+        (&alert["alert"], &alert["account"]),
+        (&json!(true), &json!(GRANT))
+    );
+    one_mail(stage, &event, IN_THE_END);
+}
+
+fn without_a_queue_clerk_is_asked_to_retry(stage: &Stage) {
+    let event = Event::code();
+    stage.nylas.script(rule(&event, Some(1), Action::DropAfter));
+    let response = event.deliver(&stage.simple);
+    assert_eq!(response.answer(), pair(503, "retry"));
+    assert_eq!(event.deliver(&stage.simple).answer(), pair(200, "sent"));
+    assert_eq!(
+        event.deliver(&stage.simple).answer(),
+        pair(200, "duplicate")
+    );
+    one_mail(stage, &event, SOON);
+}
+
+fn a_large_mail_travels_by_reference(stage: &Stage) {
+    let html = format!("<p>marker</p>{}", "x".repeat(300_000));
+    let event = Event::code().with("body", json!(html));
+    stage
+        .nylas
+        .script(rule(&event, Some(1), Action::DropBefore));
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
+    assert_eq!(one_mail(stage, &event, IN_THE_END).body.len(), html.len());
+}
+
+fn what_the_queue_gives_up_is_dead_lettered(stage: &Stage) {
+    let event = Event::new("invitation");
+    stage.nylas.script(rule(&event, None, Action::DropBefore));
+    assert_eq!(
+        event.deliver(&stage.impatient).answer(),
+        pair(200, "queued")
+    );
+    let record = stage.impatient.wait_for_record(&event.id, "dead_lettered");
+    assert_eq!(
+        (&record["event"], &record["alert"]),
+        (&json!("dead_letter"), &json!(true))
+    );
+    no_mail(stage, &event);
+    // Kept whole, so that it can be sent again.
+    stage.impatient.kill();
+    let letter = stage
+        .impatient
+        .ledger(&format!("dead:{}", event.id))
+        .unwrap();
+    assert!(letter.contains(event.json["data"]["body"].as_str().unwrap()));
+    let record = stage
+        .impatient
+        .ledger(&format!("mail:{}", event.id))
+        .unwrap();
+    assert!(record.contains("dead_lettered"));
+}
+
+fn another_event_is_ignored(stage: &Stage) {
+    for kind in ["sms.created", "user.created", "waitlistEntry.created"] {
+        let mut event = Event::code();
+        event.json["type"] = json!(kind);
+        assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "ignored"));
+        no_mail(stage, &event);
+    }
+}
+
+fn clerks_own_deliveries_are_left_to_clerk(stage: &Stage) {
+    for value in [json!(true), Value::Null, json!("false")] {
+        let event = Event::code().with("delivered_by_clerk", value);
+        assert_eq!(
+            event.deliver(&stage.relay).answer(),
+            pair(200, "delivered_by_clerk")
+        );
+        no_mail(stage, &event);
+    }
+}
+
+fn a_template_that_is_not_listed_is_filtered(stage: &Stage) {
+    let event = Event::new("password_changed");
+    assert_eq!(event.deliver(&stage.pair).answer(), pair(200, "filtered"));
+    no_mail(stage, &event);
+}
+
+fn an_old_code_is_expired(stage: &Stage) {
+    let event = Event::code().aged(601);
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "expired"));
+    let mut milliseconds = Event::code();
+    milliseconds.json["timestamp"] = json!((now_seconds() - 601) * 1000);
+    assert_eq!(
+        milliseconds.deliver(&stage.relay).answer(),
+        pair(200, "expired")
+    );
+    let invitation = Event::new("invitation").aged(601);
+    assert_eq!(invitation.deliver(&stage.relay).answer(), pair(200, "sent"));
+    no_mail(stage, &event);
+    no_mail(stage, &milliseconds);
+}
+
+fn a_suppressed_recipient_is_not_written_to(stage: &Stage) {
+    let event = Event::code().with("to_email_address", json!(SUPPRESSED.to_uppercase()));
+    assert_eq!(
+        event.deliver(&stage.relay).answer(),
+        pair(200, "suppressed")
+    );
+    assert!(stage.nylas.mails_to(SUPPRESSED).is_empty());
+}
+
+fn an_unusable_event_is_answered_and_not_sent(stage: &Stage) {
+    let cases = [
+        Event::code().with("to_email_address", Value::Null),
+        Event::code().with("to_email_address", json!("a@b.c\r\nBcc: d@e.f")),
+        Event::code().with("subject", json!("\n")),
+        Event::code()
+            .with("body", Value::Null)
+            .with("body_plain", Value::Null),
+    ];
+    for event in cases {
+        assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "unusable"));
+    }
+    let not_json = deliver(&stage.relay, "msg_not_json", b"{", SECRET, now_seconds());
+    assert_eq!(not_json.answer(), pair(200, "unusable"));
+}
+
+fn forged_requests_are_all_answered_alike(stage: &Stage) {
+    let event = Event::code();
+    let body = event.body();
+    let now = now_seconds();
+    let good = sign(&event.id, &body, SECRET, now);
+    let stranger = sign(
+        &event.id,
+        &body,
+        "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        now,
+    );
+    let (time, old, future) = (
+        now.to_string(),
+        (now - 305).to_string(),
+        (now + 305).to_string(),
+    );
+    let id = event.id.as_str();
+    let attempts: [&[(&str, &str)]; 7] = [
+        &[],
+        &[("svix-id", id), ("svix-timestamp", &time)],
+        &[
+            ("svix-id", id),
+            ("svix-timestamp", &time),
+            ("svix-signature", &stranger),
+        ],
+        &[
+            ("svix-id", "msg_other"),
+            ("svix-timestamp", &time),
+            ("svix-signature", &good),
+        ],
+        &[
+            ("svix-id", id),
+            ("svix-timestamp", &old),
+            ("svix-signature", &sign(id, &body, SECRET, now - 305)),
+        ],
+        &[
+            ("svix-id", id),
+            ("svix-timestamp", &future),
+            ("svix-signature", &sign(id, &body, SECRET, now + 305)),
+        ],
+        &[
+            ("svix-id", id),
+            ("webhook-timestamp", &time),
+            ("webhook-signature", &good),
+        ],
+    ];
+    let answers = attempts.map(|headers| {
+        let response = stage.relay.post("/api/webhooks/clerk", headers, &body);
+        (response.code, response.body)
+    });
+    for answer in &answers {
+        assert_eq!(answer, &answers[0]);
+        assert_eq!(answer.0, 400);
+        assert!(answer.1.contains("bad_signature") && !answer.1.contains("msg_"));
+    }
+    no_mail(stage, &event);
+}
+
+fn a_truncated_request_is_not_believed(stage: &Stage) {
+    let event = Event::code();
+    let body = event.body();
+    let time = now_seconds();
+    let signature = sign(&event.id, &body, SECRET, time);
+    let time = time.to_string();
+    let headers = [
+        ("svix-id", event.id.as_str()),
+        ("svix-timestamp", &time),
+        ("svix-signature", &signature),
+    ];
+    let half = &body[..body.len() / 2];
+    let answer = stage
+        .relay
+        .post_truncated("/api/webhooks/clerk", &headers, half, body.len());
+    assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    let answer = stage.relay.post("/api/webhooks/clerk", &headers, half);
+    assert_eq!(answer.answer(), pair(400, "bad_signature"));
+    no_mail(stage, &event);
+}
+
+fn a_body_over_a_mebibyte_is_too_large(stage: &Stage) {
+    let at_most = vec![b'a'; 1024 * 1024];
+    let response = deliver(
+        &stage.relay,
+        "msg_mebibyte",
+        &at_most,
+        SECRET,
+        now_seconds(),
+    );
+    assert_eq!(response.answer(), pair(200, "unusable"));
+    let more = vec![b'a'; 1024 * 1024 + 1];
+    let response = deliver(&stage.relay, "msg_too_large", &more, SECRET, now_seconds());
+    assert_eq!(response.answer(), pair(413, "too_large"));
+}
+
+fn either_of_two_secrets_will_do(stage: &Stage) {
+    for secret in [SECRET, OTHER_SECRET] {
+        let event = Event::code();
+        let response = deliver(
+            &stage.relay,
+            &event.id,
+            &event.body(),
+            secret,
+            now_seconds(),
+        );
+        assert_eq!(response.answer(), pair(200, "sent"));
+    }
+    // Before the rotation.
+    let event = Event::code();
+    let response = deliver(
+        &stage.simple,
+        &event.id,
+        &event.body(),
+        OTHER_SECRET,
+        now_seconds(),
+    );
+    assert_eq!(response.answer(), pair(400, "bad_signature"));
+}
+
+fn standard_webhooks_headers_will_do(stage: &Stage) {
+    let event = Event::code();
+    let time = now_seconds();
+    let signature = sign(&event.id, &event.body(), SECRET, time);
+    let time = time.to_string();
+    let headers = [
+        ("webhook-id", event.id.as_str()),
+        ("webhook-timestamp", &time),
+        ("webhook-signature", &signature),
+    ];
+    let response = stage
+        .relay
+        .post("/api/webhooks/clerk", &headers, &event.body());
+    assert_eq!(response.answer(), pair(200, "sent"));
+}
+
+fn every_wrong_setting_is_named_at_once(stage: &Stage) {
+    let response = stage.broken.get("/health").unwrap();
+    assert_eq!(response.answer(), pair(503, "misconfigured"));
+    let settings = response.json()["settings"].clone();
+    let names: Vec<_> = settings
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|setting| setting["name"].clone())
+        .collect();
+    assert_eq!(
+        json!(names),
+        json!([
+            "CLERK_WEBHOOK_SIGNING_SECRET",
+            "NYLAS_API_KEY",
+            "NYLAS_GRANT_ID",
+            "NYLAS_API_BASE",
+            "INLINE_SEND_BUDGET_MS",
+            "LEDGER"
+        ])
+    );
+    assert!(
+        !response.body.contains("marker"),
+        "a value is shown: {}",
+        response.body
+    );
+    let event = Event::code();
+    assert_eq!(
+        event.deliver(&stage.broken).answer(),
+        pair(503, "misconfigured")
+    );
+    // Nylas can check the address before any secret is there.
+    assert_eq!(
+        stage
+            .broken
+            .get("/api/webhooks/nylas?challenge=x")
+            .unwrap()
+            .code,
+        200
+    );
+}
+
+fn health_tells_the_version(stage: &Stage) {
+    let response = stage.relay.get("/health").unwrap();
+    assert_eq!(response.answer(), pair(200, "ok"));
+    assert_eq!(response.json()["version"], env!("CARGO_PKG_VERSION"));
+}
+
+fn other_paths_and_methods_are_answered(stage: &Stage) {
+    assert_eq!(
+        stage.relay.get("/").unwrap().answer(),
+        pair(404, "not_found")
+    );
+    let cases = [
+        ("GET", "/api/webhooks/clerk", "POST"),
+        ("PUT", "/api/webhooks/nylas", "GET, POST"),
+        ("POST", "/health", "GET, HEAD"),
+    ];
+    for (method, path, allowed) in cases {
+        let response = stage.relay.request(method, path, &[], b"").unwrap();
+        assert_eq!(response.answer(), pair(405, "method_not_allowed"));
+        assert_eq!(response.header("allow"), Some(allowed));
+    }
+}
+
+fn the_challenge_is_echoed_exactly(stage: &Stage) {
+    let response = stage
+        .relay
+        .get("/api/webhooks/nylas?a=b&challenge=x%2By%20z%3C")
+        .unwrap();
+    assert_eq!((response.code, response.body.as_str()), (200, "x+y z<"));
+    assert_eq!(response.header("content-length"), Some("6"));
+    assert_eq!(response.header("transfer-encoding"), None);
+    assert_eq!(stage.relay.get("/api/webhooks/nylas").unwrap().code, 400);
+}
+
+fn notify(relay: &Relay, secret: &str, body: &str) -> (u16, String) {
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    let mac = mac.chain_update(body).finalize().into_bytes();
+    let signature: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    let headers = [("X-Nylas-Signature", signature.as_str())];
+    relay
+        .post("/api/webhooks/nylas", &headers, body.as_bytes())
+        .answer()
+}
+
+fn a_notification_is_believed_and_kept_or_refused(stage: &Stage) {
+    let body = r#"{"specversion":"1.0","id":"notification-1","type":"message.created","data":{}}"#;
+    assert_eq!(
+        notify(&stage.relay, NYLAS_WEBHOOK_SECRET, body),
+        pair(200, "stored")
+    );
+    assert_eq!(
+        notify(&stage.relay, "wrong", body),
+        pair(401, "bad_signature")
+    );
+    assert_eq!(
+        notify(&stage.relay, "mock-webhook-secret", body),
+        pair(401, "bad_signature")
+    );
+    assert_eq!(
+        notify(&stage.simple, NYLAS_WEBHOOK_SECRET, body),
+        pair(503, "misconfigured")
+    );
+}
+
+fn a_first_account_that_is_paused_costs_seconds_not_the_mail(stage: &Stage) {
+    stage.nylas.set_account_state(FIRST, AccountState::Paused);
+    let events = [(); 8].map(|()| Event::code());
+    for event in &events {
+        assert_eq!(event.deliver(&stage.pair).answer(), pair(200, "sent"));
+    }
+    stage.nylas.set_account_state(FIRST, AccountState::Healthy);
+    for event in &events {
+        assert_eq!(one_mail(stage, event, SOON).grant_id, SECOND);
+    }
+    let down = stage
+        .pair
+        .records()
+        .into_iter()
+        .find(|record| record["event"] == "account_down");
+    assert_eq!(down.unwrap()["account"], FIRST);
+}
+
+fn a_text_mail_is_sent_as_text(stage: &Stage) {
+    let event = Event::code().with("body", Value::Null);
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "sent"));
+    let mail = one_mail(stage, &event, SOON);
+    assert!(mail.is_plaintext);
+    assert_eq!(
+        mail.body,
+        event.json["data"]["body_plain"].as_str().unwrap()
+    );
+}
