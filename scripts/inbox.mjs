@@ -8,10 +8,8 @@ if (!response.ok) {
   console.error(`No mail to ${to} within ${Number(timeout) / 1000} s (${response.status}).`);
   process.exit(1);
 }
-const answer = await response.json();
-const mail = answer.data ?? answer.mail ?? answer.message ?? answer;
-
-const people = (list) => [list].flat().filter(Boolean).map((p) => (typeof p === "string" ? p : p.name ? `${p.name} <${p.email}>` : p.email)).join(", ");
+const mail = await response.json();
+const from = mail.from_name ? `${mail.from_name} <${mail.from_email}>` : mail.from_email;
 const entities = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: " " };
 const text = (html) =>
   html
@@ -22,7 +20,7 @@ const text = (html) =>
     .replace(/&(\w+);/g, (whole, name) => entities[name] ?? whole)
     .split("\n").map((line) => line.trim()).filter(Boolean).join("\n");
 
-console.log(`  From:     ${people(mail.from)}`);
-console.log(`  To:       ${people(mail.to)}`);
+console.log(`  From:     ${from}`);
+console.log(`  To:       ${mail.to}`);
 console.log(`  Subject:  ${mail.subject}`);
-console.log(text(mail.body ?? mail.text ?? "").replace(/^/gm, "  | "));
+console.log((mail.is_plaintext ? mail.body : text(mail.body)).replace(/^/gm, "  | "));
