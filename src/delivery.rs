@@ -119,16 +119,23 @@ impl Trail {
     }
 
     /// Goes on to the first slot that was not tried and whose account is not among those `avoided`:
-    /// of the accounts it set out with first, then of those `configured` since. One that is no longer
+    /// of the accounts it set out with, and of those `configured` since only when there is no other,
+    /// so that attempts before and after a change go the same way. An account that is no longer
     /// configured has no later generations. `false`, and no change, when there is none.
     fn step(&mut self, configured: &[&GrantId], avoided: &[GrantId]) -> bool {
-        let since = configured
+        let since: Vec<&GrantId> = configured
             .iter()
             .copied()
-            .filter(|account| !self.accounts.contains(account));
-        let accounts: Vec<&GrantId> = self.accounts.iter().chain(since).collect();
-        let next = (0..GENERATIONS_MAX)
-            .flat_map(|generation| accounts.iter().map(move |account| (*account, generation)))
+            .filter(|account| !self.accounts.contains(account))
+            .collect();
+        let set_out_with: Vec<&GrantId> = self.accounts.iter().collect();
+        let next = [set_out_with, since]
+            .iter()
+            .flat_map(|accounts| {
+                (0..GENERATIONS_MAX).flat_map(move |generation| {
+                    accounts.iter().map(move |account| (*account, generation))
+                })
+            })
             .find(|(account, generation)| {
                 !avoided.contains(account)
                     && (*generation == 0 || configured.contains(account))
@@ -425,3 +432,6 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,3 +272,44 @@ fn next_midnight(now: UnixMillis) -> UnixMillis {
     let days = now.seconds() / DAY_SECONDS;
     UnixMillis::from_seconds(days.saturating_add(1).saturating_mul(DAY_SECONDS))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suppression_key_shows_nothing_of_the_address() {
+        let key = Secret::new("nyk_key");
+        let name = suppression_key(" Jane@Example.com ", &key);
+        assert_eq!(name, suppression_key("jane@example.com", &key));
+        assert_ne!(name, suppression_key("john@example.com", &key));
+        assert_ne!(
+            name,
+            suppression_key("jane@example.com", &Secret::new("other"))
+        );
+        assert_eq!(name.len(), "suppressed:".len() + 64);
+    }
+
+    #[test]
+    fn a_used_up_day_ends_at_midnight_utc() {
+        let noon = UnixMillis::from_seconds(20_000 * 86_400 + 43_200);
+        assert_eq!(
+            next_midnight(noon),
+            UnixMillis::from_seconds(20_001 * 86_400)
+        );
+        let midnight = UnixMillis::from_seconds(20_000 * 86_400);
+        assert_eq!(
+            next_midnight(midnight),
+            UnixMillis::from_seconds(20_001 * 86_400)
+        );
+    }
+
+    /// The form is a promise to what is in KV when a new version is deployed.
+    #[test]
+    fn a_record_of_the_first_version_can_be_read() {
+        let text = r#"{"state":"sent","at":1700000000000,"slug":"invitation","account":"g1","message_id":"m","thread_id":"t","user_id":"u"}"#;
+        let record: MailRecord = serde_json::from_str(text).unwrap();
+        assert!(record.state.is_done());
+        assert_eq!(serde_json::to_string(&record).unwrap(), text);
+    }
+}

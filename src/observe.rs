@@ -123,3 +123,24 @@ impl Default for Version {
 fn is_unnamed(slug: &Slug) -> bool {
     slug.as_str().is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_of_json_without_what_is_not_known() {
+        let record = Record {
+            svix_id: SvixId::parse("msg_1"),
+            outcome: "sent",
+            reason: "accepted_by_nylas",
+            ..Record::default()
+        };
+        assert_eq!(
+            record.to_json(),
+            format!(
+                r#"{{"level":"info","event":"clerk_webhook","version":"{VERSION}","svix_id":"msg_1","outcome":"sent","reason":"accepted_by_nylas"}}"#
+            )
+        );
+    }
+}

@@ -49,12 +49,7 @@ impl Stage {
         ))
         .expect("the stand-in could not listen");
         let base = nylas.base_url();
-        let settings = || {
-            Settings::default()
-                .var("NYLAS_API_BASE", base.as_str())
-                .var("NYLAS_GRANT_ID", GRANT)
-                .var("INLINE_SEND_BUDGET_MS", "1500")
-        };
+        let settings = || usual(&base);
         let two_secrets = format!("{SECRET} {OTHER_SECRET}");
         let key = clerk_nylas_relay::config::Secret::new(API_KEY);
         let suppressed = clerk_nylas_relay::ledger::suppression_key(SUPPRESSED, &key);
@@ -105,6 +100,11 @@ impl Stage {
         }
     }
 
+    /// Those of most Workers here, for one more.
+    fn settings(&self) -> Settings {
+        usual(&self.nylas.base_url())
+    }
+
     fn relays(&self) -> [&Relay; 5] {
         [
             &self.relay,
@@ -135,6 +135,13 @@ impl Stage {
             })
             .collect()
     }
+}
+
+fn usual(nylas: &str) -> Settings {
+    Settings::default()
+        .var("NYLAS_API_BASE", nylas)
+        .var("NYLAS_GRANT_ID", GRANT)
+        .var("INLINE_SEND_BUDGET_MS", "1500")
 }
 
 fn main() -> ExitCode {

@@ -52,6 +52,9 @@ tests![
     a_notification_is_believed_and_kept_or_refused,
     a_first_account_that_is_paused_costs_seconds_not_the_mail,
     a_text_mail_is_sent_as_text,
+    a_minute_of_silence_is_one_mail,
+    a_worker_killed_in_mid_send_and_started_again_sends_one_mail,
+    five_hundred_mails_with_duplicates_and_faults_are_each_one_mail,
 ];
 
 const SOON: Duration = Duration::from_secs(10);
@@ -680,4 +683,98 @@ fn a_text_mail_is_sent_as_text(stage: &Stage) {
         mail.body,
         event.json["data"]["body_plain"].as_str().unwrap()
     );
+}
+
+fn a_minute_of_silence_is_one_mail(stage: &Stage) {
+    let event = Event::code();
+    let silent = Action::AcceptAfter(Duration::from_secs(60));
+    stage.nylas.script(rule(&event, Some(1), silent));
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
+    one_mail(stage, &event, Duration::from_secs(100));
+    stage.relay.wait_for_record(&event.id, "sent");
+    one_mail(stage, &event, SOON);
+}
+
+fn a_worker_killed_in_mid_send_and_started_again_sends_one_mail(stage: &Stage) {
+    let relay = Relay::start("mortal", stage.settings());
+    // Before Nylas took the mail, and after.
+    for action in [
+        Action::AcceptAfter(Duration::from_millis(1_200)),
+        Action::AcceptThenDelay(Duration::from_millis(1_200)),
+    ] {
+        let event = Event::code();
+        stage.nylas.script(rule(&event, Some(1), action));
+        thread::scope(|scope| {
+            let body = event.body();
+            let (relay, id) = (&relay, event.id.clone());
+            let post = scope.spawn(move || {
+                let time = now_seconds();
+                let signature = sign(&id, &body, SECRET, time);
+                let time = time.to_string();
+                let headers = [
+                    ("svix-id", id.as_str()),
+                    ("svix-timestamp", &time),
+                    ("svix-signature", &signature),
+                ];
+                relay
+                    .request("POST", "/api/webhooks/clerk", &headers, &body)
+                    .is_none()
+            });
+            thread::sleep(Duration::from_millis(600));
+            relay.kill();
+            assert!(
+                post.join().unwrap(),
+                "the Worker answered before it was killed"
+            );
+        });
+        relay.run();
+        // As Svix does after five seconds.
+        assert_eq!(event.deliver(&relay).answer(), pair(200, "sent"));
+        assert_eq!(event.deliver(&relay).answer(), pair(200, "duplicate"));
+        one_mail(stage, &event, SOON);
+    }
+}
+
+fn five_hundred_mails_with_duplicates_and_faults_are_each_one_mail(stage: &Stage) {
+    let events: Vec<Event> = (0..500).map(|_| Event::code()).collect();
+    for (number, event) in events.iter().enumerate() {
+        let fault = match number % 50 {
+            0 => Action::DropAfter,
+            10 => Action::DropBefore,
+            20 => answer(503, false, false),
+            30 => Action::AcceptAfter(Duration::from_secs(3)),
+            40 => answer(500, false, true),
+            _ => continue,
+        };
+        stage.nylas.script(rule(event, Some(1), fault));
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let Some(event) = events.get(number) else {
+                        break;
+                    };
+                    for _ in 0..if number % 5 == 0 { 2 } else { 1 } {
+                        let code = event.deliver(&stage.relay).code;
+                        assert_eq!(code, 200, "{}", event.id);
+                    }
+                }
+            });
+        }
+    });
+    for event in &events {
+        assert!(
+            stage.nylas.wait_for_mail(&event.to, IN_THE_END).is_some(),
+            "none for {}",
+            event.id
+        );
+    }
+    // What is still under way would be a second mail.
+    thread::sleep(Duration::from_secs(5));
+    for event in &events {
+        assert_eq!(stage.nylas.mails_to(&event.to).len(), 1, "{}", event.id);
+    }
 }
