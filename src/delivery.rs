@@ -63,6 +63,9 @@ pub struct Slot {
     /// When Nylas was first seen to replay an ambiguous answer here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settling_since: Option<UnixMillis>,
+    /// It was left because of its account: later generations of the account are the last resort.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub account_at_fault: bool,
 }
 
 impl Slot {
@@ -114,30 +117,62 @@ impl Trail {
     pub fn begin(&mut self, order: &[&GrantId]) {
         if self.slots.is_empty() {
             self.accounts = order.iter().map(|account| (*account).clone()).collect();
-            self.step(order, &[]);
+            self.step(order);
         }
     }
 
-    /// Goes on to the first slot that was not tried and whose account is not among those `avoided`:
-    /// of the accounts it set out with, and of those `configured` since only when there is no other,
-    /// so that attempts before and after a change go the same way. An account that is no longer
-    /// configured has no later generations. `false`, and no change, when there is none.
-    fn step(&mut self, configured: &[&GrantId], avoided: &[GrantId]) -> bool {
-        let since: Vec<&GrantId> = configured
+    /// Leaves the current slot for the next: the first that was not tried, of an account that was not
+    /// at fault; of the accounts it set out with, and of those `configured` since only when none of them
+    /// is configured any more. So the way depends on nothing but what was met on it, and two attempts that know nothing
+    /// of each other go the same. An account that is no longer configured has no later generations.
+    ///
+    /// `false`, and no change, when there is no such slot.
+    fn step(&mut self, configured: &[&GrantId]) -> bool {
+        self.step_to(configured, |trail, account| !trail.was_at_fault(account))
+    }
+
+    /// The same, of any account.
+    fn step_anywhere(&mut self, configured: &[&GrantId]) -> bool {
+        self.step_to(configured, |_, _| true)
+    }
+
+    /// The same, because of the current slot's account.
+    fn step_off_account(&mut self, configured: &[&GrantId]) -> bool {
+        self.set_fault(true);
+        let stepped = self.step(configured);
+        if !stepped {
+            self.set_fault(false);
+        }
+        stepped
+    }
+
+    fn set_fault(&mut self, at_fault: bool) {
+        if let Some(slot) = self.slots.last_mut() {
+            slot.account_at_fault = at_fault;
+        }
+    }
+
+    fn was_at_fault(&self, account: &GrantId) -> bool {
+        self.slots
             .iter()
-            .copied()
-            .filter(|account| !self.accounts.contains(account))
-            .collect();
-        let set_out_with: Vec<&GrantId> = self.accounts.iter().collect();
-        let next = [set_out_with, since]
+            .any(|slot| slot.account == *account && slot.account_at_fault)
+    }
+
+    fn step_to(
+        &mut self,
+        configured: &[&GrantId],
+        may_go_to: impl Fn(&Self, &GrantId) -> bool,
+    ) -> bool {
+        let is_stranded = !self
+            .accounts
             .iter()
-            .flat_map(|accounts| {
-                (0..GENERATIONS_MAX).flat_map(move |generation| {
-                    accounts.iter().map(move |account| (*account, generation))
-                })
-            })
+            .any(|account| configured.contains(&account));
+        let since = configured.iter().copied().filter(|_| is_stranded);
+        let accounts: Vec<&GrantId> = self.accounts.iter().chain(since).collect();
+        let next = (0..GENERATIONS_MAX)
+            .flat_map(|generation| accounts.iter().map(move |account| (*account, generation)))
             .find(|(account, generation)| {
-                !avoided.contains(account)
+                may_go_to(self, account)
                     && (*generation == 0 || configured.contains(account))
                     && !self
                         .slots
@@ -148,6 +183,7 @@ impl Trail {
                 account: account.clone(),
                 generation,
                 settling_since: None,
+                account_at_fault: false,
             });
         let found = next.is_some();
         self.slots.extend(next);
@@ -217,8 +253,10 @@ enum Next {
     End(Verdict),
     /// The slot is left on proof.
     Leave,
-    /// The slot is left because of its account, on proof.
+    /// The slot is left because of its account, on proof; if there is no other account, it stays.
     LeaveAccount(&'static str),
+    /// The same, but the slot is dead: it cannot stay.
+    LeaveDeadAccount,
     /// The slot stays until it is clear what became of the mail.
     Settle(&'static str, Duration),
 }
@@ -232,7 +270,6 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
         }
         trail.ask_first = false;
         let order = order(&self.config.accounts, &self.email.to);
-        let mut at_fault: Vec<GrantId> = Vec::new();
         trail.begin(&order);
         for _ in 0..STEPS_MAX {
             let Some(slot) = trail.current().cloned() else {
@@ -243,10 +280,12 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             }
             let stepped = match self.try_slot(&slot).await {
                 Next::End(verdict) => return verdict,
-                Next::Leave => trail.step(&order, &at_fault) || trail.step(&order, &[]),
+                Next::Leave => trail.step(&order) || trail.step_anywhere(&order),
+                Next::LeaveDeadAccount => {
+                    trail.step_off_account(&order) || trail.step_anywhere(&order)
+                }
                 Next::LeaveAccount(reason) => {
-                    at_fault.push(slot.account);
-                    if !trail.step(&order, &at_fault) {
+                    if !trail.step_off_account(&order) {
                         return Verdict::later(reason);
                     }
                     true
@@ -330,12 +369,8 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                 reason,
                 wait: Some(IN_FLIGHT_WAIT),
             }),
-            (
-                SendOutcome::Rejected { .. }
-                | SendOutcome::Throttled { .. }
-                | SendOutcome::AccountAtFault(_),
-                true,
-            ) => Next::Leave,
+            (SendOutcome::Rejected { .. } | SendOutcome::Throttled { .. }, true) => Next::Leave,
+            (SendOutcome::AccountAtFault(_), true) => Next::LeaveDeadAccount,
             (SendOutcome::Rejected { reason }, false) => Next::End(Verdict::Rejected { reason }),
             (SendOutcome::Throttled { retry_after }, false) => {
                 let patience_is_over = self.email.age(self.ports.now()) >= THROTTLING_TOLERATED;

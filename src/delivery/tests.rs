@@ -62,21 +62,21 @@ fn a_trail_goes_through_all_accounts_before_the_next_generation() {
     trail.begin(&ids(&two));
     trail.begin(&ids(&two));
     for _ in 0..3 {
-        assert!(trail.step(&ids(&two), &[]));
+        assert!(trail.step(&ids(&two)));
     }
     assert_eq!(walk(&trail), [("g1", 0), ("g2", 0), ("g1", 1), ("g2", 1)]);
 }
 
 #[test]
-fn a_trail_avoids_accounts_at_fault() {
+fn a_trail_avoids_accounts_at_fault_while_there_are_others() {
     let two = accounts(&["g1", "g2"]);
-    let at_fault = [two[0].grant_id.clone()];
     let mut trail = Trail::default();
     trail.begin(&ids(&two));
-    assert!(trail.step(&ids(&two), &at_fault) && trail.step(&ids(&two), &at_fault));
+    assert!(trail.step_off_account(&ids(&two)) && trail.step(&ids(&two)));
     assert_eq!(walk(&trail), [("g1", 0), ("g2", 0), ("g2", 1)]);
-    let all = [two[0].grant_id.clone(), two[1].grant_id.clone()];
-    assert!(!trail.step(&ids(&two), &all));
+    assert!(!trail.step_off_account(&ids(&two)), "nobody else is left");
+    assert!(trail.step_anywhere(&ids(&two)));
+    assert_eq!(walk(&trail).last(), Some(&("g1", 1)));
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn a_change_of_the_configuration_does_not_part_two_trails() {
     let mut trail = Trail::default();
     trail.begin(&ids(&before));
     for _ in 0..3 {
-        trail.step(&ids(&after), &[]);
+        trail.step(&ids(&after));
     }
-    // g1 is left after one question, g3 waits until there is no other.
+    // g1 is left after one question; g3 is for mails to come.
     assert_eq!(walk(&trail), [("g1", 0), ("g2", 0), ("g2", 1), ("g2", 2)]);
 }
 
@@ -98,4 +98,12 @@ fn settling_begins_once() {
     trail.settle_from(UnixMillis(5));
     trail.settle_from(UnixMillis(9));
     assert_eq!(trail.current().unwrap().settling_since, Some(UnixMillis(5)));
+}
+
+#[test]
+fn a_mail_whose_accounts_are_all_gone_goes_to_those_configured_since() {
+    let mut trail = Trail::default();
+    trail.begin(&ids(&accounts(&["g1"])));
+    assert!(trail.step(&ids(&accounts(&["g2"]))));
+    assert_eq!(walk(&trail), [("g1", 0), ("g2", 0)]);
 }
