@@ -5,16 +5,17 @@
 //! is absent, null or of another type counts as absent.
 
 use crate::{
+    json::{FromJson, field, optional},
     time::{DAY, MINUTE, UnixMillis},
     webhook::{SvixId, VerifiedWebhook},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::{fmt, time::Duration};
 
 /// An e-mail that Clerk rendered and left to us. Everything in it but the id and the slug is
 /// private: `Debug` shows only those.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Email {
     pub svix_id: SvixId,
     /// When Clerk made the event. The same on every attempt; what expiry is counted from.
@@ -25,9 +26,9 @@ pub struct Email {
     /// One line, without surrounding white space.
     pub subject: String,
     /// Clerk gives the local part only; the domain is the sending account's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to_local_part: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 }
 
@@ -38,6 +39,20 @@ impl fmt::Debug for Email {
             .field("svix_id", &self.svix_id)
             .field("slug", &self.slug)
             .finish_non_exhaustive()
+    }
+}
+
+impl FromJson for Email {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            svix_id: field(value, "svix_id")?,
+            created_at: field(value, "created_at")?,
+            slug: Slug::new(text(value, "slug")),
+            to: field(value, "to")?,
+            subject: field(value, "subject")?,
+            reply_to_local_part: optional(value, "reply_to_local_part")?,
+            user_id: optional(value, "user_id")?,
+        })
     }
 }
 
@@ -57,16 +72,26 @@ impl Email {
 }
 
 /// The body of a mail: Clerk's HTML, or its plain text where there is no HTML.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     Html(String),
     Text(String),
 }
 
+impl FromJson for Content {
+    fn from_json(value: &Value) -> Option<Self> {
+        match (field(value, "html"), field(value, "text")) {
+            (Some(html), None) => Some(Self::Html(html)),
+            (None, Some(text)) => Some(Self::Text(text)),
+            _ => None,
+        }
+    }
+}
+
 /// The name of a Clerk template, or of none (mails made through Clerk's API have no template).
 /// Unknown names are passed on: Clerk adds templates.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Slug(Option<String>);
 

@@ -1,10 +1,12 @@
 //! The environment, read once into typed settings; every wrong one is named at once.
 
 use crate::{
+    json::{FromJson, field, optional},
     nylas::ApiBase,
     webhook::{NYLAS_MOCK_SECRET, SigningSecret},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use std::{fmt, time::Duration};
 
 /// Where Nylas answers for applications in its United States region.
@@ -36,8 +38,8 @@ impl fmt::Debug for Secret {
 }
 
 /// The id of a Nylas grant: here, of an Agent Account. Never its address, so it may be logged.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
 pub struct GrantId(String);
 
 impl GrantId {
@@ -51,20 +53,6 @@ impl GrantId {
 
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl TryFrom<String> for GrantId {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("not a grant id")
-    }
-}
-
-impl From<GrantId> for String {
-    fn from(id: GrantId) -> Self {
-        id.0
     }
 }
 
@@ -110,13 +98,25 @@ pub struct Bound {
 }
 
 /// One entry of `NYLAS_ACCOUNTS`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct AccountSetting {
     grant_id: String,
     email: String,
-    #[serde(default)]
     name: Option<String>,
+}
+
+impl FromJson for AccountSetting {
+    fn from_json(value: &Value) -> Option<Self> {
+        // A misspelt `name` must not go unnoticed.
+        let known = |name: &String| matches!(name.as_str(), "grant_id" | "email" | "name");
+        if !value.as_object()?.keys().all(known) {
+            return None;
+        }
+        Some(Self {
+            grant_id: field(value, "grant_id")?,
+            email: field(value, "email")?,
+            name: optional(value, "name")?,
+        })
+    }
 }
 
 impl Config {
@@ -297,7 +297,7 @@ fn read_accounts(
         },
         (None, Some(json)) => {
             const SHAPE: &str = "is not a JSON list of {\"grant_id\", \"email\", \"name\"?} with at least one entry";
-            let Ok(settings) = serde_json::from_str::<Vec<AccountSetting>>(&json) else {
+            let Some(settings) = Vec::<AccountSetting>::from_text(&json) else {
                 return problem("NYLAS_ACCOUNTS", SHAPE);
             };
             if settings.is_empty() {

@@ -20,13 +20,15 @@
 use crate::{
     clerk::{Content, Email},
     config::{Account, Config, GrantId},
+    json::{FromJson, field, optional},
     ledger::Ledger,
     nylas::{AccountFault, FindOutcome, Identity, IdentityOutcome, Nylas, SendOutcome, SentMail},
     observe::{Event, Level, Record},
     ports::{Clock, Http, Log, Store},
     time::{MINUTE, UnixMillis},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
@@ -56,16 +58,27 @@ const GENERATIONS_MAX: u32 = 64;
 const STEPS_MAX: u32 = 6;
 
 /// One place a mail may be sent from, under one key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Slot {
     pub account: GrantId,
     pub generation: u32,
     /// When Nylas was first seen to replay an ambiguous answer here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub settling_since: Option<UnixMillis>,
     /// It was left because of its account: later generations of the account are the last resort.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub account_at_fault: bool,
+}
+
+impl FromJson for Slot {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            account: field(value, "account")?,
+            generation: field(value, "generation")?,
+            settling_since: optional(value, "settling_since")?,
+            account_at_fault: optional(value, "account_at_fault")?.unwrap_or_default(),
+        })
+    }
 }
 
 impl Slot {
@@ -77,16 +90,26 @@ impl Slot {
 /// The slots a mail was tried in, oldest first. All but the last were left on proof that they do not
 /// hold the mail. It travels with the queued mail, so that an attempt goes on where the one before
 /// stood, even when the configuration changed in between.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Trail {
     slots: Vec<Slot>,
     /// The accounts configured when the mail came, in their order for it: two attempts that know
     /// nothing of each other go the same way.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     accounts: Vec<GrantId>,
     /// An earlier attempt may have got further than this trail says: ask every mailbox first.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     ask_first: bool,
+}
+
+impl FromJson for Trail {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            slots: field(value, "slots")?,
+            accounts: optional(value, "accounts")?.unwrap_or_default(),
+            ask_first: optional(value, "ask_first")?.unwrap_or_default(),
+        })
+    }
 }
 
 impl Trail {
@@ -222,7 +245,7 @@ impl Verdict {
 /// The accounts in the order of preference for one recipient (rendezvous hashing): the same for
 /// every attempt, and adding or removing an account moves only the recipients it gains or loses.
 pub fn order<'a>(accounts: &'a [Account], recipient: &str) -> Vec<&'a GrantId> {
-    let recipient = recipient.to_lowercase();
+    let recipient = recipient.to_ascii_lowercase();
     let mut ranked = accounts
         .iter()
         .map(|account| {
@@ -411,7 +434,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
     /// The account, not the mail: tell the operator, once, and leave if the mailbox does not hold the
     /// mail.
     async fn account_fault(&self, slot: &Slot, fault: AccountFault) -> Next {
-        let known = self.ledger.down_mark(&slot.account).await.is_some();
+        let known = self.ledger.is_down(&slot.account).await;
         if !known {
             let marked = self.ledger.mark_down(&slot.account, fault).await;
             self.ports.log(

@@ -18,13 +18,15 @@ use crate::{
     clerk::{Content, Email, Slug},
     config::{GrantId, Secret},
     delivery::Trail,
+    json::{FromJson, field, optional},
     nylas::{AccountFault, Identity},
     ports::{Clock, Store, StoreError},
     time::{DAY, HOUR, MINUTE, UnixMillis},
     webhook::SvixId,
 };
 use hmac::{Hmac, Mac};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::Sha256;
 use std::{cell::Cell, fmt::Write, time::Duration};
 
@@ -37,7 +39,7 @@ const NOTIFICATION_KEPT: Duration = DAY.saturating_mul(30);
 const LIFETIME_MIN: Duration = MINUTE;
 
 /// Where a mail stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MailState {
     /// Nylas has it.
@@ -54,6 +56,20 @@ pub enum MailState {
     DeadLettered,
 }
 
+impl FromJson for MailState {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(match value.as_str()? {
+            "sent" => Self::Sent,
+            "queued" => Self::Queued,
+            "waiting" => Self::Waiting,
+            "rejected" => Self::Rejected,
+            "expired" => Self::Expired,
+            "dead_lettered" => Self::DeadLettered,
+            _ => return None,
+        })
+    }
+}
+
 impl MailState {
     /// Whether another delivery of the same message has nothing left to do.
     pub fn is_done(self) -> bool {
@@ -62,26 +78,41 @@ impl MailState {
 }
 
 /// What is remembered of one mail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MailRecord {
     pub state: MailState,
     /// When this was written.
     pub at: UnixMillis,
-    #[serde(default)]
     pub slug: Slug,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<GrantId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// How far the search for a working slot has come.
-    #[serde(default, skip_serializing_if = "Trail::is_empty")]
+    #[serde(skip_serializing_if = "Trail::is_empty")]
     pub trail: Trail,
+}
+
+impl FromJson for MailRecord {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            state: field(value, "state")?,
+            at: field(value, "at")?,
+            slug: Slug::new(value.get("slug").and_then(Value::as_str)),
+            reason: optional(value, "reason")?,
+            account: optional(value, "account")?,
+            message_id: optional(value, "message_id")?,
+            thread_id: optional(value, "thread_id")?,
+            user_id: optional(value, "user_id")?,
+            trail: optional(value, "trail")?.unwrap_or_default(),
+        })
+    }
 }
 
 impl MailRecord {
@@ -101,7 +132,7 @@ impl MailRecord {
 }
 
 /// An account that said it cannot send. For people: no decision depends on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DownMark {
     pub reason: String,
     pub since: UnixMillis,
@@ -174,14 +205,10 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         self.write(&key, identity, IDENTITY_KEPT).await
     }
 
-    /// The mark on an account, if it is down. A mark that cannot be read is none.
-    pub async fn down_mark(&self, grant_id: &GrantId) -> Option<DownMark> {
-        let mark: DownMark = self
-            .read(&format!("down:{}", grant_id.as_str()))
-            .await
-            .ok()
-            .flatten()?;
-        (mark.until > self.ports.now()).then_some(mark)
+    /// Whether an account is noted to be down. A note that cannot be read is none; it ends by itself.
+    pub async fn is_down(&self, grant_id: &GrantId) -> bool {
+        let note = self.get(&format!("down:{}", grant_id.as_str())).await;
+        matches!(note, Ok(Some(_)))
     }
 
     /// Notes that an account is down: until midnight UTC where its day is used up, for ten minutes where it
@@ -217,10 +244,10 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
             .await
     }
 
-    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
+    async fn read<T: FromJson>(&self, key: &str) -> Result<Option<T>, StoreError> {
         let value = self.get(key).await?;
         // A value of another version of the relay that cannot be read counts as absent.
-        Ok(value.and_then(|text| serde_json::from_str(&text).ok()))
+        Ok(value.and_then(|text| T::from_text(&text)))
     }
 
     async fn write<T: Serialize>(
@@ -258,7 +285,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
 pub fn suppression_key(address: &str, key: &Secret) -> String {
     let mut name = String::from("suppressed:");
     if let Ok(mac) = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes()) {
-        let address = address.trim().to_lowercase();
+        let address = address.trim().to_ascii_lowercase();
         for byte in mac.chain_update(address).finalize().into_bytes() {
             // Writing to a String cannot fail.
             let _ = write!(name, "{byte:02x}");
@@ -304,11 +331,26 @@ mod tests {
         );
     }
 
+    #[test]
+    fn every_state_is_read_back() {
+        for state in [
+            MailState::Sent,
+            MailState::Queued,
+            MailState::Waiting,
+            MailState::Rejected,
+            MailState::Expired,
+            MailState::DeadLettered,
+        ] {
+            let text = serde_json::to_string(&state).unwrap();
+            assert_eq!(MailState::from_text(&text), Some(state));
+        }
+    }
+
     /// The form is a promise to what is in KV when a new version is deployed.
     #[test]
     fn a_record_of_the_first_version_can_be_read() {
         let text = r#"{"state":"sent","at":1700000000000,"slug":"invitation","account":"g1","message_id":"m","thread_id":"t","user_id":"u"}"#;
-        let record: MailRecord = serde_json::from_str(text).unwrap();
+        let record = MailRecord::from_text(text).unwrap();
         assert!(record.state.is_done());
         assert_eq!(serde_json::to_string(&record).unwrap(), text);
     }

@@ -8,6 +8,7 @@
 pub mod clerk;
 pub mod config;
 pub mod delivery;
+pub mod json;
 pub mod ledger;
 pub mod nylas;
 pub mod observe;

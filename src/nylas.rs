@@ -8,11 +8,12 @@
 use crate::{
     clerk::{Content, Email},
     config::{Config, GrantId, Secret},
+    json::{FromJson, field, optional},
     ports::{Clock, Http, HttpError, HttpMethod, HttpRequest, HttpResponse},
     time::UnixMillis,
     webhook::SvixId,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::{cell::Cell, time::Duration};
 
@@ -47,11 +48,20 @@ impl ApiBase {
 }
 
 /// A mailbox' own address and display name: what `From` must be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Identity {
     pub email: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl FromJson for Identity {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            email: field(value, "email")?,
+            name: optional(value, "name")?,
+        })
+    }
 }
 
 /// The key under which Nylas keeps the outcome of a send for one hour, per grant.

@@ -6,9 +6,11 @@
 use crate::{
     clerk::{Content, Email},
     delivery::Trail,
+    json::{FromJson, field, optional},
     time::{HOUR, MINUTE, UnixMillis, millis},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use std::time::Duration;
 
 /// Cloudflare's limit is 128,000 bytes with about 100 of metadata
@@ -23,7 +25,7 @@ const DELAY_MIN: Duration = Duration::from_secs(2);
 const DELAY_MAX: Duration = MINUTE.saturating_mul(15);
 
 /// One message of the outbox.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
     Mail(Box<QueuedMail>),
@@ -34,17 +36,17 @@ pub enum Message {
 }
 
 /// A mail on its way.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct QueuedMail {
     pub email: Email,
     pub content: QueuedContent,
     pub queued_at: UnixMillis,
-    #[serde(default, skip_serializing_if = "Trail::is_empty")]
+    #[serde(skip_serializing_if = "Trail::is_empty")]
     pub trail: Trail,
 }
 
 /// The content itself, or word that it is in the ledger because it is too large to travel.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueuedContent {
     Here(Content),
@@ -58,7 +60,32 @@ impl Message {
 
     /// `None` for what this version of the relay cannot read.
     pub fn from_text(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let value = serde_json::from_str::<Value>(text).ok()?;
+        if let Some(mail) = value.get("mail") {
+            return Some(Self::Mail(Box::new(QueuedMail::from_json(mail)?)));
+        }
+        let text = field(value.get("notification")?, "text")?;
+        Some(Self::Notification { text })
+    }
+}
+
+impl FromJson for QueuedMail {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            email: field(value, "email")?,
+            content: field(value, "content")?,
+            queued_at: field(value, "queued_at")?,
+            trail: optional(value, "trail")?.unwrap_or_default(),
+        })
+    }
+}
+
+impl FromJson for QueuedContent {
+    fn from_json(value: &Value) -> Option<Self> {
+        match value.as_str() {
+            Some("in_ledger") => Some(Self::InLedger),
+            _ => field(value, "here").map(Self::Here),
+        }
     }
 }
 

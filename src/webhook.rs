@@ -14,7 +14,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use hmac::{Hmac, Mac};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::Sha256;
 use std::fmt;
 
@@ -32,8 +32,8 @@ pub const NYLAS_MOCK_SECRET: &str = "mock-webhook-secret";
 
 /// The id of one Clerk message: the same for every attempt, resend and replay of it. It is the
 /// relay's key for everything: deduplication, Nylas' idempotency, the ledger, the logs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
 pub struct SvixId(String);
 
 impl SvixId {
@@ -59,20 +59,6 @@ impl SvixId {
 impl fmt::Display for SvixId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for SvixId {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("not a Svix id")
-    }
-}
-
-impl From<SvixId> for String {
-    fn from(id: SvixId) -> Self {
-        id.0
     }
 }
 
