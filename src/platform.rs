@@ -16,9 +16,8 @@ use futures_util::{
 };
 use std::{pin::pin, time::Duration};
 use worker::{
-    AbortController, Date, Delay, Env, Fetch, Headers, KvStore, MessageBuilder, Method,
-    QueueContentType, Request, RequestInit, RequestRedirect, js_sys::Reflect,
-    wasm_bindgen::JsValue, worker_sys,
+    AbortController, Date, Delay, Env, Fetch, KvStore, MessageBuilder, QueueContentType, Request,
+    js_sys::Reflect, wasm_bindgen::JsValue, worker_sys,
 };
 
 /// The KV namespace everything is remembered in.
@@ -128,20 +127,22 @@ impl Http for Platform {
 }
 
 async fn exchange(request: HttpRequest, signal: worker::AbortSignal) -> Option<HttpResponse> {
-    let headers = Headers::new();
+    let headers = web_sys::Headers::new().ok()?;
     for (name, value) in &request.headers {
         headers.set(name, value).ok()?;
     }
-    let mut init = RequestInit::new();
-    init.with_method(match request.method {
-        HttpMethod::Get => Method::Get,
-        HttpMethod::Post => Method::Post,
-    })
-    .with_headers(headers)
-    .with_redirect(RequestRedirect::Manual)
-    .with_body(request.body.as_deref().map(JsValue::from_str));
-    let request = Request::new_with_init(&request.url, &init).ok()?;
-    let mut response = Fetch::Request(request)
+    let init = web_sys::RequestInit::new();
+    init.set_method(match request.method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Post => "POST",
+    });
+    init.set_headers(&headers);
+    init.set_redirect(web_sys::RequestRedirect::Manual);
+    if let Some(body) = &request.body {
+        init.set_body(&JsValue::from_str(body));
+    }
+    let request = web_sys::Request::new_with_str_and_init(&request.url, &init).ok()?;
+    let mut response = Fetch::Request(request.into())
         .send_with_signal(&signal)
         .await
         .ok()?;
