@@ -1,12 +1,14 @@
 //! Steering a running stand-in over HTTP. As JSON only, so that no page's form can do it.
 
 use crate::Shared;
+use crate::inbound;
 use crate::routes::Call;
 use crate::script::Rule;
 use crate::state::{Account, AccountState, Answer, Held};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Adds an account, changes one, or both.
@@ -25,7 +27,7 @@ struct Advance {
     advance_ms: u64,
 }
 
-pub fn answer(shared: &Shared, call: &Call, what: &str) -> Answer {
+pub fn answer(shared: &Arc<Shared>, call: &Call, what: &str) -> Answer {
     if call.method != "POST" {
         return shared.lock().error(405, "method_not_allowed", "only POST");
     }
@@ -37,11 +39,15 @@ pub fn answer(shared: &Shared, call: &Call, what: &str) -> Answer {
                 .clock
                 .advance(Duration::from_millis(clock.advance_ms))
         }),
+        "inbound" => parsed(call).and_then(|inbound| {
+            let id = inbound::receive(shared, &mut shared.lock(), inbound);
+            id.map(|_| ()).ok_or_else(|| "no such account".to_owned())
+        }),
         _ => {
             return shared.lock().error(
                 404,
                 "not_found_error",
-                "no such control: rules, accounts, clock",
+                "no such control: rules, accounts, clock, inbound",
             );
         }
     };

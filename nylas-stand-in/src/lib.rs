@@ -10,9 +10,12 @@
 //! # Ok(()) }
 //! ```
 
+mod caller;
 mod clock;
+mod connect;
 mod control;
 mod idempotency;
+mod inbound;
 mod inbox;
 mod messages;
 mod notify;
@@ -22,6 +25,7 @@ mod send;
 mod state;
 mod validate;
 
+pub use inbound::Inbound;
 pub use script::{Action, RequestKind, Rule};
 pub use state::{Account, AccountState, Mail, SeenRequest};
 
@@ -77,6 +81,7 @@ pub struct StandIn {
 struct Shared {
     options: Options,
     clock: Clock,
+    runtime: tokio::runtime::Handle,
     state: Mutex<State>,
     /// For those who wait for a mail on a thread, and those who do in a task.
     mail_came: Condvar,
@@ -113,6 +118,7 @@ impl StandIn {
         let shared = Arc::new(Shared {
             options,
             clock,
+            runtime: runtime.handle().clone(),
             state,
             mail_came,
             mails_seen,
@@ -194,6 +200,23 @@ impl StandIn {
         {
             held.state = account_state;
         }
+    }
+
+    /// A mail comes in: it is stored, and `message.created` goes out. Its id, or None if there is no such account.
+    pub fn receive(&self, inbound: Inbound) -> Option<String> {
+        inbound::receive(&self.shared, &mut self.shared.lock(), inbound)
+    }
+
+    /// Sends a notification of this type to every webhook that asked for it. An object with a `message` in it, as
+    /// delivery events have, gets its account named beside it.
+    pub fn notify(&self, kind: &str, object: serde_json::Value) {
+        let mut state = self.shared.lock();
+        let message = object
+            .pointer("/message/id")
+            .and_then(serde_json::Value::as_str);
+        let stored = message.and_then(|id| state.messages.iter().find(|stored| stored.id == id));
+        let grant_id = stored.map(|stored| stored.grant_id.clone());
+        notify::tell(&self.shared, &mut state, kind, object, grant_id.as_deref());
     }
 
     /// Moves the stand-in's clock forward: kept answers age, delays end, days pass.

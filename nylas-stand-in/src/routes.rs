@@ -2,7 +2,7 @@
 
 use crate::script::{Action, RequestKind, Subject};
 use crate::state::{Account, AccountState, Answer, SeenRequest};
-use crate::{Shared, control, inbox, messages, send, validate};
+use crate::{Shared, connect, control, inbox, messages, notify, send, validate};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -140,7 +140,7 @@ async fn serve(
 }
 
 /// What is not Nylas': the inbox and the controls.
-async fn local(shared: &Shared, call: &Call) -> Answer {
+async fn local(shared: &Arc<Shared>, call: &Call) -> Answer {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     match (call.method.as_str(), segments.as_slice()) {
         ("GET" | "HEAD", [""]) => inbox::page(),
@@ -192,6 +192,19 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
         return Outcome::answered(answer);
     }
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    match (call.method.as_str(), segments.as_slice()) {
+        ("POST", ["v3", "connect", "custom"]) => {
+            return Outcome::answered(connect::custom(shared, call));
+        }
+        ("POST", ["v3", "webhooks"]) => {
+            return Outcome::answered(notify::create(shared, call).await);
+        }
+        ("GET", ["v3", "webhooks"]) => return Outcome::answered(notify::list(shared)),
+        ("POST", ["v3", "webhooks", "rotate-secret", id]) => {
+            return Outcome::answered(notify::rotate(shared, id));
+        }
+        _ => {}
+    }
     let ["v3", "grants", name, rest @ ..] = segments.as_slice() else {
         return not_found(shared);
     };

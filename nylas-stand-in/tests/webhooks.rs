@@ -1,0 +1,368 @@
+//! Webhooks, notifications, mails that come in, and accounts made through the API.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{GRANT, KEY, Reply, get, mail, options, post, send};
+use hmac::{Hmac, Mac};
+use nylas_stand_in::{Inbound, Options, StandIn};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(5);
+
+struct Told {
+    signature: String,
+    body: Vec<u8>,
+}
+
+impl Told {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// Echoes challenges (or not) and answers notifications with these statuses in turn, then 200.
+fn hook(echoes: bool, statuses: Vec<u16>) -> (String, Receiver<Told>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook?a=b", listener.local_addr().unwrap());
+    let (tell, told) = channel();
+    let mut statuses = statuses.into_iter();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut first, mut length, mut signature) = (String::new(), 0, String::new());
+            reader.read_line(&mut first).unwrap();
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                match line.trim().split_once(": ") {
+                    Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                        length = value.parse().unwrap()
+                    }
+                    Some(("x-nylas-signature", value)) => signature = value.to_owned(),
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let (status, answer) = match first.split_once("challenge=") {
+                Some((_, rest)) if echoes => (200, rest.split(' ').next().unwrap().to_owned()),
+                Some(_) => (404, String::new()),
+                None => {
+                    tell.send(Told { signature, body }).unwrap();
+                    (statuses.next().unwrap_or(200), String::new())
+                }
+            };
+            let length = answer.len();
+            write!(stream, "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{answer}").unwrap();
+        }
+    });
+    (url, told)
+}
+
+fn start() -> StandIn {
+    StandIn::start_blocking(Options {
+        notify_interval: Duration::from_millis(20),
+        ..options()
+    })
+    .unwrap()
+}
+
+fn api(nylas: &StandIn, path: &str, body: &Value) -> Reply {
+    let bearer = format!("Bearer {KEY}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+    ];
+    post(nylas, path, &headers, body.to_string().as_bytes()).unwrap()
+}
+
+fn create(nylas: &StandIn, url: &str, triggers: &[&str]) -> Reply {
+    api(
+        nylas,
+        "/v3/webhooks",
+        &json!({ "trigger_types": triggers, "webhook_url": url, "description": "test" }),
+    )
+}
+
+#[test]
+fn a_webhook_is_made_listed_and_given_a_new_secret() {
+    let nylas = start();
+    let (url, _told) = hook(true, vec![]);
+    let made = create(&nylas, &url, &["message.created"]);
+    assert_eq!(
+        (made.status, &made.body["data"]["status"]),
+        (200, &json!("active"))
+    );
+    let id = made.body["data"]["id"].as_str().unwrap().to_owned();
+    let list = get(&nylas, "/v3/webhooks").body;
+    assert_eq!(
+        (
+            &list["data"][0]["id"],
+            list["data"][0].get("webhook_secret")
+        ),
+        (&json!(id), None)
+    );
+    let rotated = api(
+        &nylas,
+        &format!("/v3/webhooks/rotate-secret/{id}"),
+        &json!({}),
+    );
+    assert!(rotated.body["data"]["webhook_secret"].is_string());
+    assert_ne!(
+        rotated.body["data"]["webhook_secret"],
+        made.body["data"]["webhook_secret"]
+    );
+    assert_eq!(create(&nylas, &url, &["message.created"]).status, 400);
+}
+
+#[test]
+fn a_destination_that_does_not_echo_is_refused() {
+    let nylas = start();
+    let (url, _told) = hook(false, vec![]);
+    let refused = create(&nylas, &url, &["message.created"]);
+    assert_eq!((refused.status, refused.kind()), (400, "70005"));
+    assert_eq!(
+        refused.message(),
+        "unable.verify.webhook_url : status is not ok, got 404"
+    );
+    assert_eq!(
+        create(&nylas, "http://127.0.0.1:1/", &["message.created"]).kind(),
+        "70005"
+    );
+}
+
+#[test]
+fn a_reply_is_stored_told_and_signed() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    let secret = create(&nylas, &url, &["message.created"]).body["data"]["webhook_secret"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    send(&nylas, "k", &mail("a@example.com"));
+    let sent = nylas.mails().remove(0);
+    assert_eq!(
+        told.recv_timeout(SOON).unwrap().json()["data"]["object"]["id"],
+        json!(sent.id)
+    );
+    let inbound = Inbound {
+        grant_id: GRANT.to_owned(),
+        from: "a@example.com".to_owned(),
+        subject: "Re: 123456 is your code".to_owned(),
+        body: "<p>Not me!</p>".to_owned(),
+        in_reply_to_message_id: Some(sent.id.clone()),
+    };
+    let id = nylas.receive(inbound.clone()).unwrap();
+    let reply = told.recv_timeout(SOON).unwrap();
+    let envelope = reply.json();
+    assert_eq!(
+        (&envelope["type"], &envelope["webhook_delivery_attempt"]),
+        (&json!("message.created"), &json!(1))
+    );
+    let object = &envelope["data"]["object"];
+    assert_eq!(
+        (&object["id"], &object["thread_id"]),
+        (&json!(id), &json!(sent.thread_id))
+    );
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes())
+        .unwrap()
+        .chain_update(&reply.body);
+    let expected: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(reply.signature, expected);
+    let stored = get(
+        &nylas,
+        &format!("/v3/grants/{GRANT}/messages/{id}?fields=include_headers"),
+    )
+    .body;
+    let headers = stored["data"]["headers"].as_array().unwrap();
+    assert!(
+        headers
+            .iter()
+            .any(|header| header["name"] == json!("In-Reply-To"))
+    );
+    assert_eq!(
+        nylas.receive(Inbound {
+            grant_id: "nobody".to_owned(),
+            ..inbound
+        }),
+        None
+    );
+}
+
+#[test]
+fn a_sent_mail_is_delivered_with_its_metadata() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    create(&nylas, &url, &["message.delivered"]);
+    send(&nylas, "k", &mail("a@example.com"));
+    let data = told.recv_timeout(SOON).unwrap().json()["data"].clone();
+    assert_eq!(data["grant_id"], json!(GRANT));
+    assert_eq!(
+        data["object"]["message"]["metadata"],
+        json!({ "key1": "msg_1" })
+    );
+}
+
+#[test]
+fn three_attempts_and_only_after_some_statuses() {
+    for (statuses, attempts) in [
+        (vec![503, 429, 502], 3),
+        (vec![503], 2),
+        (vec![500], 1),
+        (vec![200], 1),
+    ] {
+        let nylas = start();
+        let (url, told) = hook(true, statuses);
+        create(&nylas, &url, &["message.bounced"]);
+        nylas.notify("message.bounced", json!({ "message": { "id": "x" } }));
+        let seen: Vec<Value> = (0..attempts)
+            .map(|_| told.recv_timeout(SOON).unwrap().json())
+            .collect();
+        assert!(told.recv_timeout(Duration::from_millis(150)).is_err());
+        let numbers: Vec<u64> = seen
+            .iter()
+            .filter_map(|told| told["webhook_delivery_attempt"].as_u64())
+            .collect();
+        assert_eq!(numbers, (1..=attempts).collect::<Vec<u64>>());
+        assert!(seen.iter().all(|told| told["id"] == seen[0]["id"]));
+    }
+}
+
+#[test]
+fn a_variant_goes_to_who_asked_for_its_base_and_to_nobody_else() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    create(&nylas, &url, &["message.created"]);
+    nylas.notify("message.created_twice", json!({}));
+    nylas.notify("grant.expired", json!({}));
+    nylas.notify("message.created.truncated", json!({}));
+    assert_eq!(
+        told.recv_timeout(SOON).unwrap().json()["type"],
+        json!("message.created.truncated")
+    );
+    assert!(told.recv_timeout(Duration::from_millis(100)).is_err());
+}
+
+#[test]
+fn the_same_address_again_is_the_same_account() {
+    let nylas = start();
+    let wanted = json!({ "provider": "nylas", "name": "New", "settings": { "email": "new@app.example.com" } });
+    let made = api(&nylas, "/v3/connect/custom", &wanted);
+    let again = api(&nylas, "/v3/connect/custom", &wanted);
+    assert_eq!((made.status, again.status), (201, 201));
+    assert_eq!(made.body["data"]["id"], again.body["data"]["id"]);
+    let id = made.body["data"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        get(&nylas, &format!("/v3/grants/{id}")).body["data"]["name"],
+        json!("New")
+    );
+    assert_eq!(
+        api(
+            &nylas,
+            "/v3/connect/custom",
+            &json!({ "provider": "google" })
+        )
+        .status,
+        400
+    );
+}
+
+#[test]
+fn steered_over_http() {
+    let nylas = start();
+    let rule = json!({ "times": 1, "action": { "answer": { "status": 503 } } });
+    assert_eq!(api(&nylas, "/control/rules", &rule).status, 200);
+    assert_eq!(send(&nylas, "1", &mail("a@example.com")).status, 503);
+    assert_eq!(
+        api(
+            &nylas,
+            "/control/accounts",
+            &json!({ "grant_id": GRANT, "state": { "daily_cap": 0 } })
+        )
+        .status,
+        200
+    );
+    assert_eq!(send(&nylas, "2", &mail("a@example.com")).status, 429);
+    assert_eq!(
+        api(
+            &nylas,
+            "/control/accounts",
+            &json!({ "grant_id": GRANT, "state": "healthy" })
+        )
+        .status,
+        200
+    );
+    send(&nylas, "3", &mail("a@example.com"));
+    assert_eq!(
+        api(
+            &nylas,
+            "/control/clock",
+            &json!({ "advance_ms": 3_600_000 })
+        )
+        .status,
+        200
+    );
+    assert!(!send(&nylas, "3", &mail("a@example.com")).replayed());
+    assert_eq!(
+        get(&nylas, "/inbox.json").body.as_array().map(Vec::len),
+        Some(2)
+    );
+    for (what, body) in [
+        ("rules", json!({})),
+        ("accounts", json!({ "grant_id": "new" })),
+        ("clock", json!({ "back": 1 })),
+    ] {
+        assert_eq!(api(&nylas, &format!("/control/{what}"), &body).status, 400);
+    }
+    let form = [("content-type", "text/plain")];
+    assert_eq!(
+        post(&nylas, "/control/clock", &form, b"{\"advance_ms\":1}")
+            .unwrap()
+            .status,
+        400
+    );
+}
+
+#[test]
+fn waiting_for_a_mail_over_http() {
+    let nylas = start();
+    assert_eq!(
+        get(&nylas, "/inbox/wait?to=a@example.com&timeout_ms=50").status,
+        408
+    );
+    let waited = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| get(&nylas, "/inbox/wait?to=a%40example.com&timeout_ms=4000"));
+        std::thread::sleep(Duration::from_millis(100));
+        send(&nylas, "1", &mail("a@example.com"));
+        waiting.join().unwrap()
+    });
+    let id = waited.body["id"].as_str().unwrap().to_owned();
+    assert_eq!(id, nylas.mails()[0].id);
+    assert_eq!(
+        get(
+            &nylas,
+            &format!("/inbox/wait?to=a@example.com&timeout_ms=50&after={id}")
+        )
+        .status,
+        408
+    );
+    send(&nylas, "2", &mail("a@example.com"));
+    let later = get(
+        &nylas,
+        &format!("/inbox/wait?to=a@example.com&timeout_ms=50&after={id}"),
+    );
+    assert_eq!(later.body["id"], json!(nylas.mails()[1].id));
+    assert_eq!(get(&nylas, "/inbox/wait?timeout_ms=50").status, 400);
+}
