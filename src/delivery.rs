@@ -97,6 +97,8 @@ pub struct Trail {
     /// nothing of each other go the same way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     accounts: Vec<GrantId>,
+    /// When it set out. Slots are dead for an hour at most.
+    begun_at: UnixMillis,
     /// An earlier attempt may have got further than this trail says: ask every mailbox first.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ask_first: bool,
@@ -107,6 +109,7 @@ impl FromJson for Trail {
         Some(Self {
             slots: field(value, "slots")?,
             accounts: optional(value, "accounts")?.unwrap_or_default(),
+            begun_at: optional(value, "begun_at")?.unwrap_or_default(),
             ask_first: optional(value, "ask_first")?.unwrap_or_default(),
         })
     }
@@ -137,9 +140,18 @@ impl Trail {
     }
 
     /// Sets out in this order, unless it has: from then on it is fixed where the mail goes.
-    pub fn begin(&mut self, order: &[&GrantId]) {
+    ///
+    /// When its keys may be forgotten it sets out anew, on the way it had: an attempt that knows nothing
+    /// of it would start there, too.
+    pub fn begin(&mut self, order: &[&GrantId], now: UnixMillis) {
+        if now.since(self.begun_at) >= KEY_TRUSTED_FOR {
+            self.slots.clear();
+        }
         if self.slots.is_empty() {
-            self.accounts = order.iter().map(|account| (*account).clone()).collect();
+            if self.accounts.is_empty() {
+                self.accounts = order.iter().map(|account| (*account).clone()).collect();
+            }
+            self.begun_at = now;
             self.step(order);
         }
     }
@@ -293,7 +305,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
         }
         trail.ask_first = false;
         let order = order(&self.config.accounts, &self.email.to);
-        trail.begin(&order);
+        trail.begin(&order, self.ports.now());
         for _ in 0..STEPS_MAX {
             let Some(slot) = trail.current().cloned() else {
                 return Verdict::later("no_account");

@@ -295,7 +295,8 @@ impl<P: Ports> Receiving<'_, P> {
         };
         let verdict = if self.config.inline_send_budget.is_zero() {
             // The consumer finds the mail where a repeated message of it is, too.
-            trail.begin(&order(&self.config.accounts, &email.to));
+            let order = order(&self.config.accounts, &email.to);
+            trail.begin(&order, self.ports.now());
             Verdict::Later {
                 reason: ALWAYS_QUEUED,
                 wait: None,

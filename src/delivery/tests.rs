@@ -2,6 +2,8 @@
 
 use super::*;
 
+const NOW: UnixMillis = UnixMillis(1_764_000_000_000);
+
 fn accounts(names: &[&str]) -> Vec<Account> {
     names
         .iter()
@@ -59,8 +61,8 @@ fn ids(accounts: &[Account]) -> Vec<&GrantId> {
 fn a_trail_goes_through_all_accounts_before_the_next_generation() {
     let two = accounts(&["g1", "g2"]);
     let mut trail = Trail::default();
-    trail.begin(&ids(&two));
-    trail.begin(&ids(&two));
+    trail.begin(&ids(&two), NOW);
+    trail.begin(&ids(&two), NOW);
     for _ in 0..3 {
         assert!(trail.step(&ids(&two)));
     }
@@ -71,7 +73,7 @@ fn a_trail_goes_through_all_accounts_before_the_next_generation() {
 fn a_trail_avoids_accounts_at_fault_while_there_are_others() {
     let two = accounts(&["g1", "g2"]);
     let mut trail = Trail::default();
-    trail.begin(&ids(&two));
+    trail.begin(&ids(&two), NOW);
     assert!(trail.step_off_account(&ids(&two)) && trail.step(&ids(&two)));
     assert_eq!(walk(&trail), [("g1", 0), ("g2", 0), ("g2", 1)]);
     assert!(!trail.step_off_account(&ids(&two)), "nobody else is left");
@@ -83,7 +85,7 @@ fn a_trail_avoids_accounts_at_fault_while_there_are_others() {
 fn a_change_of_the_configuration_does_not_part_two_trails() {
     let (before, after) = (accounts(&["g1", "g2"]), accounts(&["g3", "g2"]));
     let mut trail = Trail::default();
-    trail.begin(&ids(&before));
+    trail.begin(&ids(&before), NOW);
     for _ in 0..3 {
         trail.step(&ids(&after));
     }
@@ -94,7 +96,7 @@ fn a_change_of_the_configuration_does_not_part_two_trails() {
 #[test]
 fn settling_begins_once() {
     let mut trail = Trail::default();
-    trail.begin(&ids(&accounts(&["g1"])));
+    trail.begin(&ids(&accounts(&["g1"])), NOW);
     trail.settle_from(UnixMillis(5));
     trail.settle_from(UnixMillis(9));
     assert_eq!(trail.current().unwrap().settling_since, Some(UnixMillis(5)));
@@ -103,7 +105,19 @@ fn settling_begins_once() {
 #[test]
 fn a_mail_whose_accounts_are_all_gone_goes_to_those_configured_since() {
     let mut trail = Trail::default();
-    trail.begin(&ids(&accounts(&["g1"])));
+    trail.begin(&ids(&accounts(&["g1"])), NOW);
     assert!(trail.step(&ids(&accounts(&["g2"]))));
     assert_eq!(walk(&trail), [("g1", 0), ("g2", 0)]);
+}
+
+#[test]
+fn a_trail_whose_keys_may_be_forgotten_sets_out_anew() {
+    let two = accounts(&["g1", "g2"]);
+    let mut trail = Trail::default();
+    trail.begin(&ids(&two), NOW);
+    trail.step(&ids(&two));
+    trail.begin(&ids(&two), NOW.plus(MINUTE * 54));
+    assert_eq!(trail.slots().len(), 2);
+    trail.begin(&ids(&two), NOW.plus(MINUTE * 55));
+    assert_eq!(walk(&trail), [("g1", 0)]);
 }
