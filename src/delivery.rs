@@ -141,16 +141,13 @@ impl Trail {
 
     /// Sets out in this order, unless it has: from then on it is fixed where the mail goes.
     ///
-    /// When its keys may be forgotten it sets out anew, on the way it had: an attempt that knows nothing
-    /// of it would start there, too.
+    /// When its keys may be forgotten it sets out anew, as an attempt that knows nothing of it would.
     pub fn begin(&mut self, order: &[&GrantId], now: UnixMillis) {
         if now.since(self.begun_at) >= KEY_TRUSTED_FOR {
-            self.slots.clear();
+            *self = Self::default();
         }
         if self.slots.is_empty() {
-            if self.accounts.is_empty() {
-                self.accounts = order.iter().map(|account| (*account).clone()).collect();
-            }
+            self.accounts = order.iter().map(|account| (*account).clone()).collect();
             self.begun_at = now;
             self.step(order);
         }
