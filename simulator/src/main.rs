@@ -56,7 +56,7 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
             return ExitCode::FAILURE;
         }
         seed += 1;
-        if seed % 100_000 == 0 {
+        if seed.is_multiple_of(100_000) {
             println!("{played} messages, seed {seed}");
         }
     }

@@ -380,6 +380,24 @@ impl World {
         Self::answer(200, &json!({ "data": data }))
     }
 
+    /// One write a second to a key. Whether it was let through; it is lost by way 1 and 3.
+    fn write(&self, key: &str, value: &str, way: u32) -> bool {
+        let now = self.now();
+        let mut store = self.store.borrow_mut();
+        let versions = store.entry(key.to_owned()).or_default();
+        let too_fast = versions
+            .0
+            .last()
+            .is_some_and(|(written, _)| now < written + SECOND);
+        // Contents and dead letters are written once, under keys of their own: an acknowledged write
+        // of those is durable. The rest may be overtaken by another write, which is a loss.
+        let may_be_lost = key.starts_with("mail:") || key.starts_with("down:");
+        if !too_fast && way != 1 && !(way == 3 && may_be_lost) {
+            versions.0.push((now, Some(value.to_owned())));
+        }
+        !too_fast
+    }
+
     fn version_at(&self, key: &str, at: Millis) -> Option<String> {
         let store = self.store.borrow();
         let versions = store.get(key)?;
@@ -496,24 +514,10 @@ impl Store for Invocation {
         if way == 4 {
             self.crash().await;
         }
-        let now = world.now();
-        let mut store = world.store.borrow_mut();
-        let versions = store.entry(key.to_owned()).or_default();
-        let too_fast = versions
-            .0
-            .last()
-            .is_some_and(|(written, _)| now < written + SECOND);
-        if too_fast {
+        if !world.write(key, value, way) {
             world.note(|| format!("store: {key} refused for its rate"));
             return Err(StoreError);
         }
-        // Contents and dead letters are written once, under keys of their own: an acknowledged write
-        // of those is durable. The rest may be overtaken by another write, which is a loss.
-        let may_be_lost = key.starts_with("mail:") || key.starts_with("down:");
-        if way != 1 && !(way == 3 && may_be_lost) {
-            versions.0.push((now, Some(value.to_owned())));
-        }
-        drop(store);
         match way {
             1 | 2 => Err(StoreError),
             5 => {
