@@ -1,13 +1,13 @@
 //! Steering a running stand-in over HTTP. As JSON only, so that no page's form can do it.
 
-use crate::Shared;
-use crate::inbound;
+use crate::events::{self, GrantEvent, MailEvent};
 use crate::routes::Call;
 use crate::script::Rule;
 use crate::state::{Account, AccountState, Answer, Held};
+use crate::{Shared, inbound, notify};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,37 @@ struct Advance {
     advance_ms: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddWebhook {
+    url: String,
+    secret: String,
+    #[serde(default)]
+    trigger_types: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportMail {
+    mail_id: String,
+    event: MailEvent,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportGrant {
+    grant_id: String,
+    event: GrantEvent,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Notify {
+    #[serde(rename = "type")]
+    kind: String,
+    data: Map<String, Value>,
+}
+
 pub fn answer(shared: &Arc<Shared>, call: &Call, what: &str) -> Answer {
     if call.method != "POST" {
         return shared.lock().error(405, "method_not_allowed", "only POST");
@@ -39,15 +70,42 @@ pub fn answer(shared: &Arc<Shared>, call: &Call, what: &str) -> Answer {
                 .clock
                 .advance(Duration::from_millis(clock.advance_ms))
         }),
-        "inbound" => parsed(call).and_then(|inbound| {
-            let id = inbound::receive(shared, &mut shared.lock(), inbound);
-            id.map(|_| ()).ok_or_else(|| "no such account".to_owned())
+        "inbound" => match parsed(call) {
+            Ok(inbound) => match inbound::receive(shared, &mut shared.lock(), inbound) {
+                Some(id) => return Answer::json(200, &json!({ "message_id": id })),
+                None => Err("no such account".to_owned()),
+            },
+            Err(problem) => Err(problem),
+        },
+        "webhooks" => parsed(call).map(|add: AddWebhook| {
+            notify::add(&mut shared.lock(), add.url, add.secret, add.trigger_types)
+        }),
+        "mail-events" => parsed(call).and_then(|report: ReportMail| {
+            let state = &mut shared.lock();
+            let known = events::mail_with_id(shared, state, &report.mail_id, &report.event);
+            known.then_some(()).ok_or_else(|| "no such mail".to_owned())
+        }),
+        "grant-events" => parsed(call).and_then(|report: ReportGrant| {
+            let state = &mut shared.lock();
+            let known = state.account(&report.grant_id);
+            let account = known.map(|held| held.account.clone());
+            let account = account.ok_or_else(|| "no such account".to_owned())?;
+            events::grant(shared, state, &account, report.event);
+            Ok(())
+        }),
+        "notifications" => parsed(call).map(|told: Notify| {
+            notify::tell(
+                shared,
+                &mut shared.lock(),
+                &told.kind,
+                Value::Object(told.data),
+            );
         }),
         _ => {
             return shared.lock().error(
                 404,
                 "not_found_error",
-                "no such control: rules, accounts, clock, inbound",
+                "no such control: rules, accounts, clock, inbound, webhooks, mail-events, grant-events, notifications",
             );
         }
     };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A mail from outside to an account.
+/// A mail from outside to an account, in which `..Default::default()` stands for what is not said.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inbound {
@@ -14,13 +14,23 @@ pub struct Inbound {
     pub grant_id: String,
     /// The sender's address.
     pub from: String,
+    /// The sender's name.
+    #[serde(default)]
+    pub from_name: Option<String>,
     /// The subject.
     pub subject: String,
     /// The body, HTML.
     pub body: String,
-    /// The message it answers, by the id Nylas gave it; it joins that one's thread.
+    /// The message it answers, by the id Nylas gave it: it joins that one's thread, and has `In-Reply-To` and
+    /// `References`.
     #[serde(default)]
     pub in_reply_to_message_id: Option<String>,
+    /// More headers, as `Auto-Submitted`. One that it has anyway, as `Message-ID`, is replaced.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The system folder it comes to, by name: `inbox` unless told, `junk` for spam.
+    #[serde(default)]
+    pub folder: Option<String>,
 }
 
 /// Stores it and tells of it; its id, or None if there is no such account.
@@ -46,15 +56,25 @@ pub fn receive(shared: &Arc<Shared>, state: &mut State, inbound: Inbound) -> Opt
         headers.push(("In-Reply-To".to_owned(), message_id.clone()));
         headers.push(("References".to_owned(), message_id));
     }
+    for (name, value) in &inbound.headers {
+        headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        headers.push((name.clone(), value.clone()));
+    }
+    let mut from = json!({ "email": inbound.from });
+    if let Some(name) = &inbound.from_name {
+        from["name"] = json!(name);
+    }
+    let folder = inbound.folder.as_deref().unwrap_or("inbox");
     let message = json!({
         "id": id, "object": "message", "thread_id": thread.unwrap_or(&fresh_thread), "grant_id": account.grant_id,
         "subject": inbound.subject, "body": inbound.body,
         "snippet": inbound.body.chars().take(100).collect::<String>(),
-        "from": [{ "email": inbound.from }], "to": [{ "email": account.email }], "cc": [], "bcc": [], "reply_to": [],
-        "date": shared.clock.now_ms() / 1000, "folders": [folder_id(&account.grant_id, "inbox")],
+        "from": [from], "to": [{ "email": account.email }], "cc": [], "bcc": [], "reply_to": [],
+        "date": shared.clock.now_ms() / 1000, "folders": [folder_id(&account.grant_id, folder)],
         "attachments": [], "starred": false, "unread": true,
     });
-    notify::tell(shared, state, "message.created", message.clone(), None);
+    let told = json!({ "object": message });
+    notify::tell(shared, state, "message.created", told);
     state.messages.push(Stored {
         grant_id: account.grant_id,
         id: id.clone(),

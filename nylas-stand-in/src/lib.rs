@@ -14,6 +14,7 @@ mod caller;
 mod clock;
 mod connect;
 mod control;
+mod events;
 mod idempotency;
 mod inbound;
 mod inbox;
@@ -25,7 +26,9 @@ mod send;
 mod state;
 mod validate;
 
+pub use events::{GrantEvent, MailEvent};
 pub use inbound::Inbound;
+pub use notify::Notified;
 pub use script::{Action, RequestKind, Rule};
 pub use state::{Account, AccountState, Mail, SeenRequest};
 
@@ -51,7 +54,8 @@ pub struct Options {
     pub keeps_throttling: bool,
     /// Whether a 403 or 423 for an account's state is kept under the idempotency key. Nylas does not say.
     pub keeps_account_refusals: bool,
-    /// The time between two attempts to deliver a notification.
+    /// The time between the first and the second attempt to deliver a notification, on the stand-in's clock; twice as
+    /// long before the third. Nylas' last attempt comes 10 to 20 minutes after the first.
     pub notify_interval: Duration,
 }
 
@@ -207,16 +211,38 @@ impl StandIn {
         inbound::receive(&self.shared, &mut self.shared.lock(), inbound)
     }
 
-    /// Sends a notification of this type to every webhook that asked for it. An object with a `message` in it, as
-    /// delivery events have, gets its account named beside it.
-    pub fn notify(&self, kind: &str, object: serde_json::Value) {
+    /// Says what became of a mail taken, to every webhook that asked for it; false if there is no such mail.
+    pub fn report(&self, mail_id: &str, event: &MailEvent) -> bool {
+        events::mail_with_id(&self.shared, &mut self.shared.lock(), mail_id, event)
+    }
+
+    /// Says what happened to an account; false if there is none. The account itself stays as it is.
+    pub fn report_grant(&self, grant_id: &str, event: GrantEvent) -> bool {
         let mut state = self.shared.lock();
-        let message = object
-            .pointer("/message/id")
-            .and_then(serde_json::Value::as_str);
-        let stored = message.and_then(|id| state.messages.iter().find(|stored| stored.id == id));
-        let grant_id = stored.map(|stored| stored.grant_id.clone());
-        notify::tell(&self.shared, &mut state, kind, object, grant_id.as_deref());
+        let account = state.account(grant_id).map(|held| held.account.clone());
+        let known = account.map(|account| events::grant(&self.shared, &mut state, &account, event));
+        known.is_some()
+    }
+
+    /// Sends a notification of this type with this `data`, to which the application's id is added.
+    pub fn notify(&self, kind: &str, data: serde_json::Value) {
+        notify::tell(&self.shared, &mut self.shared.lock(), kind, data);
+    }
+
+    /// Adds a webhook with a known secret, without a challenge; no triggers are all of them.
+    pub fn add_webhook(&self, url: &str, secret: &str, triggers: &[&str]) {
+        let triggers = triggers.iter().map(|&trigger| trigger.to_owned()).collect();
+        notify::add(
+            &mut self.shared.lock(),
+            url.to_owned(),
+            secret.to_owned(),
+            triggers,
+        );
+    }
+
+    /// Every ended attempt to deliver a notification, oldest first.
+    pub fn notified(&self) -> Vec<Notified> {
+        self.shared.lock().notified.clone()
     }
 
     /// Moves the stand-in's clock forward: kept answers age, delays end, days pass.

@@ -17,7 +17,9 @@ nylas-stand-in --api-key KEY --account GRANT_ID=EMAIL[=NAME] [--account ...] [--
   --help                           this
 
 The mails taken are shown at / , as JSON at /inbox.json; /inbox/wait?to=ADDRESS&timeout_ms=N waits for one.
-POST /control/rules makes requests go wrong, /control/accounts changes an account, /control/clock moves the clock.
+/requests.json has every request, /notified.json every notification sent. POST to /control/rules makes requests go
+wrong, to .../accounts changes an account, .../clock moves the clock, .../inbound brings a mail in, .../webhooks adds
+a destination, .../mail-events and .../grant-events report to it, .../notifications tells it anything.
 ";
 
 fn main() -> ExitCode {

@@ -1,11 +1,11 @@
 //! Webhooks: set up with a challenge, told with a signature.
 
 use crate::routes::Call;
-use crate::state::{Answer, Mail, State, hex};
+use crate::state::{Answer, State, hex};
 use crate::{Shared, caller, messages};
 use hmac::{Hmac, Mac};
 use hyper::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use std::sync::Arc;
 const ATTEMPTS: u32 = 3;
 /// The only statuses after which there is another attempt.
 const RETRIED: [u16; 6] = [408, 429, 502, 503, 504, 507];
+
+/// A message longer than this is told of without its body. "1 MB", in Nylas' words.
+const LARGEST: usize = 1024 * 1024;
 
 /// A destination for notifications.
 pub struct Webhook {
@@ -50,15 +53,15 @@ impl Webhook {
         data
     }
 
-    /// Whether it asked for this type. A variant, as `message.created.truncated`, goes to who asked for its base.
+    /// Whether it asked for this type. A variant, as `message.created.truncated`, goes to who asked for its base;
+    /// everything to who named nothing.
     fn wants(&self, kind: &str) -> bool {
         let variant_of = |trigger: &String| {
             kind.strip_prefix(trigger.as_str())
                 .is_some_and(|rest| rest.starts_with('.'))
         };
-        self.triggers
-            .iter()
-            .any(|trigger| trigger == kind || variant_of(trigger))
+        let wanted = |trigger: &String| trigger == kind || variant_of(trigger);
+        self.triggers.is_empty() || self.triggers.iter().any(wanted)
     }
 }
 
@@ -151,43 +154,58 @@ pub fn rotate(shared: &Shared, id: &str) -> Answer {
     messages::ok(&mut state, data)
 }
 
-/// Tells of a mail just sent, as Nylas does: the message is there, and it was delivered.
-pub fn sent(shared: &Arc<Shared>, state: &mut State, message: &Value, mail: &Mail) {
-    let at = mail.at_ms / 1000;
-    let delivered = json!({
-        "message": {
-            "id": mail.id, "subject": mail.subject, "from": mail.from_email, "to": mail.recipients(), "sent_at": at,
-            "metadata": mail.metadata,
-        },
-        "delivered": { "delivered_at": at, "recipients": mail.recipients() },
-    });
-    tell(shared, state, "message.created", message.clone(), None);
-    tell(
-        shared,
-        state,
-        "message.delivered",
-        delivered,
-        Some(&mail.grant_id),
-    );
+/// Adds a destination without asking it for an echo.
+pub fn add(state: &mut State, url: String, secret: String, triggers: Vec<String>) {
+    let webhook = Webhook {
+        id: state.fresh_id(),
+        url,
+        triggers,
+        secret,
+        description: None,
+        emails: Vec::new(),
+    };
+    state.webhooks.push(webhook);
 }
 
-/// Tells everybody who asked. Delivery events name the account beside the object, the others inside it.
-pub fn tell(
-    shared: &Arc<Shared>,
-    state: &mut State,
-    kind: &str,
-    object: Value,
-    grant_id: Option<&str>,
-) {
-    let mut data = json!({ "application_id": "stand-in", "object": object });
-    if let Some(grant_id) = grant_id {
-        data["grant_id"] = json!(grant_id);
+/// An attempt to deliver a notification.
+#[derive(Clone, Debug, Serialize)]
+pub struct Notified {
+    /// The notification's id, the same in each attempt.
+    pub id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it went.
+    pub url: String,
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
+    /// The answer's status; None if there was none within ten seconds.
+    pub status: Option<u16>,
+    /// When it ended, on the stand-in's clock.
+    pub at_ms: u64,
+}
+
+/// Tells everybody who asked. A message too large loses its body, and says so in the type.
+pub fn tell(shared: &Arc<Shared>, state: &mut State, kind: &str, mut data: Value) {
+    let mut kind = kind.to_owned();
+    let large = data.to_string().len() > LARGEST;
+    if let Some(object) = data.get_mut("object").and_then(Value::as_object_mut)
+        && large
+        && object.remove("body").is_some()
+    {
+        kind.push_str(".truncated");
     }
+    data["application_id"] = json!("stand-in");
+    let source = match kind.split('.').next() {
+        Some("grant") => "/nylas/system",
+        _ if kind.starts_with("message.created") => "/nylas/stand-in",
+        _ => "/nylas/send",
+    };
     let envelope = json!({
-        "specversion": "1.0", "type": kind, "source": "/nylas/stand-in", "id": state.fresh_id(),
+        "specversion": "1.0", "type": kind, "source": source, "id": state.fresh_id(),
         "time": shared.clock.now_ms() / 1000, "data": data,
     });
-    for webhook in state.webhooks.iter().filter(|webhook| webhook.wants(kind)) {
+    for webhook in state.webhooks.iter().filter(|webhook| webhook.wants(&kind)) {
         let (shared, id, url) = (Arc::clone(shared), webhook.id.clone(), webhook.url.clone());
         let envelope = envelope.clone();
         shared
@@ -198,6 +216,17 @@ pub fn tell(
 }
 
 async fn deliver(shared: &Shared, webhook: &str, url: &str, mut envelope: Value) {
+    let text = |name: &str| {
+        envelope
+            .get(name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let (id, kind) = (
+        text("id").unwrap_or_default(),
+        text("type").unwrap_or_default(),
+    );
+    let mut pause = shared.options.notify_interval;
     for attempt in 1..=ATTEMPTS {
         envelope["webhook_delivery_attempt"] = json!(attempt);
         let body = envelope.to_string().into_bytes();
@@ -213,10 +242,21 @@ async fn deliver(shared: &Shared, webhook: &str, url: &str, mut envelope: Value)
             ("content-type", "application/json"),
             ("x-nylas-signature", signature.as_str()),
         ];
-        match caller::call(Method::POST, url, &headers, body).await {
-            Ok(reply) if !RETRIED.contains(&reply.status) => return,
-            _ => shared.clock.sleep(shared.options.notify_interval).await,
+        let reply = caller::call(Method::POST, url, &headers, body).await;
+        let status = reply.ok().map(|reply| reply.status);
+        shared.lock().notified.push(Notified {
+            id: id.clone(),
+            kind: kind.clone(),
+            url: url.to_owned(),
+            attempt,
+            status,
+            at_ms: shared.clock.now_ms(),
+        });
+        if status.is_some_and(|status| !RETRIED.contains(&status)) {
+            return;
         }
+        shared.clock.sleep(pause).await;
+        pause *= 2;
     }
 }
 

@@ -8,7 +8,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,6 +147,8 @@ async fn local(shared: &Arc<Shared>, call: &Call) -> Answer {
         ("GET", ["inbox.css"]) => inbox::style(),
         ("GET", ["inbox.js"]) => inbox::script(),
         ("GET", ["inbox.json"]) => inbox::json(shared),
+        ("GET", ["requests.json"]) => Answer::json(200, &json!(shared.lock().requests)),
+        ("GET", ["notified.json"]) => Answer::json(200, &json!(shared.lock().notified)),
         ("GET", ["inbox", "wait"]) => inbox::wait(shared, call).await,
         (_, ["control", what]) => control::answer(shared, call, what),
         _ => shared.lock().error(404, "not_found_error", "no such page"),

@@ -1,5 +1,6 @@
 //! Sending: the idempotency key, then the request's form, then the script, then the account's state, then the mail.
 
+use crate::events::{self, MailEvent};
 use crate::idempotency::{self, Begin, Ticket};
 use crate::routes::{Call, Outcome};
 use crate::script::{Action, RequestKind, Subject};
@@ -106,10 +107,11 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
     };
     let step = match rule.and_then(|at| state.rules.get_mut(at)) {
         Some(rule) => run.scripted(rule.take(), state),
-        None => match refusal(shared, state, account) {
-            Some((answer, kept)) => Step::Done(end(state, run.ticket.clone(), answer, kept)),
-            None => Step::Done(Outcome::answered(run.accept(state, 200))),
-        },
+        None => Step::Done(match verdict(shared, state, account) {
+            Verdict::Refused(answer, kept) => end(state, run.ticket.clone(), answer, kept),
+            Verdict::Sent => Outcome::answered(run.accept(state, 200)),
+            Verdict::Queued => Outcome::answered(run.accept(state, 202)),
+        }),
     };
     (step, Some(run))
 }
@@ -173,41 +175,69 @@ fn end(state: &mut State, ticket: Option<Ticket>, answer: Answer, kept: bool) ->
     Outcome::answered(answer)
 }
 
-/// What the account's state has against sending, and whether that is kept.
-fn refusal(shared: &Shared, state: &mut State, account: &Account) -> Option<(Answer, bool)> {
-    let options = &shared.options;
-    let today = shared.clock.now_ms() / DAY_MS;
-    let own = |mail: &&Mail| mail.grant_id == account.grant_id && mail.at_ms / DAY_MS == today;
-    let limit = "rate_limit_error";
-    match state.account(&account.grant_id)?.state {
-        AccountState::Healthy | AccountState::Gone => None,
-        AccountState::Paused => {
-            let answer = state.error(403, "forbidden", "Sending is paused for this account");
-            Some((answer, options.keeps_account_refusals))
+/// What an account's state makes of a mail.
+enum Verdict {
+    Sent,
+    Queued,
+    /// With this answer, and whether that is kept under the key.
+    Refused(Answer, bool),
+}
+
+fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict {
+    let kept = shared.options.keeps_account_refusals;
+    let now_ms = shared.clock.now_ms();
+    let taken = |state: &State, counts: &dyn Fn(&Mail) -> bool| {
+        let own = |mail: &&Mail| mail.grant_id == account.grant_id && counts(mail);
+        u32::try_from(state.mails.iter().filter(own).count()).unwrap_or(u32::MAX)
+    };
+    let how = state.account(&account.grant_id).map(|held| held.state);
+    let (status, kind, message) = match how.unwrap_or_default() {
+        AccountState::Healthy | AccountState::Gone => return Verdict::Sent,
+        AccountState::Paused => (
+            400,
+            "api.invalid_request_error",
+            "Sending is paused for this account",
+        ),
+        AccountState::DomainNotVerified => {
+            (400, "api.invalid_request_error", "domain is not verified")
         }
-        AccountState::Blocked => {
-            let answer = state.error(
-                423,
-                "api.resource_blocked",
-                "The resource is blocked, contact your administrator",
-            );
-            Some((answer, options.keeps_account_refusals))
-        }
-        AccountState::RateLimited => {
-            let answer = state.error(429, limit, "Too many requests, please try again shortly.");
-            Some((answer.with("retry-after", "1"), options.keeps_throttling))
+        AccountState::AbuseBlocked => (
+            403,
+            "api.forbidden",
+            "Sending from this account is blocked. Contact support.",
+        ),
+        AccountState::Blocked => (
+            423,
+            "api.resource_blocked",
+            "The resource is blocked, contact your administrator",
+        ),
+        AccountState::RateLimited => return throttled(shared, state),
+        AccountState::PerSecond { mails, queue } => {
+            let second = taken(state, &|mail| now_ms < mail.at_ms + 1000);
+            return match second {
+                second if second < mails => Verdict::Sent,
+                second if second < mails.saturating_add(queue) => Verdict::Queued,
+                _ => throttled(shared, state),
+            };
         }
         AccountState::DailyCap(cap) => {
-            let full = state.mails.iter().filter(own).count()
-                >= usize::try_from(cap).unwrap_or(usize::MAX);
-            full.then(|| {
-                (
-                    state.error(429, limit, "Daily send limit exceeded"),
-                    options.keeps_throttling,
-                )
-            })
+            // A queued mail that was not sent does not count.
+            let today = |mail: &Mail| mail.at_ms / DAY_MS == now_ms / DAY_MS && !mail.failed;
+            if taken(state, &today) < cap {
+                return Verdict::Sent;
+            }
+            let answer = state.error(429, "rate_limit_error", "Daily send limit exceeded");
+            return Verdict::Refused(answer, shared.options.keeps_throttling);
         }
-    }
+    };
+    Verdict::Refused(state.error(status, kind, message), kept)
+}
+
+fn throttled(shared: &Shared, state: &mut State) -> Verdict {
+    let message = "Too many requests, please try again shortly.";
+    let answer = state.error(429, "rate_limit_error", message);
+    let answer = answer.with("retry-after", "1");
+    Verdict::Refused(answer, shared.options.keeps_throttling)
 }
 
 impl Run {
@@ -267,7 +297,17 @@ impl Run {
             message,
             headers,
         };
-        notify::sent(&self.shared, state, &stored.message, &mail);
+        let told = stored.message.clone();
+        notify::tell(
+            &self.shared,
+            state,
+            "message.created",
+            json!({ "object": told }),
+        );
+        if status != 202 {
+            // When a queued mail is delivered, or that it is not, a test says.
+            events::mail(&self.shared, state, &mail, &MailEvent::Delivered);
+        }
         state.messages.push(stored);
         state.mails.push(mail);
         self.shared.mail_came.notify_all();
@@ -296,6 +336,7 @@ impl Run {
             custom_headers: draft.custom_headers,
             idempotency_key: self.key.clone(),
             at_ms: self.shared.clock.now_ms(),
+            failed: false,
             request: draft.request,
         }
     }

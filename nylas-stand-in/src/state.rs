@@ -1,7 +1,7 @@
 //! Everything the stand-in remembers: accounts, messages, mails taken, requests seen.
 
 use crate::idempotency::Keys;
-use crate::notify::Webhook;
+use crate::notify::{Notified, Webhook};
 use crate::script::Rule;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,18 +20,33 @@ pub struct Account {
 }
 
 /// How an account is doing. All but `Gone` concern sending only.
+///
+/// Nylas' reference has the statuses of few of these; the others are as its staff describe them, and their wording is
+/// made up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountState {
     /// Sends.
     #[default]
     Healthy,
-    /// 403, `Sending is paused for this account`.
+    /// 400, `Sending is paused for this account`: too many bounces or complaints.
     Paused,
+    /// 400, `domain is not verified`.
+    DomainNotVerified,
+    /// 403: sending is blocked for abuse.
+    AbuseBlocked,
     /// 429, `Daily send limit exceeded`, once that many mails were taken since 00:00 UTC.
     DailyCap(u32),
-    /// 429 with `Retry-After: 1`.
+    /// 429 with `Retry-After: 1`, always.
     RateLimited,
+    /// So many mails within any second are sent at once, so many more are queued (202), and the rest gets 429 with
+    /// `Retry-After: 1`. Without a queue: as it was before October 2026.
+    PerSecond {
+        /// Mails sent at once.
+        mails: u32,
+        /// Mails queued.
+        queue: u32,
+    },
     /// 423, `api.resource_blocked`.
     Blocked,
     /// 404 for everything.
@@ -69,6 +84,8 @@ pub struct Mail {
     pub idempotency_key: Option<String>,
     /// When it was taken, on the stand-in's clock.
     pub at_ms: u64,
+    /// Whether it was queued and then not sent, as [`MailEvent::SendFailed`](crate::MailEvent::SendFailed) has it.
+    pub failed: bool,
     /// The whole request.
     pub request: Value,
 }
@@ -158,6 +175,7 @@ pub struct State {
     pub rules: Vec<Rule>,
     pub keys: Keys,
     pub webhooks: Vec<Webhook>,
+    pub notified: Vec<Notified>,
     seed: u64,
     ids: u64,
 }
@@ -177,6 +195,7 @@ impl State {
             rules: Vec::new(),
             keys: Keys::default(),
             webhooks: Vec::new(),
+            notified: Vec::new(),
             seed: now_ms,
             ids: 0,
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// A request's limit with everything in it.
 pub const LARGEST: usize = 3 * 1024 * 1024;
 
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "to",
     "cc",
     "bcc",
@@ -23,8 +23,16 @@ const FIELDS: [&str; 16] = [
     "send_at",
     "use_draft",
     "template",
+    "signature_id",
 ];
-const NOT_PLAYED: [&str; 4] = ["attachments", "send_at", "use_draft", "template"];
+/// Documented, but refused here: no mail of Clerk's needs them.
+const NOT_PLAYED: [&str; 5] = [
+    "attachments",
+    "send_at",
+    "use_draft",
+    "template",
+    "signature_id",
+];
 
 /// Why a request is refused.
 pub struct Refusal {
@@ -58,6 +66,10 @@ pub struct Draft {
 }
 
 pub fn draft(content_type: Option<&str>, body: &[u8], own_address: &str) -> Result<Draft, Refusal> {
+    if content_type.is_some_and(|given| given.starts_with("multipart/form-data")) {
+        return refuse("multipart/form-data: this stand-in does not play it");
+    }
+    // Without parameters: with `; charset=utf-8` Nylas answers this, says its Python SDK's changelog (6.16.0).
     if content_type != Some("application/json") {
         return refuse("only JSON and multipart supported");
     }
@@ -92,6 +104,7 @@ pub fn draft(content_type: Option<&str>, body: &[u8], own_address: &str) -> Resu
             message,
         });
     }
+    // Nylas' reference has it optional; its own command-line tool says that Agent Accounts refuse a mail without.
     let from = addresses(fields, "from")?;
     let [(from_email, from_name)] = from.as_slice() else {
         return refuse("from: exactly one sender is required");

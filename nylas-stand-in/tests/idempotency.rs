@@ -170,7 +170,7 @@ fn what_is_kept_of_an_accounts_state_is_an_option() {
         let nylas = StandIn::start_blocking(options).unwrap();
         for (key, state, status) in [
             ("a", AccountState::RateLimited, 429),
-            ("b", AccountState::Paused, 403),
+            ("b", AccountState::Paused, 400),
         ] {
             nylas.set_account_state(GRANT, state);
             assert_eq!(send(&nylas, key, &mail("a@example.com")).status, status);

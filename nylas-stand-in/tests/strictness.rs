@@ -186,10 +186,16 @@ fn the_content_type_has_no_parameters() {
     let nylas = start();
     let path = format!("/v3/grants/{GRANT}/messages/send");
     let bearer = format!("Bearer {KEY}");
-    for content_type in [
-        "application/json; charset=utf-8",
-        "text/plain",
-        "multipart/form-data; boundary=x",
+    for (content_type, message) in [
+        (
+            "application/json; charset=utf-8",
+            "only JSON and multipart supported",
+        ),
+        ("text/plain", "only JSON and multipart supported"),
+        (
+            "multipart/form-data; boundary=x",
+            "multipart/form-data: this stand-in does not play it",
+        ),
     ] {
         let headers = [
             ("authorization", bearer.as_str()),
@@ -202,10 +208,7 @@ fn the_content_type_has_no_parameters() {
             mail("a@example.com").to_string().as_bytes(),
         )
         .unwrap();
-        assert_eq!(
-            (refused.status, refused.message()),
-            (400, "only JSON and multipart supported")
-        );
+        assert_eq!((refused.status, refused.message()), (400, message));
     }
 }
 
@@ -259,13 +262,26 @@ fn accounts_and_their_states() {
     let table = [
         (
             AccountState::Paused,
-            403,
-            "forbidden",
+            400,
+            "api.invalid_request_error",
             "Sending is paused for this account",
         ),
+        (
+            AccountState::DomainNotVerified,
+            400,
+            "api.invalid_request_error",
+            "domain is not verified",
+        ),
+        (AccountState::AbuseBlocked, 403, "api.forbidden", ""),
         (AccountState::Blocked, 423, "api.resource_blocked", ""),
         (
             AccountState::RateLimited,
+            429,
+            "rate_limit_error",
+            "Too many requests, please try again shortly.",
+        ),
+        (
+            AccountState::PerSecond { mails: 0, queue: 0 },
             429,
             "rate_limit_error",
             "Too many requests, please try again shortly.",
@@ -289,7 +305,7 @@ fn accounts_and_their_states() {
         );
         assert_eq!(
             refused.header("retry-after").is_some(),
-            state == AccountState::RateLimited
+            refused.message().starts_with("Too many")
         );
     }
     assert_eq!(
@@ -313,4 +329,18 @@ fn a_daily_cap_ends_with_the_day() {
     nylas.advance_clock(std::time::Duration::from_secs(24 * 60 * 60));
     statuses.push(send(&nylas, "d", &mail("a@example.com")).status);
     assert_eq!(statuses, [200, 200, 429, 200]);
+}
+
+#[test]
+fn a_burst_is_queued_until_the_queue_is_full() {
+    let nylas = start();
+    nylas.set_account_state(GRANT, AccountState::PerSecond { mails: 2, queue: 1 });
+    let mut statuses = Vec::new();
+    for key in ["a", "b", "c", "d"] {
+        statuses.push(send(&nylas, key, &mail("a@example.com")).status);
+    }
+    nylas.advance_clock(std::time::Duration::from_secs(1));
+    statuses.push(send(&nylas, "e", &mail("a@example.com")).status);
+    assert_eq!(statuses, [200, 200, 202, 429, 200]);
+    assert_eq!(nylas.mails().len(), 4);
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::{GRANT, KEY, Reply, get, mail, options, post, send};
 use hmac::{Hmac, Mac};
-use nylas_stand_in::{Inbound, Options, StandIn};
+use nylas_stand_in::{AccountState, GrantEvent, Inbound, MailEvent, Options, StandIn};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -158,6 +158,8 @@ fn a_reply_is_stored_told_and_signed() {
         subject: "Re: 123456 is your code".to_owned(),
         body: "<p>Not me!</p>".to_owned(),
         in_reply_to_message_id: Some(sent.id.clone()),
+        headers: vec![("Auto-Submitted".to_owned(), "auto-replied".to_owned())],
+        ..Inbound::default()
     };
     let id = nylas.receive(inbound.clone()).unwrap();
     let reply = told.recv_timeout(SOON).unwrap();
@@ -187,11 +189,9 @@ fn a_reply_is_stored_told_and_signed() {
     )
     .body;
     let headers = stored["data"]["headers"].as_array().unwrap();
-    assert!(
-        headers
-            .iter()
-            .any(|header| header["name"] == json!("In-Reply-To"))
-    );
+    for name in ["In-Reply-To", "References", "Auto-Submitted"] {
+        assert!(headers.iter().any(|header| header["name"] == json!(name)));
+    }
     assert_eq!(
         nylas.receive(Inbound {
             grant_id: "nobody".to_owned(),
@@ -226,7 +226,10 @@ fn three_attempts_and_only_after_some_statuses() {
         let nylas = start();
         let (url, told) = hook(true, statuses);
         create(&nylas, &url, &["message.bounced"]);
-        nylas.notify("message.bounced", json!({ "message": { "id": "x" } }));
+        nylas.notify(
+            "message.bounced",
+            json!({ "object": { "message": { "id": "x" } } }),
+        );
         let seen: Vec<Value> = (0..attempts)
             .map(|_| told.recv_timeout(SOON).unwrap().json())
             .collect();
@@ -365,4 +368,241 @@ fn waiting_for_a_mail_over_http() {
     );
     assert_eq!(later.body["id"], json!(nylas.mails()[1].id));
     assert_eq!(get(&nylas, "/inbox/wait?timeout_ms=50").status, 400);
+}
+
+#[test]
+fn what_became_of_a_mail() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    nylas.add_webhook(&url, "secret", &[]);
+    send(&nylas, "k", &mail("a@example.com"));
+    let id = nylas.mails()[0].id.clone();
+    let next = || told.recv_timeout(SOON).unwrap().json();
+    let by_itself = [next(), next()];
+    for kind in ["message.created", "message.delivered"] {
+        assert!(by_itself.iter().any(|told| told["type"] == json!(kind)));
+    }
+    let bounced = MailEvent::Bounced {
+        kind: "MailboxFull".to_owned(),
+        diagnostic_code: Some("smtp; 550 user unknown".to_owned()),
+    };
+    let failed = |metadata| MailEvent::SendFailed {
+        reason: "queue expired".to_owned(),
+        metadata,
+    };
+    let table = [
+        (
+            bounced,
+            "message.bounced",
+            "/bounce/recipients/0/diagnostic_code",
+            json!("smtp; 550 user unknown"),
+        ),
+        (
+            MailEvent::Complaint,
+            "message.complaint",
+            "/complaint/complained_recipients/0",
+            json!("a@example.com"),
+        ),
+        (
+            MailEvent::Rejected,
+            "message.rejected",
+            "/message/metadata/key1",
+            json!("msg_1"),
+        ),
+        (
+            failed(true),
+            "message.send_failed",
+            "/metadata/key1",
+            json!("msg_1"),
+        ),
+        (
+            failed(false),
+            "message.send_failed",
+            "/to/0/email",
+            json!("a@example.com"),
+        ),
+    ];
+    for (event, kind, pointer, value) in table {
+        assert!(nylas.report(&id, &event));
+        let told = next();
+        assert_eq!(told["type"], json!(kind));
+        assert_eq!(told["data"]["grant_id"], json!(GRANT));
+        assert_eq!(
+            told["data"]["object"].pointer(pointer),
+            Some(&value),
+            "{told}"
+        );
+        let about = told["data"]["object"]
+            .get("message")
+            .unwrap_or(&told["data"]["object"]);
+        assert_eq!(about["id"], json!(id));
+    }
+    assert!(nylas.mails()[0].failed);
+    assert!(!nylas.report("none", &MailEvent::Delivered));
+    assert!(
+        nylas
+            .notified()
+            .iter()
+            .all(|attempt| attempt.status == Some(200))
+    );
+}
+
+#[test]
+fn what_happened_to_an_account() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    nylas.add_webhook(&url, "secret", &["grant.expired", "grant.deleted"]);
+    assert!(nylas.report_grant(GRANT, GrantEvent::Updated));
+    for (event, kind, code) in [
+        (GrantEvent::Expired, "grant.expired", 25009),
+        (GrantEvent::Deleted, "grant.deleted", 25013),
+    ] {
+        assert!(nylas.report_grant(GRANT, event));
+        let told = told.recv_timeout(SOON).unwrap().json();
+        let object = &told["data"]["object"];
+        assert_eq!(
+            (&told["type"], &object["code"]),
+            (&json!(kind), &json!(code))
+        );
+        assert_eq!(
+            (&object["grant_id"], &object["provider"]),
+            (&json!(GRANT), &json!("nylas"))
+        );
+    }
+    assert!(!nylas.report_grant("nobody", GrantEvent::Expired));
+}
+
+#[test]
+fn a_queued_mail_is_told_of_when_a_test_says_so() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    nylas.add_webhook(&url, "secret", &[]);
+    nylas.set_account_state(GRANT, AccountState::PerSecond { mails: 0, queue: 9 });
+    assert_eq!(send(&nylas, "k", &mail("a@example.com")).status, 202);
+    assert_eq!(
+        told.recv_timeout(SOON).unwrap().json()["type"],
+        json!("message.created")
+    );
+    assert!(told.recv_timeout(Duration::from_millis(100)).is_err());
+    assert!(nylas.report(&nylas.mails()[0].id, &MailEvent::Delivered));
+    assert_eq!(
+        told.recv_timeout(SOON).unwrap().json()["type"],
+        json!("message.delivered")
+    );
+}
+
+#[test]
+fn a_mail_over_a_megabyte_is_told_of_without_its_body() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    nylas.add_webhook(&url, "secret", &["message.created"]);
+    let inbound = Inbound {
+        grant_id: GRANT.to_owned(),
+        from: "a@example.com".to_owned(),
+        from_name: Some("Ada".to_owned()),
+        subject: "Re: 1".to_owned(),
+        body: "x".repeat(2_000_000),
+        ..Inbound::default()
+    };
+    let id = nylas.receive(inbound).unwrap();
+    let told = told.recv_timeout(SOON).unwrap().json();
+    assert_eq!(told["type"], json!("message.created.truncated"));
+    let object = &told["data"]["object"];
+    assert_eq!(
+        (
+            &object["id"],
+            object.get("body"),
+            &object["from"][0]["name"]
+        ),
+        (&json!(id), None, &json!("Ada"))
+    );
+    let whole = get(&nylas, &format!("/v3/grants/{GRANT}/messages/{id}")).body;
+    assert_eq!(
+        whole["data"]["body"].as_str().map(str::len),
+        Some(2_000_000)
+    );
+}
+
+#[test]
+fn nobody_there_is_tried_again() {
+    let nylas = start();
+    nylas.add_webhook("http://127.0.0.1:1/", "secret", &[]);
+    nylas.notify("grant.expired", json!({ "object": {} }));
+    std::thread::sleep(Duration::from_millis(300));
+    let attempts: Vec<_> = nylas
+        .notified()
+        .iter()
+        .map(|attempt| (attempt.attempt, attempt.status))
+        .collect();
+    assert_eq!(attempts, [(1, None), (2, None), (3, None)]);
+}
+
+#[test]
+fn told_over_http() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    send(&nylas, "k", &mail("a@example.com"));
+    let sent = nylas.mails()[0].id.clone();
+    let table = [
+        (
+            "webhooks",
+            json!({ "url": url, "secret": "s", "trigger_types": [] }),
+            "",
+        ),
+        (
+            "mail-events",
+            json!({ "mail_id": sent, "event": { "bounced": { "kind": "MailboxFull" } } }),
+            "message.bounced",
+        ),
+        (
+            "mail-events",
+            json!({ "mail_id": sent, "event": "complaint" }),
+            "message.complaint",
+        ),
+        (
+            "grant-events",
+            json!({ "grant_id": GRANT, "event": "expired" }),
+            "grant.expired",
+        ),
+        (
+            "notifications",
+            json!({ "type": "message.updated", "data": { "object": {} } }),
+            "message.updated",
+        ),
+        (
+            "inbound",
+            json!({ "grant_id": GRANT, "from": "a@example.com", "subject": "Re: 1", "body": "no" }),
+            "message.created",
+        ),
+    ];
+    for (what, body, kind) in table {
+        assert_eq!(api(&nylas, &format!("/control/{what}"), &body).status, 200);
+        if !kind.is_empty() {
+            assert_eq!(told.recv_timeout(SOON).unwrap().json()["type"], json!(kind));
+        }
+    }
+    for (what, body) in [
+        (
+            "mail-events",
+            json!({ "mail_id": "none", "event": "complaint" }),
+        ),
+        (
+            "grant-events",
+            json!({ "grant_id": "none", "event": "expired" }),
+        ),
+        (
+            "inbound",
+            json!({ "grant_id": "none", "from": "a@example.com", "subject": "", "body": "" }),
+        ),
+    ] {
+        assert_eq!(api(&nylas, &format!("/control/{what}"), &body).status, 400);
+    }
+    assert_eq!(
+        get(&nylas, "/notified.json").body[0]["type"],
+        json!("message.bounced")
+    );
+    assert_eq!(
+        get(&nylas, "/requests.json").body[0]["recipient"],
+        json!("a@example.com")
+    );
 }
