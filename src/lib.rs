@@ -5,6 +5,9 @@
 //! one. Everything but [`platform`] and this file knows nothing of Workers; here are the entry
 //! points, and nothing but wiring.
 
+// Outside tests it is denied: see `[workspace.lints]`.
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
 pub mod clerk;
 pub mod config;
 pub mod delivery;

@@ -3,6 +3,15 @@
 //!
 //! Not libtest's harness, so that the Workers it starts are stopped when it ends.
 
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
 mod clerk;
 mod relay;
 mod tests;

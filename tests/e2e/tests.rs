@@ -757,7 +757,7 @@ fn five_hundred_mails_with_duplicates_and_faults_are_each_one_mail(stage: &Stage
                     let Some(event) = events.get(number) else {
                         break;
                     };
-                    for _ in 0..if number % 5 == 0 { 2 } else { 1 } {
+                    for _ in 0..if number.is_multiple_of(5) { 2 } else { 1 } {
                         let code = event.deliver(&stage.relay).code;
                         assert_eq!(code, 200, "{}", event.id);
                     }
