@@ -8,7 +8,7 @@ let mails = [];
 let chosen = null;
 let shown = null;
 let view = "Mail";
-let drawn = "";
+let drawn = null;
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -16,9 +16,18 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+const TAG = /<\/?[a-z](?:[^"'>]|"[^"]*"|'[^']*')*>/gi;
+const HANDLER = /([\s"'/])on[a-z]+(?=\s*=)/gi;
+
+/** A document that does nothing. Handlers and `base` go before it is parsed: the page's policy complains of them. */
+function parse(html) {
+  const quiet = html.replace(TAG, (tag) => (/^<\/?base\b/i.test(tag) ? "" : tag.replace(HANDLER, "$1data-gone")));
+  return new DOMParser().parseFromString(quiet, "text/html");
+}
+
 /** Removes what would run, fetch or send; the frame's sandbox forbids it in any case. */
 function harmless(html) {
-  const parsed = new DOMParser().parseFromString(html, "text/html");
+  const parsed = parse(html);
   const unwanted = "script,noscript,iframe,frame,frameset,object,embed,applet,link,meta,base,audio,video,source,track,portal,template,svg,math,dialog";
   parsed.querySelectorAll(unwanted).forEach((node) => node.remove());
   for (const style of parsed.querySelectorAll("style")) {
@@ -52,13 +61,13 @@ function withoutAddresses(css) {
 function links(mail) {
   const found = mail.is_plaintext
     ? mail.body.match(/https?:\/\/[^\s<>"']+/g) ?? []
-    : [...new DOMParser().parseFromString(mail.body, "text/html").querySelectorAll("a[href]")].map((a) => a.getAttribute("href").trim());
+    : [...parse(mail.body).querySelectorAll("a[href]")].map((a) => a.getAttribute("href").trim());
   return [...new Set(found)].filter((address) => /^https?:\/\//i.test(address));
 }
 
 function plainText(mail) {
   if (mail.is_plaintext) return mail.body;
-  const body = new DOMParser().parseFromString(mail.body, "text/html").body;
+  const { body } = parse(mail.body);
   body.querySelectorAll("script,style,template").forEach((node) => node.remove());
   body.querySelectorAll("br,p,div,tr,li,h1,h2,h3,h4,table").forEach((node) => node.append("\n"));
   return body.textContent.replace(/[ \t]+/g, " ").replace(/\s*\n\s*\n\s*/g, "\n\n").trim();

@@ -1,0 +1,210 @@
+// The stand-in's inbox page in a real browser: it shows the mails, and no mail runs or fetches anything.
+// CHROMIUM_BIN names the browser. INBOX_SCREENSHOTS names a folder to keep the pictures in.
+import assert from "node:assert/strict";
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { control, send, startStandIn } from "./stand-in.mjs";
+
+const runnable = (path) => {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+};
+const executablePath = [process.env.CHROMIUM_BIN, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"].find((path) => path && runnable(path));
+const skip = executablePath ? false : "no Chromium";
+
+let standIn, browser, elsewhere, pictures;
+const fetched = [];
+
+before(async () => {
+  if (skip) return;
+  pictures = process.env.INBOX_SCREENSHOTS ?? mkdtempSync(join(tmpdir(), "inbox-"));
+  mkdirSync(pictures, { recursive: true });
+  standIn = await startStandIn();
+  elsewhere = createServer((request, response) => {
+    fetched.push(request.url);
+    response.writeHead(200, { "Access-Control-Allow-Origin": "*" }).end();
+  });
+  elsewhere.listen(0, "127.0.0.1");
+  await once(elsewhere, "listening");
+  browser = await chromium.launch({
+    executablePath,
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync"],
+  });
+});
+after(async () => {
+  await browser?.close();
+  elsewhere?.closeAllConnections();
+  elsewhere?.close();
+  await standIn?.stop();
+  if (pictures && !process.env.INBOX_SCREENSHOTS) rmSync(pictures, { recursive: true });
+});
+
+/** A page that remembers whatever goes wrong in it, and every request that leaves it. */
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1180, height: 800 }, ...options });
+  const page = await context.newPage();
+  const wrong = [];
+  const requests = [];
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && wrong.push(message.text()));
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  page.on("dialog", (dialog) => (wrong.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
+  page.on("popup", (popup) => wrong.push(`popup: ${popup.url()}`));
+  context.on("request", (request) => requests.push(request.url()));
+  await page.goto(`${standIn.base}/`);
+  const foreign = () => requests.filter((url) => !url.startsWith(`${standIn.base}/`) && !/^(data|about|blob):/.test(url));
+  return { context, page, wrong, foreign };
+}
+
+const picture = async (page, name) => {
+  const path = join(pictures, `${name}.png`);
+  await page.screenshot({ path });
+  assert.ok(statSync(path).size > 5000);
+};
+
+const code = (to, subject = "482915 is your verification code") => ({
+  to: [{ email: to }],
+  subject,
+  body: `<!doctype html><html><head><style>h1 { color: #131316 }</style></head>
+    <body style="margin:0;background:#f5f5f7;font-family:Helvetica,Arial,sans-serif">
+    <table role="presentation" width="100%"><tr><td align="center" style="padding:32px">
+      <table role="presentation" width="480" style="background:#fff;border-radius:12px;padding:32px"><tr><td>
+        <p style="color:#6c47ff;font-weight:bold;margin:0 0 24px">Acme</p><h1 style="font-size:22px">Verification code</h1>
+        <p style="color:#5e5f6e">Enter this code to sign in:</p>
+        <p style="font-size:36px;letter-spacing:6px;font-weight:bold">482915</p>
+        <p style="color:#5e5f6e">Or <a href="https://acme.example/verify?token=abc">open this link</a>. It ends in 10 minutes.</p>
+      </td></tr></table></td></tr></table></body></html>`,
+  metadata: { key1: "msg_2f0c" },
+  custom_headers: [{ name: "Auto-Submitted", value: "auto-generated" }],
+  reply_to: [{ email: "support@acme.example" }],
+});
+
+test("an empty inbox says so, and mails appear by themselves, newest first", { skip }, async () => {
+  const { context, page, wrong, foreign } = await open();
+  await page.getByText("No mail yet").waitFor();
+  await send(standIn.base, code("ada@example.com"));
+  await page.locator("#list .row").first().waitFor();
+  await control(standIn.base, "clock", { advance_ms: 60_000 });
+  await send(standIn.base, code("grace@example.com", "Reset your password"));
+  await control(standIn.base, "clock", { advance_ms: 60_000 });
+  await send(standIn.base, code("edsger.w.dijkstra.with.a.very.long.address@sub.example.com", "Sign in to Acme with this link that has a long subject"));
+  await page.locator("#list .row").nth(2).waitFor();
+  const order = await page.locator("#list .row .to").allTextContents();
+  assert.deepEqual(order, ["edsger.w.dijkstra.with.a.very.long.address@sub.example.com", "grace@example.com", "ada@example.com"]);
+
+  await page.locator("#list .row").nth(2).click();
+  await page.frameLocator("iframe").getByText("482915", { exact: true }).waitFor();
+  await picture(page, "inbox");
+  assert.equal(await page.locator("iframe").getAttribute("sandbox"), "");
+
+  await page.getByRole("button", { name: "Text" }).click();
+  assert.match(await page.locator("#mail pre").innerText(), /Enter this code to sign in:\s+482915/);
+  await page.getByRole("button", { name: "Headers" }).click();
+  const headers = await page.locator("#mail").innerText();
+  for (const text of ["Acme <auth@acme.example>", "ada@example.com", "Auto-Submitted", "auto-generated", "support@acme.example"]) {
+    assert.ok(headers.includes(text), text);
+  }
+  await picture(page, "headers");
+  await page.getByRole("button", { name: "Metadata" }).click();
+  assert.match(await page.locator("#mail").innerText(), /key1\s+msg_2f0c/);
+  await picture(page, "metadata");
+
+  await page.locator("#filter").fill("grace");
+  assert.deepEqual(await page.locator("#list .row .to").allTextContents(), ["grace@example.com"]);
+  assert.deepEqual([wrong, foreign()], [[], []]);
+  await context.close();
+});
+
+test("it fits a phone", { skip }, async () => {
+  await send(standIn.base, code("phone@example.com"));
+  const { context, page, wrong, foreign } = await open({ viewport: { width: 375, height: 740 }, hasTouch: true, isMobile: true });
+  await page.locator("iframe").waitFor();
+  const widths = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+  assert.equal(widths[0], widths[1], "nothing is wider than the screen");
+  await picture(page, "phone");
+  assert.deepEqual([wrong, foreign()], [[], []]);
+  await context.close();
+});
+
+test("a hostile mail neither runs nor fetches nor breaks out", { skip }, async () => {
+  const there = `http://127.0.0.1:${elsewhere.address().port}`;
+  const mark = "document.title = 'owned'; top.document.title = 'owned'; alert(1)";
+  const hostile = `
+    <script>${mark}</script><script src="${there}/script"></script><ScRiPt>${mark}</sCrIpT>
+    <img src="${there}/image" onerror="${mark}"><img srcset="${there}/srcset 1x"><img src=x onerror="${mark}">
+    <picture><source srcset="${there}/source"><img src="data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==" onload="${mark}"></picture>
+    <svg onload="${mark}"><image href="${there}/svg"/><script>${mark}</script></svg><math><mtext><img src="${there}/math"></mtext></math>
+    <form action="${there}/form" method="get"><input name="a" autofocus onfocus="${mark}"><button id="go" type="submit">Go</button></form>
+    <iframe src="${there}/iframe"></iframe><iframe srcdoc="<script>${mark}</script>"></iframe><object data="${there}/object"></object><embed src="${there}/embed">
+    <link rel="stylesheet" href="${there}/css"><link rel="prefetch" href="${there}/prefetch"><link rel="dns-prefetch" href="//evil.example">
+    <meta http-equiv="refresh" content="0;url=${there}/refresh"><base href="${there}/">
+    <style>@import url("${there}/import"); body { background: url(${there}/background) } @font-face { font-family: x; src: url(${there}/font) }</style>
+    <style>p { background: u\\72l(${there}/escaped); background: image-set("${there}/set" 1x) }</style>
+    <p style="background:url(${there}/inline)" onmouseover="${mark}">Readable <b>hostile</b> text</p>
+    <video src="${there}/video" poster="${there}/poster" autoplay></video><audio src="${there}/audio" autoplay></audio>
+    <a href="javascript:${mark}">js</a><a href="${there}/link" ping="${there}/ping" target="_top">link</a>
+    <table background="${there}/table"><tr><td>cell</td></tr></table><body background="${there}/body" onload="${mark}">
+    </iframe></article></main><h1 id="broken-out">out</h1>`;
+  const tag = `<img src=x onerror="${mark}">`;
+  await send(standIn.base, {
+    to: [{ email: "victim@example.com", name: tag }],
+    subject: `${tag}</h2><script>${mark}</script>`,
+    body: hostile,
+    metadata: { key1: tag, [`<b>`]: "</td>" },
+    custom_headers: [{ name: "X-Evil", value: tag }],
+    from: [{ email: "auth@acme.example", name: tag }],
+  });
+  const { context, page, wrong, foreign } = await open();
+  await page.frameLocator("iframe").getByText("Readable").waitFor();
+  await page.frameLocator("iframe").getByText("Readable").hover();
+  await page.frameLocator("iframe").getByText("Go", { exact: true }).click();
+  await picture(page, "hostile");
+  for (const tab of ["Text", "Headers", "Metadata", "Mail"]) {
+    await page.getByRole("button", { name: tab, exact: true }).click();
+    assert.equal(await page.locator("main img, main script, #broken-out, main b").count(), 0, tab);
+  }
+  await page.waitForTimeout(1500);
+  assert.equal(await page.title(), "Mails taken");
+  assert.ok((await page.locator("#mail h2").innerText()).includes(tag));
+  assert.deepEqual(fetched, []);
+  assert.deepEqual([wrong, foreign()], [[], []]);
+  await context.close();
+});
+
+test("the frame holds even if what it is given was not cleaned", { skip }, async () => {
+  const there = `http://127.0.0.1:${elsewhere.address().port}`;
+  const { context, page } = await open();
+  await page.locator("iframe").waitFor();
+  await page.evaluate((raw) => {
+    document.querySelector("iframe").srcdoc = raw;
+  }, `<p>raw</p><script>top.document.title = 'owned'</script><img src="${there}/raw"><link rel="stylesheet" href="${there}/raw.css"><style>@import "${there}/raw-import"</style><iframe src="${there}/raw-frame"></iframe>`);
+  await page.frameLocator("iframe").getByText("raw").waitFor();
+  await page.waitForTimeout(500);
+  assert.equal(await page.title(), "Mails taken");
+  assert.deepEqual(fetched, []);
+  await context.close();
+});
+
+test("every answer says what it is and may not be framed elsewhere", { skip: false }, async () => {
+  const own = standIn ?? (await startStandIn());
+  const policy = (await fetch(`${own.base}/`)).headers.get("content-security-policy");
+  for (const part of ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'none'", "base-uri 'none'"]) {
+    assert.ok(policy.includes(part), part);
+  }
+  for (const path of ["/", "/inbox.js", "/inbox.css", "/inbox.json"]) {
+    const response = await fetch(own.base + path);
+    assert.equal(response.headers.get("x-content-type-options"), "nosniff", path);
+    assert.equal(response.headers.get("cache-control"), "no-store", path);
+  }
+  if (!standIn) await own.stop();
+});
