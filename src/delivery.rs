@@ -139,6 +139,14 @@ impl Trail {
         self.accounts.iter()
     }
 
+    /// Remembers the accounts the mail came to, unless it does: those are asked when in doubt, whatever
+    /// is configured by then.
+    fn know(&mut self, order: &[&GrantId]) {
+        if self.accounts.is_empty() {
+            self.accounts = order.iter().map(|account| (*account).clone()).collect();
+        }
+    }
+
     /// Sets out in this order, unless it has: from then on it is fixed where the mail goes.
     ///
     /// When its keys may be forgotten it sets out anew, as an attempt that knows nothing of it would.
@@ -147,7 +155,7 @@ impl Trail {
             *self = Self::default();
         }
         if self.slots.is_empty() {
-            self.accounts = order.iter().map(|account| (*account).clone()).collect();
+            self.know(order);
             self.begun_at = now;
             self.step(order);
         }
@@ -297,11 +305,12 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
     /// Tries to send the mail, going along its slots as far as the rule allows. `trail` is where it
     /// stands before and after.
     pub async fn run(&self, trail: &mut Trail) -> Verdict {
+        let order = order(&self.config.accounts, &self.email.to);
+        trail.know(&order);
         if let Some(verdict) = self.ask_everywhere(trail).await {
             return verdict;
         }
         trail.ask_first = false;
-        let order = order(&self.config.accounts, &self.email.to);
         trail.begin(&order, self.ports.now());
         for _ in 0..STEPS_MAX {
             let Some(slot) = trail.current().cloned() else {
