@@ -91,7 +91,8 @@ function drawList() {
     row.addEventListener("click", () => {
       chosen = mail.id;
       draw();
-      byId("mail").scrollIntoView({ block: "nearest" });
+      // Below the list on a phone, beside it elsewhere.
+      if (matchMedia("(max-width: 720px)").matches) byId("mail").scrollIntoView({ block: "start" });
     });
     return row;
   }));

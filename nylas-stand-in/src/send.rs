@@ -286,6 +286,10 @@ impl Run {
         let mail = self.mail(state);
         let (message, headers) = (message(state, &mail), headers(&mail));
         let mut data = message.clone();
+        // Read back, a message has it; the schema of this answer does not.
+        if let Some(data) = data.as_object_mut() {
+            data.remove("metadata");
+        }
         if self.with_headers && status == 200 {
             data["headers"] = crate::messages::header_list(&headers);
         }

@@ -132,6 +132,9 @@ test("it fits a phone", { skip }, async () => {
   const widths = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
   assert.equal(widths[0], widths[1], "nothing is wider than the screen");
   await picture(page, "phone");
+  await page.locator("#list .row").nth(1).tap();
+  await page.waitForFunction(() => document.querySelector("#mail").getBoundingClientRect().top < 50);
+  await picture(page, "phone-chosen");
   assert.deepEqual([wrong, foreign()], [[], []]);
   await context.close();
 });
@@ -173,7 +176,7 @@ test("a hostile mail neither runs nor fetches nor breaks out", { skip }, async (
     await page.getByRole("button", { name: tab, exact: true }).click();
     assert.equal(await page.locator("main img, main script, #broken-out, main b").count(), 0, tab);
   }
-  await page.waitForTimeout(1500);
+  await page.waitForTimeout(700);
   assert.equal(await page.title(), "Mails taken");
   assert.ok((await page.locator("#mail h2").innerText()).includes(tag));
   assert.deepEqual(fetched, []);

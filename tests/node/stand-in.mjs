@@ -21,6 +21,7 @@ export async function startStandIn() {
   const options = ["--listen", "127.0.0.1:0", "--api-key", API_KEY, "--account", `${GRANT}=${ADDRESS}=Acme`, "--quiet"];
   const child = spawn(program(), options, { stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((done) => child.once("exit", done));
+  process.once("exit", () => child.kill());
   const base = await new Promise((done, fail) => {
     child.once("error", fail);
     child.once("exit", (code) => fail(new Error(`the stand-in ended with ${code} before it was ready`)));
