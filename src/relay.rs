@@ -313,7 +313,15 @@ impl<P: Ports> Receiving<'_, P> {
                 ending
             }
             Verdict::Rejected { reason } => {
-                record(self.ports, self.ledger, email, MailState::Rejected, reason).await;
+                record(
+                    self.ports,
+                    self.ledger,
+                    email,
+                    MailState::Rejected,
+                    reason,
+                    &trail,
+                )
+                .await;
                 let mut ending = Ending::new(200, "rejected", reason);
                 ending.level = Level::Error;
                 ending.alert = true;
@@ -342,6 +350,7 @@ impl<P: Ports> Receiving<'_, P> {
                 self.email,
                 MailState::Expired,
                 ending.reason,
+                &Trail::default(),
             )
             .await;
         }
@@ -458,9 +467,12 @@ async fn record<P: Ports>(
     email: &Email,
     state: MailState,
     reason: &'static str,
+    trail: &Trail,
 ) {
     let record = MailRecord {
         reason: Some(reason.to_owned()),
+        // A resend asks where this one was.
+        trail: trail.clone(),
         ..MailRecord::new(email, state, ports.now())
     };
     let _ = ledger.put_mail(email, &record).await;
@@ -614,7 +626,7 @@ async fn work_off_mail<P: Ports>(
             ending
         }
         Verdict::Rejected { reason } => {
-            record(ports, ledger, &email, MailState::Rejected, reason).await;
+            record(ports, ledger, &email, MailState::Rejected, reason, &trail).await;
             let mut ending = Ending::new(0, "rejected", reason);
             ending.level = Level::Error;
             ending.alert = true;
@@ -651,7 +663,16 @@ async fn expire_queued<P: Ports>(ports: &P, ledger: &Ledger<'_, P>, email: &Emai
     let mut ending = Ending::new(0, "expired", "older_than_its_content_lives");
     ending.level = Level::Error;
     ending.alert = true;
-    record(ports, ledger, email, MailState::Expired, ending.reason).await;
+    let nowhere = Trail::default();
+    record(
+        ports,
+        ledger,
+        email,
+        MailState::Expired,
+        ending.reason,
+        &nowhere,
+    )
+    .await;
     ending
 }
 
@@ -693,7 +714,15 @@ pub async fn bury<P: Ports>(ports: &P, delivery: &Delivery<'_>) -> Disposition {
             ending.is(0, "retry", "ledger_refused");
             ending.retry_in = Some(MINUTE);
         } else if let Some(mail) = &mail {
-            record(ports, &ledger, &mail.email, MailState::DeadLettered, reason).await;
+            record(
+                ports,
+                &ledger,
+                &mail.email,
+                MailState::DeadLettered,
+                reason,
+                &mail.trail,
+            )
+            .await;
         }
     }
     ports.log(&Record {
