@@ -28,6 +28,8 @@ pub const API_KEY: &str = "MARKER-api-key";
 const SECOND: Millis = 1_000;
 /// Nylas keeps a key for an hour from its first use.
 const KEY_KEPT: Millis = 3_600 * SECOND;
+/// Past every budget, and past Svix' patience.
+const SLOW: Millis = 20 * SECOND;
 /// How stale a read may be.
 const STALE_MAX: Millis = 120 * SECOND;
 /// How long after an answer a mail may still be accepted behind it.
@@ -470,15 +472,21 @@ impl Store for Invocation {
         } else {
             world.fork(
                 "store get",
-                &["stale read", "cached miss", "read fails", "crash"],
+                &[
+                    "stale read",
+                    "cached miss",
+                    "read fails",
+                    "crash",
+                    "read takes 20 s",
+                ],
             )
         };
-        world.executor.sleep(5).await;
+        world.executor.sleep(if way == 5 { SLOW } else { 5 }).await;
         if world.is_sabotaged(Sabotage::NoLedger) && key.starts_with("mail:") {
             return Ok(None);
         }
         let value = match way {
-            0 => world.version_at(key, world.now()),
+            0 | 5 => world.version_at(key, world.now()),
             1 => world.version_at(key, world.now().saturating_sub(STALE_MAX)),
             2 => None,
             3 => return Err(StoreError),
@@ -507,10 +515,11 @@ impl Store for Invocation {
                     "write is lost",
                     "crash before the write",
                     "crash after the write",
+                    "write takes 20 s",
                 ],
             )
         };
-        world.executor.sleep(20).await;
+        world.executor.sleep(if way == 6 { SLOW } else { 20 }).await;
         if way == 4 {
             self.crash().await;
         }
@@ -542,9 +551,10 @@ impl Queue for Invocation {
                 "queue refuses having taken it",
                 "crash before the hand-off",
                 "crash after the hand-off",
+                "hand-off takes 20 s",
             ],
         );
-        world.executor.sleep(60).await;
+        world.executor.sleep(if way == 5 { SLOW } else { 60 }).await;
         if way == 1 {
             return Err(QueueError::Refused);
         }
