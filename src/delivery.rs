@@ -319,7 +319,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             if !self.nylas.has_time() {
                 return Verdict::later("out_of_time");
             }
-            let stepped = match self.try_slot(&slot).await {
+            let stepped = match self.try_slot(&slot, trail).await {
                 Next::End(verdict) => return verdict,
                 Next::Leave => trail.step(&order) || trail.step_anywhere(&order),
                 Next::LeaveDeadAccount => {
@@ -354,6 +354,11 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
         if !keys_may_be_forgotten && !may_be_elsewhere {
             return None;
         }
+        self.look_everywhere(trail).await
+    }
+
+    /// Looks for the mail in every mailbox that is or was configured for it.
+    async fn look_everywhere(&self, trail: &Trail) -> Option<Verdict> {
         let mut accounts = order(&self.config.accounts, &self.email.to);
         for account in trail.accounts() {
             if !accounts.contains(&account) {
@@ -375,15 +380,15 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
         None
     }
 
-    async fn try_slot(&self, slot: &Slot) -> Next {
+    async fn try_slot(&self, slot: &Slot, trail: &Trail) -> Next {
         let Some(account) = self.config.account(&slot.account) else {
-            // Taken out of the configuration while the mail was under way: ask it, send no more.
-            const REASON: &str = "account_removed";
+            // Taken out of the configuration while the mail was under way: send no more, and ask. Not
+            // only this one: where the trail could not be kept, an attempt got further than it says.
             let is_settled = self.is_settled(slot, SETTLING_IN_SILENCE_TAKES);
-            return match self.nylas.find(&slot.account, self.email).await {
-                FindOutcome::Found(mail) => self.sent(slot, mail),
-                FindOutcome::NotFound | FindOutcome::Refused if is_settled => Next::Leave,
-                _ => Next::Settle(REASON, SETTLING_IN_SILENCE_TAKES),
+            return match self.look_everywhere(trail).await {
+                Some(sent @ Verdict::Sent { .. }) => Next::End(sent),
+                None if is_settled => Next::Leave,
+                _ => Next::Settle("account_removed", SETTLING_IN_SILENCE_TAKES),
             };
         };
         let identity = match self.identity(account).await {

@@ -578,9 +578,21 @@ async fn work_off_mail<P: Ports>(
     if let Some(known) = &known {
         match known.state {
             MailState::Sent => return Ending::new(0, "duplicate", "sent_before"),
-            // Given up on after this message was queued: a repeated delivery of it.
+            // Given up on after this message was queued: a repeated delivery of it. Said again, because
+            // the one before may not have come to saying it.
             MailState::Rejected | MailState::Expired if known.at >= queued_at => {
-                return Ending::new(0, "duplicate", "given_up_before");
+                let mut ending = Ending::new(
+                    0,
+                    if known.state == MailState::Rejected {
+                        "rejected"
+                    } else {
+                        "expired"
+                    },
+                    "given_up_before",
+                );
+                ending.level = Level::Error;
+                ending.alert = true;
+                return ending;
             }
             _ => {}
         }
