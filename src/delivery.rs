@@ -151,7 +151,7 @@ impl Trail {
     ///
     /// When its keys may be forgotten it sets out anew, as an attempt that knows nothing of it would.
     pub fn begin(&mut self, order: &[&GrantId], now: UnixMillis) {
-        if now.since(self.begun_at) >= KEY_TRUSTED_FOR {
+        if !self.slots.is_empty() && now.since(self.begun_at) >= KEY_TRUSTED_FOR {
             *self = Self::default();
         }
         if self.slots.is_empty() {
@@ -350,22 +350,27 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
     /// attempt may have gone further along the slots than this one knows.
     async fn ask_everywhere(&self, trail: &Trail) -> Option<Verdict> {
         let keys_may_be_forgotten = self.email.age(self.ports.now()) >= KEY_TRUSTED_FOR;
-        let may_be_elsewhere = trail.ask_first && self.config.accounts.len() > 1;
+        let may_be_elsewhere = trail.ask_first && self.mailboxes(trail).len() > 1;
         if !keys_may_be_forgotten && !may_be_elsewhere {
             return None;
         }
         self.look_everywhere(trail).await
     }
 
-    /// Looks for the mail in every mailbox that is or was configured for it.
-    async fn look_everywhere(&self, trail: &Trail) -> Option<Verdict> {
+    /// Every account that is or was configured for the mail.
+    fn mailboxes<'b>(&'b self, trail: &'b Trail) -> Vec<&'b GrantId> {
         let mut accounts = order(&self.config.accounts, &self.email.to);
         for account in trail.accounts() {
             if !accounts.contains(&account) {
                 accounts.push(account);
             }
         }
-        for account in accounts {
+        accounts
+    }
+
+    /// Looks for the mail in all of them.
+    async fn look_everywhere(&self, trail: &Trail) -> Option<Verdict> {
+        for account in self.mailboxes(trail) {
             match self.nylas.find(account, self.email).await {
                 FindOutcome::Found(mail) => {
                     return Some(Verdict::Sent {
