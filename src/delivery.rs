@@ -426,7 +426,13 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             (SendOutcome::Throttled { retry_after }, false) => {
                 let patience_is_over = self.email.age(self.ports.now()) >= THROTTLING_TOLERATED;
                 if patience_is_over && self.config.accounts.len() > 1 {
-                    self.account_fault(slot, AccountFault::Throttling).await
+                    // Not the account's fault in the trail: whoever sees the same 429 replayed goes
+                    // the same way.
+                    match self.nylas.find(&slot.account, self.email).await {
+                        FindOutcome::Found(mail) => self.sent(slot, mail),
+                        FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
+                        FindOutcome::Unknown => Next::End(Verdict::later(reason)),
+                    }
                 } else {
                     Next::End(Verdict::Later {
                         reason,

@@ -211,8 +211,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         matches!(note, Ok(Some(_)))
     }
 
-    /// Notes that an account is down: until midnight UTC where its day is used up, for ten minutes where it
-    /// only throttles, for an hour otherwise.
+    /// Notes that an account is down: until midnight UTC where its day is used up, for an hour otherwise.
     pub async fn mark_down(
         &self,
         grant_id: &GrantId,
@@ -221,7 +220,6 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         let now = self.ports.now();
         let until = match fault {
             AccountFault::DailyQuota => next_midnight(now),
-            AccountFault::Throttling => now.plus(MINUTE.saturating_mul(10)),
             _ => now.plus(HOUR),
         };
         let mark = DownMark {

@@ -97,8 +97,6 @@ pub enum AccountFault {
     DomainNotVerified,
     /// The mails of the day are used up; resets at midnight UTC.
     DailyQuota,
-    /// It throttles for so long that the mail had better go elsewhere.
-    Throttling,
 }
 
 impl AccountFault {
@@ -110,7 +108,6 @@ impl AccountFault {
             Self::Paused => "account_paused",
             Self::DomainNotVerified => "account_domain_not_verified",
             Self::DailyQuota => "account_daily_quota",
-            Self::Throttling => "account_throttling",
         }
     }
 }
