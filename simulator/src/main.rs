@@ -38,7 +38,7 @@ fn one(seed: u64) -> ExitCode {
 
 fn soak(messages: u64, first_seed: u64) -> ExitCode {
     let (mut played, mut sent, mut expired, mut calls_max) = (0, 0, 0, 0);
-    let (mut residual, mut removed) = (0, 0);
+    let (mut residual, mut changed) = (0, 0);
     let mut seed = first_seed;
     while played < messages {
         let outcome = run_seed(seed, None, false);
@@ -46,7 +46,7 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
         sent += u64::from(outcome.sent);
         expired += u64::from(outcome.expired);
         residual += u64::from(outcome.residual);
-        removed += u64::from(outcome.removed);
+        changed += u64::from(outcome.changed);
         calls_max = calls_max.max(outcome.calls_max);
         if !outcome.violations.is_empty() {
             for violation in &outcome.violations {
@@ -62,7 +62,7 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
     }
     println!(
         "{played} messages in {} runs: {sent} sent, {expired} expired; twice: {residual} after a \
-         refusal that was not kept, {removed} after an account was removed; at most {calls_max} requests for one",
+         refusal that was not kept, {changed} after a change of accounts; at most {calls_max} requests for one",
         seed - first_seed
     );
     ExitCode::SUCCESS

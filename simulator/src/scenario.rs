@@ -138,8 +138,8 @@ pub struct Outcome {
     /// an attempt that knew nothing of the other: the residual risk of `docs/delivery.md`.
     pub residual: u32,
     /// Two mails where an instance crashed right after a send, or took too long to hand the mail off,
-    /// and the account was taken out of the configuration before the next attempt: another one.
-    pub removed: u32,
+    /// and the configured accounts changed before the next attempt: another one.
+    pub changed: u32,
     pub messages: u32,
     pub sent: u32,
     pub expired: u32,
@@ -235,7 +235,7 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
 
 /// The invariants.
 fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
-    let (mut residual, mut removed, mut sent_count, mut expired_count) = (0, 0, 0, 0);
+    let (mut residual, mut changed, mut sent_count, mut expired_count) = (0, 0, 0, 0);
     let calm_from = START + stage.calm_after;
     for message in messages {
         let id = &message.svix_id;
@@ -268,17 +268,11 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 .borrow()
                 .iter()
                 .any(|fault| fault.starts_with("crash") || fault.ends_with("takes 20 s"));
-            let was_removed = stage.changes.iter().any(|(_, accounts)| {
-                let configured: Vec<_> =
-                    accounts.iter().map(|number| format!("g{number}")).collect();
-                accepted
-                    .iter()
-                    .any(|mail| !configured.contains(&mail.grant))
-            });
+            let was_changed = !stage.changes.is_empty();
             if left_unkept {
                 residual += 1;
-            } else if was_removed && crashed {
-                removed += 1;
+            } else if was_changed && crashed {
+                changed += 1;
             } else {
                 world.violate(format!(
                     "{id} became {} mails: {accepted:?}",
@@ -355,7 +349,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     Outcome {
         violations: world.violations.borrow().clone(),
         residual,
-        removed,
+        changed,
         messages: u32::try_from(messages.len()).unwrap(),
         sent: sent_count,
         expired: expired_count,
