@@ -1,0 +1,34 @@
+// Holds the bodies of hand-offs against docs/reply.schema.json, strictly: no member that it does not describe.
+// node tests/replies/schema.mjs: reads one JSON {"body"} per line (others of its members are left alone), writes `ok` or
+// the error for each; exit 1 unless all are ok.
+import { readFileSync } from "node:fs";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { perLine } from "./verify.mjs";
+
+const schema = JSON.parse(readFileSync(new URL("../../docs/reply.schema.json", import.meta.url), "utf8"));
+
+/** Receivers tolerate what a version adds; the relay must not add it without describing it. */
+function closed(part) {
+  if (part === null || typeof part !== "object") return part;
+  if (Array.isArray(part)) return part.map(closed);
+  const all = Object.fromEntries(Object.entries(part).map(([name, value]) => [name, closed(value)]));
+  return typeof part.properties === "object" && part.required ? { ...all, additionalProperties: false } : all;
+}
+
+const compile = (schema) => new Ajv2020({ allErrors: true, allowUnionTypes: true }).compile(schema);
+const tolerant = compile(schema);
+const strict = compile({ ...closed(schema), $id: `${schema.$id}:strict` });
+
+/** What is wrong with a payload; null if nothing is. */
+export function wrong(payload, { strictly = true } = {}) {
+  const check = strictly ? strict : tolerant;
+  if (check(payload)) return null;
+  return check.errors.map(({ instancePath, message }) => `${instancePath || "/"} ${message}`).join("; ");
+}
+
+if (import.meta.filename === process.argv[1]) {
+  await perLine(({ body }) => {
+    const problem = wrong(JSON.parse(body));
+    if (problem) throw new Error(problem);
+  });
+}
