@@ -113,16 +113,18 @@ test("handed on again, one after another and at once, it is not answered again",
   assert.deepEqual(outcomes.map(([status]) => status), [200, 200, 200, 200]);
   assert.deepEqual(await handOn(payload), [200, "duplicate"]);
   assert.equal((await answersTo(email)).length, 1);
+  const requests = await (await fetch(`${standIn.base}/requests.json`)).json();
+  assert.equal(requests.filter(({ recipient }) => recipient === email).length, 2, "the relay's mail and one answer");
 });
 
-test("nor by a process that has forgotten everything, an hour later", async () => {
+test("nor by a process that has forgotten everything, an hour later", async (t) => {
   const { email, reply } = await conversation();
   const payload = await reply();
   await handOn(payload);
   await control(standIn.base, "clock", { advance_ms: 2 * HOUR });
   const another = await start();
+  t.after(another.stop);
   assert.deepEqual(await handOn(payload, { to: another.url }), [200, "answered_before"]);
-  another.stop();
   assert.equal((await answersTo(email)).length, 1);
 });
 
