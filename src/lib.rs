@@ -24,52 +24,63 @@ pub mod time;
 pub mod webhook;
 
 use config::{Config, Problem};
-use futures_util::future::join_all;
 use observe::{Event, VERSION};
 use platform::{Platform, QueueMessage};
 use ports::Clock;
 use relay::{Answer, ClerkRequest, Delivery, WEBHOOK_BYTES_MAX};
-use serde_json::json;
-use std::sync::Once;
+use serde::Serialize;
+use std::{convert::Infallible, future::poll_fn, pin::Pin, sync::Once, task::Poll};
+use web_sys::UrlSearchParams;
 use webhook::SignatureHeaders;
 use worker::{
-    Context, Env, Method, Request, Response, ResponseBuilder, Result, event,
+    Context, Env, event,
     wasm_bindgen::{JsValue, prelude::wasm_bindgen},
+    web_sys::{Request, Response},
     worker_sys,
 };
 
-const JSON: &str = "application/json";
-
 #[event(fetch)]
-async fn fetch(mut request: Request, env: Env, _context: Context) -> Result<Response> {
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response, Infallible> {
     report_panics();
     let platform = Platform::new(&env);
     let config = read_config(&env, &platform);
-    match (request.path().as_str(), request.method()) {
+    Ok(answer(&request, &platform, config).await)
+}
+
+async fn answer(
+    request: &Request,
+    platform: &Platform,
+    config: Result<Config, Vec<Problem>>,
+) -> Response {
+    // Not through crate `url`: its Unicode tables would be a third of the Worker.
+    let url = request.url();
+    let (path, query) = path_and_query(&url);
+    let method = request.method();
+    match (path, method.as_str()) {
         ("/api/webhooks/clerk", method) => {
             let answer = match (&config, method) {
                 (Err(problems), _) => {
-                    relay::log_misconfigured(&platform, Event::ClerkWebhook, problems);
+                    relay::log_misconfigured(platform, Event::ClerkWebhook, problems);
                     Answer::misconfigured()
                 }
-                (Ok(config), Method::Post) => clerk_webhook(&platform, config, &mut request).await,
+                (Ok(config), "POST") => clerk_webhook(platform, config, request).await,
                 (Ok(_), _) => return method_not_allowed("POST"),
             };
             respond(&answer)
         }
-        ("/api/webhooks/nylas", Method::Get) => challenge(&request),
-        ("/api/webhooks/nylas", Method::Post) => {
+        ("/api/webhooks/nylas", "GET") => challenge(query),
+        ("/api/webhooks/nylas", "POST") => {
             let answer = match &config {
                 Err(problems) => {
-                    relay::log_misconfigured(&platform, Event::NylasWebhook, problems);
+                    relay::log_misconfigured(platform, Event::NylasWebhook, problems);
                     Answer::misconfigured()
                 }
-                Ok(config) => nylas_webhook(&platform, config, &mut request).await,
+                Ok(config) => nylas_webhook(platform, config, request).await,
             };
             respond(&answer)
         }
         ("/api/webhooks/nylas", _) => method_not_allowed("GET, POST"),
-        ("/health", Method::Get | Method::Head) => health(config.err()),
+        ("/health", "GET" | "HEAD") => health(config.err()),
         ("/health", _) => method_not_allowed("GET, HEAD"),
         _ => respond(&Answer::new(
             404,
@@ -77,6 +88,15 @@ async fn fetch(mut request: Request, env: Env, _context: Context) -> Result<Resp
             "the relay answers POST /api/webhooks/clerk, /api/webhooks/nylas and GET /health",
         )),
     }
+}
+
+/// Of a request's URL, which is absolute and normalised.
+fn path_and_query(url: &str) -> (&str, &str) {
+    let (url, query) = url.split_once('?').unwrap_or((url, ""));
+    let path = url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.find('/').and_then(|start| rest.get(start..)));
+    (path.unwrap_or("/"), query)
 }
 
 /// `#[event(queue)]` turns an error into a panic and hides how often a message was delivered, so this
@@ -90,7 +110,7 @@ pub async fn queue(
     batch: worker_sys::MessageBatch,
     env: Env,
     _context: worker_sys::Context,
-) -> std::result::Result<JsValue, JsValue> {
+) -> Result<JsValue, JsValue> {
     report_panics();
     let platform = Platform::new(&env);
     let config = read_config(&env, &platform);
@@ -112,8 +132,21 @@ pub async fn queue(
             relay::work_off(&platform, config, &delivery).await
         });
     });
-    join_all(work).await;
+    all(work.map(|work| Box::pin(work) as _).collect()).await;
     Ok(JsValue::UNDEFINED)
+}
+
+/// Does all of the work at once. A batch is at most a hundred messages.
+async fn all(mut work: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+    poll_fn(|context| {
+        work.retain_mut(|work| work.as_mut().poll(context).is_pending());
+        if work.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// A readable report of a panic on the console, before the hook of crate `worker`, which restarts
@@ -129,20 +162,16 @@ fn report_panics() {
     });
 }
 
-fn read_config(env: &Env, platform: &Platform) -> std::result::Result<Config, Vec<Problem>> {
-    Config::read(
-        // Secrets and variables are the same kind of binding.
-        |name| env.var(name).ok().map(|value| value.to_string()),
-        platform.bound(),
-    )
+fn read_config(env: &Env, platform: &Platform) -> Result<Config, Vec<Problem>> {
+    Config::read(|name| platform::setting(env, name), platform.bound())
 }
 
-async fn clerk_webhook(platform: &Platform, config: &Config, request: &mut Request) -> Answer {
+async fn clerk_webhook(platform: &Platform, config: &Config, request: &Request) -> Answer {
     let started = platform.now();
     let Some(body) = platform::read_body(request, WEBHOOK_BYTES_MAX).await else {
         return Answer::too_large();
     };
-    let headers = SignatureHeaders::pick(|name| request.headers().get(name).ok().flatten());
+    let headers = SignatureHeaders::pick(|name| platform::header(request, name));
     let request = ClerkRequest {
         headers: &headers,
         body: &body,
@@ -151,29 +180,30 @@ async fn clerk_webhook(platform: &Platform, config: &Config, request: &mut Reque
     relay::receive(platform, config, &request).await
 }
 
-async fn nylas_webhook(platform: &Platform, config: &Config, request: &mut Request) -> Answer {
+async fn nylas_webhook(platform: &Platform, config: &Config, request: &Request) -> Answer {
     let started = platform.now();
     let Some(body) = platform::read_body(request, replies::NOTIFICATION_BYTES_MAX).await else {
         return Answer::new(413, "too_large", "the body is larger than 1.5 MiB");
     };
-    let signature = request.headers().get("x-nylas-signature").ok().flatten();
+    let signature = platform::header(request, "x-nylas-signature");
     replies::receive(platform, config, signature.as_deref(), &body, started).await
 }
 
 /// Nylas checks a new webhook's address by asking for this value back, and nothing else.
-fn challenge(request: &Request) -> Result<Response> {
-    // Not `request.url()`: it takes crate `url` and its Unicode tables along, a third of the Worker.
-    let url = request.inner().url();
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let challenge = form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "challenge")
-        .map(|(_, value)| value.into_owned());
+fn challenge(query: &str) -> Response {
+    let challenge = UrlSearchParams::new_with_str(query)
+        .ok()
+        .and_then(|parameters| parameters.get("challenge"));
     match challenge {
-        Some(challenge) => Ok(ResponseBuilder::new()
-            .with_header("content-type", "text/plain; charset=utf-8")?
-            .with_header("x-content-type-options", "nosniff")?
-            .with_header("content-length", &challenge.len().to_string())?
-            .fixed(challenge.into_bytes())),
+        Some(challenge) => platform::response(
+            200,
+            &challenge,
+            &[
+                ("content-type", "text/plain; charset=utf-8"),
+                ("x-content-type-options", "nosniff"),
+                ("content-length", &challenge.len().to_string()),
+            ],
+        ),
         None => respond(&Answer::new(
             400,
             "challenge_missing",
@@ -182,32 +212,44 @@ fn challenge(request: &Request) -> Result<Response> {
     }
 }
 
-fn health(problems: Option<Vec<Problem>>) -> Result<Response> {
-    let (code, body) = match problems {
-        None => (200, json!({"status": "ok", "version": VERSION})),
-        Some(settings) => (
-            503,
-            json!({"status": "misconfigured", "version": VERSION, "settings": settings}),
-        ),
+/// The body of an answer to `GET /health`.
+#[derive(Serialize)]
+struct Health {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    settings: Vec<Problem>,
+    status: &'static str,
+    version: &'static str,
+}
+
+fn health(problems: Option<Vec<Problem>>) -> Response {
+    let (code, status) = match problems {
+        None => (200, "ok"),
+        Some(_) => (503, "misconfigured"),
     };
-    json_response(code, &body.to_string())
+    let health = Health {
+        settings: problems.unwrap_or_default(),
+        status,
+        version: VERSION,
+    };
+    json_response(code, &health, None)
 }
 
-fn method_not_allowed(allowed: &str) -> Result<Response> {
+fn method_not_allowed(allowed: &str) -> Response {
     let answer = Answer::new(405, "method_not_allowed", "see the Allow header");
-    let mut response = respond(&answer)?;
-    response.headers_mut().set("allow", allowed)?;
-    Ok(response)
+    json_response(answer.code, &answer.body, Some(("allow", allowed)))
 }
 
-fn respond(answer: &Answer) -> Result<Response> {
-    json_response(answer.code, &serde_json::to_string(&answer.body)?)
+fn respond(answer: &Answer) -> Response {
+    json_response(answer.code, &answer.body, None)
 }
 
-fn json_response(code: u16, body: &str) -> Result<Response> {
-    Ok(ResponseBuilder::new()
-        .with_status(code)
-        .with_header("content-type", JSON)?
-        .with_header("cache-control", "no-store")?
-        .fixed(body.as_bytes().to_vec()))
+fn json_response(code: u16, body: &impl Serialize, header: Option<(&str, &str)>) -> Response {
+    // Our bodies are texts only, which are always writable.
+    let body = serde_json::to_string(body).unwrap_or_default();
+    let mut headers = vec![
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+    ];
+    headers.extend(header);
+    platform::response(code, &body, &headers)
 }

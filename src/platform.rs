@@ -1,5 +1,7 @@
 //! The ports on Cloudflare Workers, and the requests and queue batches as they arrive there.
 
+mod bindings;
+
 use crate::{
     config::Bound,
     observe::{Level, Record},
@@ -8,16 +10,26 @@ use crate::{
         Random, Store, StoreError,
     },
     relay::Disposition,
-    time::UnixMillis,
+    time::{UnixMillis, millis},
 };
-use futures_util::{
-    StreamExt,
-    future::{Either, select},
+use bindings::{
+    KvNamespace, Message, NewResponse, QueueProducer, clear_timeout, fetch, field, object,
+    set_timeout, settled,
 };
-use std::{pin::pin, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 use worker::{
-    AbortController, Date, Delay, Env, Fetch, KvStore, MessageBuilder, QueueContentType, Request,
-    js_sys::Reflect, wasm_bindgen::JsValue, worker_sys,
+    Env,
+    js_sys::{Array, Date, Function, Promise, Uint8Array, futures::JsFuture},
+    wasm_bindgen::{JsCast, JsValue},
+    web_sys::{
+        AbortController, AbortSignal, ReadableStreamDefaultReader, Request, Response, console,
+    },
+    worker_sys,
 };
 
 /// The KV namespace everything is remembered in.
@@ -26,19 +38,19 @@ pub const LEDGER: &str = "LEDGER";
 pub const OUTBOX: &str = "OUTBOX";
 
 /// KV's shortest: how long a read, or a miss, may be served from the edge's cache.
-const KV_CACHE_SECONDS: u64 = 30;
+const KV_CACHE_SECONDS: u32 = 30;
 
 /// The Worker's implementation of every port.
 pub struct Platform {
-    ledger: Option<KvStore>,
-    outbox: Option<worker::Queue>,
+    ledger: Option<KvNamespace>,
+    outbox: Option<QueueProducer>,
 }
 
 impl Platform {
     pub fn new(env: &Env) -> Self {
         Self {
-            ledger: env.kv(LEDGER).ok(),
-            outbox: env.queue(OUTBOX).ok(),
+            ledger: binding(env, LEDGER),
+            outbox: binding(env, OUTBOX),
         }
     }
 
@@ -50,9 +62,20 @@ impl Platform {
     }
 }
 
+/// What the Worker is bound to under that name, if anything.
+fn binding<T: JsCast>(env: &Env, name: &str) -> Option<T> {
+    let binding = field(env, name);
+    binding.is_object().then(|| binding.unchecked_into())
+}
+
+/// A variable or a secret: the same kind of binding.
+pub fn setting(env: &Env, name: &str) -> Option<String> {
+    field(env, name).as_string()
+}
+
 impl Clock for Platform {
     fn now(&self) -> UnixMillis {
-        UnixMillis(Date::now().as_millis())
+        UnixMillis(Date::now() as u64)
     }
 }
 
@@ -72,32 +95,41 @@ impl Random for Platform {
 impl Store for Platform {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
         let ledger = self.ledger.as_ref().ok_or(StoreError)?;
-        let read = ledger.get(key).cache_ttl(KV_CACHE_SECONDS).text().await;
-        read.map_err(|_| StoreError)
+        let options = object([
+            ("type", "text".into()),
+            ("cacheTtl", KV_CACHE_SECONDS.into()),
+        ]);
+        match settled(ledger.get(key, &options)).await {
+            Ok(value) => Ok(value.as_string()),
+            Err(_) => Err(StoreError),
+        }
     }
 
     async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError> {
         let ledger = self.ledger.as_ref().ok_or(StoreError)?;
-        let put = ledger.put(key, value).map_err(|_| StoreError)?;
-        put.expiration_ttl(lifetime.as_secs())
-            .execute()
-            .await
-            .map_err(|_| StoreError)
+        let options = object([("expirationTtl", whole_seconds(lifetime).into())]);
+        match settled(ledger.put(key, value, &options)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError),
+        }
     }
 }
 
 impl Queue for Platform {
     async fn send(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
         let outbox = self.outbox.as_ref().ok_or(QueueError::NotBound)?;
-        let message = MessageBuilder::new(text)
-            .content_type(QueueContentType::Text)
-            .delay_seconds(whole_seconds(delay))
-            .build();
-        outbox.send(message).await.map_err(|_| QueueError::Refused)
+        let options = object([
+            ("contentType", "text".into()),
+            ("delaySeconds", whole_seconds(delay).into()),
+        ]);
+        match settled(outbox.send(text, &options)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(QueueError::Refused),
+        }
     }
 }
 
-/// The queue counts in seconds; rounded up, so that nothing comes back too early.
+/// KV and the queue count in seconds; rounded up, so that nothing comes back, or is gone, too early.
 fn whole_seconds(delay: Duration) -> u32 {
     let seconds = delay
         .as_secs()
@@ -111,80 +143,123 @@ impl Http for Platform {
         request: HttpRequest,
         timeout: Duration,
     ) -> Result<HttpResponse, HttpError> {
-        let controller = AbortController::default();
-        let signal = controller.signal();
-        let exchange = pin!(exchange(request, signal));
+        let Ok(controller) = AbortController::new() else {
+            return Err(HttpError::Network);
+        };
+        let mut exchange = pin!(exchange(request, controller.signal()));
         // The timer also covers the reading of the body.
-        let timer = pin!(Delay::from(timeout));
-        match select(exchange, timer).await {
-            Either::Left((response, _)) => response.ok_or(HttpError::Network),
-            Either::Right(_) => {
-                controller.abort();
-                Err(HttpError::Timeout)
+        let mut timer = Timer::start(timeout);
+        poll_fn(|context| {
+            if let Poll::Ready(response) = exchange.as_mut().poll(context) {
+                return Poll::Ready(response.map_err(|_| HttpError::Network));
             }
+            if Pin::new(&mut timer.over).poll(context).is_ready() {
+                controller.abort();
+                return Poll::Ready(Err(HttpError::Timeout));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+async fn exchange(request: HttpRequest, signal: AbortSignal) -> Result<HttpResponse, JsValue> {
+    let headers = request.headers.iter();
+    let headers = object(headers.map(|(name, value)| (*name, value.into())));
+    let method = match request.method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Post => "POST",
+    };
+    let init = object([
+        ("method", method.into()),
+        ("headers", headers.into()),
+        (
+            "body",
+            request.body.map_or(JsValue::UNDEFINED, JsValue::from),
+        ),
+        ("redirect", "manual".into()),
+        ("signal", signal.into()),
+    ]);
+    let response: Response = settled(fetch(&request.url, &init)).await?.unchecked_into();
+    let headers = Array::from(&response.headers())
+        .into_iter()
+        .filter_map(|header| {
+            let header: Array = header.unchecked_into();
+            Some((header.get(0).as_string()?, header.get(1).as_string()?))
+        });
+    Ok(HttpResponse {
+        status: response.status(),
+        headers: headers.collect(),
+        body: settled(response.text())
+            .await?
+            .as_string()
+            .unwrap_or_default(),
+    })
+}
+
+/// A time that will be over; stopped when dropped.
+struct Timer {
+    id: JsValue,
+    over: JsFuture,
+    end: Function,
+}
+
+impl Timer {
+    fn start(time: Duration) -> Self {
+        let mut id = JsValue::UNDEFINED;
+        let mut end = Function::default();
+        let milliseconds = i32::try_from(millis(time)).unwrap_or(i32::MAX);
+        let over = Promise::new(&mut |resolve, _| {
+            id = set_timeout(&resolve, milliseconds);
+            end = resolve;
+        });
+        Self {
+            id,
+            over: over.into(),
+            end,
         }
     }
 }
 
-async fn exchange(request: HttpRequest, signal: worker::AbortSignal) -> Option<HttpResponse> {
-    let headers = web_sys::Headers::new().ok()?;
-    for (name, value) in &request.headers {
-        headers.set(name, value).ok()?;
+impl Drop for Timer {
+    fn drop(&mut self) {
+        clear_timeout(&self.id);
+        // A promise that never ends keeps what waits for it in memory.
+        let _ = self.end.call0(&JsValue::UNDEFINED);
     }
-    let init = web_sys::RequestInit::new();
-    init.set_method(match request.method {
-        HttpMethod::Get => "GET",
-        HttpMethod::Post => "POST",
-    });
-    init.set_headers(&headers);
-    init.set_redirect(web_sys::RequestRedirect::Manual);
-    if let Some(body) = &request.body {
-        init.set_body(&JsValue::from_str(body));
-    }
-    let request = web_sys::Request::new_with_str_and_init(&request.url, &init).ok()?;
-    let mut response = Fetch::Request(request.into())
-        .send_with_signal(&signal)
-        .await
-        .ok()?;
-    Some(HttpResponse {
-        status: response.status_code(),
-        headers: response.headers().entries().collect(),
-        body: response.text().await.ok()?,
-    })
 }
 
 impl Log for Platform {
     fn log(&self, record: &Record) {
-        let line = record.to_json();
+        let line = JsValue::from(record.to_json());
         match record.level {
-            Level::Info => worker::console_log!("{line}"),
-            Level::Warning => worker::console_warn!("{line}"),
-            Level::Error => worker::console_error!("{line}"),
+            Level::Info => console::log_1(&line),
+            Level::Warning => console::warn_1(&line),
+            Level::Error => console::error_1(&line),
         }
     }
 }
 
 /// Reads a request's body, up to `bytes_max` real bytes. `None`: there are more.
-pub async fn read_body(request: &mut Request, bytes_max: usize) -> Option<Vec<u8>> {
-    let announced = request
-        .headers()
-        .get("content-length")
-        .ok()
-        .flatten()
-        .and_then(|length| length.parse::<usize>().ok());
+pub async fn read_body(request: &Request, bytes_max: usize) -> Option<Vec<u8>> {
+    let announced =
+        header(request, "content-length").and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
         return None;
     }
     let mut body = Vec::new();
-    let Ok(mut stream) = request.stream() else {
+    let Some(stream) = request.body() else {
         return Some(body);
     };
-    while let Some(chunk) = stream.next().await {
-        let Ok(chunk) = chunk else {
-            // Cut off: what came fails the signature.
-            return Some(body);
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    // Cut off: what came fails the signature.
+    while let Ok(read) = settled(Ok(reader.read())).await {
+        let Ok(chunk) = field(&read, "value").dyn_into::<Uint8Array>() else {
+            break;
         };
+        let chunk = chunk.to_vec();
         if body.len().saturating_add(chunk.len()) > bytes_max {
+            let _ = settled(Ok(reader.cancel())).await;
             return None;
         }
         body.extend_from_slice(&chunk);
@@ -192,66 +267,57 @@ pub async fn read_body(request: &mut Request, bytes_max: usize) -> Option<Vec<u8
     Some(body)
 }
 
+/// A header of a request; `name` in lower case.
+pub fn header(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name).ok().flatten()
+}
+
+/// The answer to a request.
+pub fn response(code: u16, body: &str, headers: &[(&str, &str)]) -> Response {
+    let headers = headers.iter();
+    let headers = object(headers.map(|(name, value)| (*name, JsValue::from_str(value))));
+    let init = object([("status", code.into()), ("headers", headers.into())]);
+    NewResponse::new(body, &init).unchecked_into()
+}
+
 /// One message of a queue batch. Crate `worker` does not show `attempts` (workers-rs#1057), so the
 /// batch is taken in its JavaScript form.
-pub struct QueueMessage {
-    message: JsValue,
-    handle: worker::RawMessage,
-}
+pub struct QueueMessage(Message);
 
 impl QueueMessage {
     /// The messages of a batch.
     pub fn all(batch: &worker_sys::MessageBatch) -> Vec<Self> {
-        use worker::wasm_bindgen::JsCast;
         let messages = batch.messages().unwrap_or_default();
         messages
             .iter()
-            .map(|message| Self {
-                handle: message
-                    .clone()
-                    .unchecked_into::<worker_sys::Message>()
-                    .into(),
-                message,
-            })
+            .map(|message| Self(message.unchecked_into()))
             .collect()
     }
 
     /// The queue's id of the message.
     pub fn id(&self) -> String {
-        self.field("id")
-            .and_then(|id| id.as_string())
-            .unwrap_or_default()
+        field(&self.0, "id").as_string().unwrap_or_default()
     }
 
     /// The body, if it is text, as every message of ours is.
     pub fn text(&self) -> Option<String> {
-        self.field("body")?.as_string()
+        field(&self.0, "body").as_string()
     }
 
     /// Which delivery this is, from 1.
     pub fn attempt(&self) -> u32 {
-        let attempts = self
-            .field("attempts")
-            .and_then(|attempts| attempts.as_f64());
         // Saturates; there are no more than a hundred.
-        attempts.unwrap_or(1.0) as u32
+        field(&self.0, "attempts").as_f64().unwrap_or(1.0) as u32
     }
 
     /// Settles the message.
     pub fn settle(&self, disposition: Disposition) {
-        use worker::MessageExt;
-        match disposition {
-            Disposition::Acknowledge => self.handle.ack(),
-            Disposition::Retry(delay) => {
-                let options = worker::QueueRetryOptionsBuilder::new()
-                    .with_delay_seconds(whole_seconds(delay))
-                    .build();
-                self.handle.retry_with_options(&options);
-            }
-        }
-    }
-
-    fn field(&self, name: &str) -> Option<JsValue> {
-        Reflect::get(&self.message, &JsValue::from_str(name)).ok()
+        // Fails only for a message that is settled.
+        let _ = match disposition {
+            Disposition::Acknowledge => self.0.ack(),
+            Disposition::Retry(delay) => self
+                .0
+                .retry(&object([("delaySeconds", whole_seconds(delay).into())])),
+        };
     }
 }
