@@ -1,7 +1,8 @@
 //! Reading JSON back, field by field.
 //!
 //! Derived readers (`serde::Deserialize`) of our few structures, with the error messages they carry
-//! and the number formatting those need, were a quarter of the Worker's upload.
+//! and the number formatting those need, were a quarter of the Worker's upload. For the same reason all
+//! JSON is read with `from_slice`: `from_str` is another copy of the parser.
 
 use crate::{config::GrantId, time::UnixMillis, webhook::SvixId};
 use serde_json::Value;
@@ -11,7 +12,7 @@ pub trait FromJson: Sized {
     fn from_json(value: &Value) -> Option<Self>;
 
     fn from_text(text: &str) -> Option<Self> {
-        Self::from_json(&serde_json::from_str(text).ok()?)
+        Self::from_json(&serde_json::from_slice(text.as_bytes()).ok()?)
     }
 }
 

@@ -93,9 +93,11 @@ async fn answer(
 /// Of a request's URL, which is absolute and normalised.
 fn path_and_query(url: &str) -> (&str, &str) {
     let (url, query) = url.split_once('?').unwrap_or((url, ""));
+    // The third `/`: scheme://host/path.
     let path = url
-        .split_once("://")
-        .and_then(|(_, rest)| rest.find('/').and_then(|start| rest.get(start..)));
+        .match_indices('/')
+        .nth(2)
+        .and_then(|(start, _)| url.get(start..));
     (path.unwrap_or("/"), query)
 }
 

@@ -38,10 +38,12 @@ impl ApiBase {
             };
             matches!(name, "127.0.0.1" | "localhost" | "[::1]")
         };
-        let accepted = match base.split_once("://") {
-            Some(("https", authority)) => host(authority),
-            Some(("http", authority)) => host(authority) && loopback(authority),
-            _ => false,
+        let accepted = if let Some(authority) = base.strip_prefix("https://") {
+            host(authority)
+        } else if let Some(authority) = base.strip_prefix("http://") {
+            host(authority) && loopback(authority)
+        } else {
+            false
         };
         accepted.then(|| Self(base.to_owned()))
     }
@@ -348,7 +350,8 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
             200 => {
                 let body = parse(&response.body);
                 let field = |name: &str| {
-                    body.pointer(&format!("/data/{name}"))
+                    body.get("data")
+                        .and_then(|data| data.get(name))
                         .and_then(Value::as_str)
                         .filter(|value| !value.is_empty() && !value.chars().any(char::is_control))
                         .map(str::to_owned)
@@ -449,7 +452,7 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
 }
 
 fn parse(body: &str) -> Value {
-    serde_json::from_str(body).unwrap_or(Value::Null)
+    serde_json::from_slice(body.as_bytes()).unwrap_or(Value::Null)
 }
 
 /// Safe to log: short, and made of what identifiers are made of.
@@ -488,7 +491,12 @@ fn sent_mail(message: &Value) -> SentMail {
 fn classify_send(response: &HttpResponse) -> SendOutcome {
     let body = parse(&response.body);
     let (error_type, message) = error_of(&body);
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    // Byte by byte: the library's search for a text within a text is 2 kB of the upload.
+    let contains = |word: &str| {
+        let mut windows = message.as_bytes().windows(word.len());
+        windows.any(|window| window == word.as_bytes())
+    };
+    let says = |words: &[&str]| words.iter().any(|word| contains(word));
     // Refusals of the account that come with a status of the mail's.
     let fault = || {
         if error_type.starts_with("token.") || error_type == "authentication_error" {

@@ -60,7 +60,7 @@ impl Message {
 
     /// `None` for what this version of the relay cannot read.
     pub fn from_text(text: &str) -> Option<Self> {
-        let value = serde_json::from_str::<Value>(text).ok()?;
+        let value = serde_json::from_slice::<Value>(text.as_bytes()).ok()?;
         if let Some(mail) = value.get("mail") {
             return Some(Self::Mail(Box::new(QueuedMail::from_json(mail)?)));
         }

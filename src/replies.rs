@@ -117,7 +117,7 @@ pub async fn work_off<P: Ports>(
 /// The notification's own id, the same on every delivery of it.
 fn identify(body: &[u8]) -> Option<(String, &str)> {
     let text = std::str::from_utf8(body).ok()?;
-    let notification: Value = serde_json::from_str(text).ok()?;
+    let notification: Value = serde_json::from_slice(body).ok()?;
     let id = notification.get("id")?.as_str()?;
     let plain = (1..=128).contains(&id.len())
         && id

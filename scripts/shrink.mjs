@@ -1,0 +1,55 @@
+// scripts/shrink.mjs: makes what worker-build left in build/ smaller and changes nothing of what it does. Called by scripts/build,
+// which asks worker-build for readable glue: it is read here line by line.
+import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+
+const GLUE = "build/index.js";
+const WASM = "build/index_bg.wasm";
+const TEXT = "build/index_bg.wat";
+// worker-build's own list.
+const FEATURES = [
+  "mutable-globals",
+  "sign-ext",
+  "nontrapping-float-to-int",
+  "bulk-memory",
+  "multivalue",
+  "reference-types",
+  "exception-handling",
+].map((feature) => `--enable-${feature}`);
+const run = (command, args, input) =>
+  execFileSync(command, args, { input, encoding: "utf8", stdio: ["pipe", "pipe", "inherit"], maxBuffer: 2 ** 30 });
+
+let glue = readFileSync(GLUE, "utf8");
+let text = run("wasm-dis", [...FEATURES, WASM]);
+
+// Each function imported from the glue is called, say, `__wbg_get_31af05bd4842a84f`, on both sides. A hash cannot be compressed.
+const IMPORT = /^( \(import "[^"]*" )"(__wb\w+)"/gm;
+const short = new Map([...text.matchAll(IMPORT)].map(([, , name], index) => [name, `_${index}`]));
+text = text.replace(IMPORT, (_, start, name) => `${start}"${short.get(name)}"`);
+glue = glue.replace(/\b__wb\w+/g, (name) => short.get(name) ?? name);
+
+// Crate `worker` exports classes for what the relay does not use (R2, containers, streams written in Rust). Here esbuild learns
+// that they have no side effects, and drops them: the Worker is the default export.
+glue = glue
+  .replace(/^if \(Symbol\.dispose\) .*\n/gm, "")
+  .replace(/\bnew (Proxy|FinalizationRegistry)\(/g, "/* @__PURE__ */ $&");
+writeFileSync(GLUE, glue);
+glue = run(
+  "esbuild",
+  ["--bundle", "--minify", "--format=esm", "--external:./index_bg.wasm", "--external:cloudflare:*", "--log-level=warning"],
+  `export { default } from "./${GLUE}";`,
+);
+writeFileSync(GLUE, glue);
+
+// What the glue no longer mentions nobody can call; wasm-opt removes what only that needed.
+text = text.replace(/^ \(export "(\w+)" .*\n/gm, (line, name) => (new RegExp(`\\.${name}\\b`).test(glue) ? line : ""));
+writeFileSync(TEXT, text);
+
+// worker-build's own wasm-opt step keeps the names of all functions: 30 kB of the compressed upload. This one drops them; a panic's
+// log line still says file and line. Large functions called once stay on their own: they compress better.
+run("wasm-opt", [
+  ...FEATURES,
+  ...["--strip-debug", "--strip-producers", "--one-caller-inline-max-function-size", "20", "-Oz", "--converge"],
+  ...[TEXT, "-o", WASM],
+]);
+rmSync(TEXT);
