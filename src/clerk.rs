@@ -28,6 +28,9 @@ pub struct Email {
     /// Clerk gives the local part only; the domain is the sending account's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to_local_part: Option<String>,
+    /// A whole address, on a reply that is forwarded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 }
@@ -51,6 +54,7 @@ impl FromJson for Email {
             to: field(value, "to")?,
             subject: field(value, "subject")?,
             reply_to_local_part: optional(value, "reply_to_local_part")?,
+            reply_to: optional(value, "reply_to")?,
             user_id: optional(value, "user_id")?,
         })
     }
@@ -89,6 +93,9 @@ impl FromJson for Content {
     }
 }
 
+/// Stands where a slug does on a mail that is none of Clerk's: a reply forwarded to a person.
+pub const FORWARDED_REPLY: &str = "forwarded_reply";
+
 /// The name of a Clerk template, or of none (mails made through Clerk's API have no template).
 /// Unknown names are passed on: Clerk adds templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -119,7 +126,7 @@ impl Slug {
         let name = self.as_str().unwrap_or_default();
         if name.ends_with("_code") || name.starts_with("magic_link") {
             MINUTE.saturating_mul(10)
-        } else if name.ends_with("invitation") {
+        } else if name.ends_with("invitation") || name == FORWARDED_REPLY {
             DAY.saturating_mul(7)
         } else {
             DAY
@@ -204,6 +211,7 @@ fn read_ours(
         reply_to_local_part: text(data, "reply_to_email_name")
             .filter(|name| is_local_part(name))
             .map(str::to_owned),
+        reply_to: None,
         user_id: text(data, "user_id").map(str::to_owned),
     };
     Ok((email, content))
@@ -240,7 +248,7 @@ fn one_line(subject: &str) -> String {
 
 /// One bare address: nothing that could be read as two, or as a header. Whether it exists is for
 /// the mail system to say.
-fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     let plain = !text.chars().any(|letter| {
         letter.is_control() || letter.is_whitespace() || matches!(letter, ',' | ';' | '<' | '>')
     });

@@ -1,8 +1,9 @@
 //! The environment, read once into typed settings; every wrong one is named at once.
 
 use crate::{
+    clerk::is_address,
     json::{FromJson, field, optional},
-    nylas::ApiBase,
+    nylas::{ApiBase, is_endpoint},
     webhook::{NYLAS_MOCK_SECRET, SigningSecret},
 };
 use serde::Serialize;
@@ -66,6 +67,24 @@ pub struct Account {
     pub name: Option<String>,
 }
 
+impl Account {
+    /// Whether this is its configured address.
+    pub fn has_address(&self, address: &str) -> bool {
+        self.email
+            .as_ref()
+            .is_some_and(|email| email.eq_ignore_ascii_case(address))
+    }
+}
+
+/// The agent that replies of users are handed to.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// `REPLY_WEBHOOK_URL`.
+    pub url: String,
+    /// `REPLY_WEBHOOK_SECRET`: signs what is handed on.
+    pub secret: SigningSecret,
+}
+
 /// Everything the relay is told from outside.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -79,6 +98,10 @@ pub struct Config {
     pub inline_send_budget: Duration,
     /// `None`: every template Clerk hands over.
     pub templates: Option<Vec<String>>,
+    /// Gets the replies of users.
+    pub agent: Option<Agent>,
+    /// `REPLY_FORWARD_TO`: the address of a person who gets them, too.
+    pub forward_to: Option<String>,
 }
 
 /// What is wrong with one setting, without its value.
@@ -230,6 +253,57 @@ impl Config {
             );
         }
 
+        let agent = match (
+            setting("REPLY_WEBHOOK_URL"),
+            setting("REPLY_WEBHOOK_SECRET"),
+        ) {
+            (None, None) => None,
+            (Some(_), None) => {
+                wrong(
+                    "REPLY_WEBHOOK_SECRET",
+                    "is missing beside REPLY_WEBHOOK_URL: make one (`whsec_` and the base64 of 32 random bytes), give it to the agent, too, and run `wrangler secret put REPLY_WEBHOOK_SECRET`",
+                );
+                None
+            }
+            (None, Some(_)) => {
+                wrong(
+                    "REPLY_WEBHOOK_URL",
+                    "is missing beside REPLY_WEBHOOK_SECRET: set the agent's address, or remove the secret",
+                );
+                None
+            }
+            (Some(url), Some(secret)) => {
+                if !is_endpoint(&url) {
+                    wrong(
+                        "REPLY_WEBHOOK_URL",
+                        "is not an https address (http is for loopback only)",
+                    );
+                }
+                match SigningSecret::parse(&secret) {
+                    Ok(secret) => Some(Agent { url, secret }),
+                    Err(_) => {
+                        wrong(
+                            "REPLY_WEBHOOK_SECRET",
+                            "is not a signing secret: `whsec_` and the base64 of at least 16 bytes",
+                        );
+                        None
+                    }
+                }
+            }
+        };
+
+        let forward_to = setting("REPLY_FORWARD_TO");
+        if let Some(address) = &forward_to {
+            if !is_address(address) {
+                wrong("REPLY_FORWARD_TO", "is not one plain e-mail address");
+            } else if accounts.iter().any(|account| account.has_address(address)) {
+                wrong(
+                    "REPLY_FORWARD_TO",
+                    "is the address of an Agent Account: replies would come back for ever",
+                );
+            }
+        }
+
         if !bound.ledger {
             wrong(
                 "LEDGER",
@@ -249,6 +323,8 @@ impl Config {
                     accounts,
                     inline_send_budget: Duration::from_millis(inline_send_budget_ms),
                     templates,
+                    agent,
+                    forward_to,
                 })
             }
             _ => Err(problems),
@@ -260,6 +336,11 @@ impl Config {
         self.accounts
             .iter()
             .find(|account| account.grant_id == *grant_id)
+    }
+
+    /// Whether Nylas' notifications are believed, and so what they refer to is worth remembering.
+    pub fn hears_nylas(&self) -> bool {
+        !self.nylas_webhook_secrets.is_empty()
     }
 }
 

@@ -102,6 +102,10 @@ pub struct Trail {
     /// An earlier attempt may have got further than this trail says: ask every mailbox first.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ask_first: bool,
+    /// What Nylas took and said later it could not send, by its message ids: whoever meets one of them
+    /// has not met the mail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<String>,
 }
 
 impl FromJson for Trail {
@@ -111,13 +115,28 @@ impl FromJson for Trail {
             accounts: optional(value, "accounts")?.unwrap_or_default(),
             begun_at: optional(value, "begun_at")?.unwrap_or_default(),
             ask_first: optional(value, "ask_first")?.unwrap_or_default(),
+            failed: optional(value, "failed")?.unwrap_or_default(),
         })
     }
 }
 
 impl Trail {
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty() && !self.ask_first
+        self.slots.is_empty() && !self.ask_first && self.failed.is_empty()
+    }
+
+    /// Leaves the current slot on Nylas' word that the message it took there will not be sent.
+    pub fn fail(&mut self, message_id: Option<&str>, configured: &[&GrantId]) {
+        self.failed.push(message_id.unwrap_or_default().to_owned());
+        if !self.step(configured) {
+            self.step_anywhere(configured);
+        }
+    }
+
+    /// Whether this message is one that failed.
+    pub fn has_failed(&self, message_id: Option<&str>) -> bool {
+        let message_id = message_id.unwrap_or_default();
+        self.failed.iter().any(|failed| failed == message_id)
     }
 
     /// Another attempt may have been made that this one knows nothing of.
@@ -152,7 +171,10 @@ impl Trail {
     /// When its keys may be forgotten it sets out anew, as an attempt that knows nothing of it would.
     pub fn begin(&mut self, order: &[&GrantId], now: UnixMillis) {
         if !self.slots.is_empty() && now.since(self.begun_at) >= KEY_TRUSTED_FOR {
-            *self = Self::default();
+            *self = Self {
+                failed: std::mem::take(&mut self.failed),
+                ..Self::default()
+            };
         }
         if self.slots.is_empty() {
             self.know(order);
@@ -371,7 +393,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
     /// Looks for the mail in all of them.
     async fn look_everywhere(&self, trail: &Trail) -> Option<Verdict> {
         for account in self.mailboxes(trail) {
-            match self.nylas.find(account, self.email).await {
+            match self.nylas.find(account, self.email, trail).await {
                 FindOutcome::Found(mail) => {
                     return Some(Verdict::Sent {
                         account: account.clone(),
@@ -396,9 +418,11 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                 _ => Next::Settle("account_removed", SETTLING_IN_SILENCE_TAKES),
             };
         };
-        let identity = match self.identity(account).await {
+        let identity = match identity(self.ledger, self.nylas, account).await {
             IdentityOutcome::Known(identity) => identity,
-            IdentityOutcome::AccountAtFault(fault) => return self.account_fault(slot, fault).await,
+            IdentityOutcome::AccountAtFault(fault) => {
+                return self.account_fault(slot, fault, trail).await;
+            }
             IdentityOutcome::Unknown => {
                 return Next::End(Verdict::later("account_address_unknown"));
             }
@@ -415,6 +439,10 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             .await;
         let reason = answer.outcome.reason();
         match (answer.outcome, answer.replayed) {
+            // It took the mail here, and said since that it could not send it.
+            (SendOutcome::Sent(mail), true) if trail.has_failed(mail.message_id.as_deref()) => {
+                Next::Leave
+            }
             (SendOutcome::Sent(mail), _) => self.sent(slot, mail),
             (SendOutcome::InFlight, _) => Next::End(Verdict::Later {
                 reason,
@@ -428,7 +456,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                 if patience_is_over && self.config.accounts.len() > 1 {
                     // Not the account's fault in the trail: whoever sees the same 429 replayed goes
                     // the same way.
-                    match self.nylas.find(&slot.account, self.email).await {
+                    match self.nylas.find(&slot.account, self.email, trail).await {
                         FindOutcome::Found(mail) => self.sent(slot, mail),
                         FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
                         FindOutcome::Unknown => Next::End(Verdict::later(reason)),
@@ -440,11 +468,13 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                     })
                 }
             }
-            (SendOutcome::AccountAtFault(fault), false) => self.account_fault(slot, fault).await,
+            (SendOutcome::AccountAtFault(fault), false) => {
+                self.account_fault(slot, fault, trail).await
+            }
             (SendOutcome::Ambiguous { .. }, false) => Next::End(Verdict::later(reason)),
             (SendOutcome::Ambiguous { .. }, true) | (SendOutcome::KeyConflict, _) => {
                 let is_settled = self.is_settled(slot, SETTLING_TAKES);
-                match self.nylas.find(&slot.account, self.email).await {
+                match self.nylas.find(&slot.account, self.email, trail).await {
                     FindOutcome::Found(mail) => self.sent(slot, mail),
                     FindOutcome::NotFound if is_settled => Next::Leave,
                     _ => Next::Settle(reason, SETTLING_TAKES),
@@ -467,7 +497,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
 
     /// The account, not the mail: tell the operator, once, and leave if the mailbox does not hold the
     /// mail.
-    async fn account_fault(&self, slot: &Slot, fault: AccountFault) -> Next {
+    async fn account_fault(&self, slot: &Slot, fault: AccountFault, trail: &Trail) -> Next {
         let known = self.ledger.is_down(&slot.account).await;
         if !known {
             let marked = self.ledger.mark_down(&slot.account, fault).await;
@@ -493,36 +523,40 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             // Nowhere else to go.
             return Next::End(Verdict::later(fault.reason()));
         }
-        match self.nylas.find(&slot.account, self.email).await {
+        match self.nylas.find(&slot.account, self.email, trail).await {
             FindOutcome::Found(mail) => self.sent(slot, mail),
             FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault.reason()),
             FindOutcome::Unknown => Next::End(Verdict::later(fault.reason())),
         }
     }
+}
 
-    /// The address mail from this account must carry.
-    async fn identity(&self, account: &Account) -> IdentityOutcome {
-        if let Some(email) = &account.email {
-            return IdentityOutcome::Known(Identity {
-                email: email.clone(),
-                name: account.name.clone(),
-            });
-        }
-        let named = |identity: Identity| Identity {
-            name: account.name.clone().or(identity.name),
-            email: identity.email,
-        };
-        if let Some(identity) = self.ledger.identity(&account.grant_id).await {
-            return IdentityOutcome::Known(named(identity));
-        }
-        let outcome = self.nylas.identity(&account.grant_id).await;
-        if let IdentityOutcome::Known(identity) = outcome {
-            // Not remembered: asked again next time.
-            let _ = self.ledger.put_identity(&account.grant_id, &identity).await;
-            return IdentityOutcome::Known(named(identity));
-        }
-        outcome
+/// An account's own address and name: configured, remembered, or asked for.
+pub async fn identity<P: Clock + Http + Store>(
+    ledger: &Ledger<'_, P>,
+    nylas: &Nylas<'_, P>,
+    account: &Account,
+) -> IdentityOutcome {
+    if let Some(email) = &account.email {
+        return IdentityOutcome::Known(Identity {
+            email: email.clone(),
+            name: account.name.clone(),
+        });
     }
+    let named = |identity: Identity| Identity {
+        name: account.name.clone().or(identity.name),
+        email: identity.email,
+    };
+    if let Some(identity) = ledger.identity(&account.grant_id).await {
+        return IdentityOutcome::Known(named(identity));
+    }
+    let outcome = nylas.identity(&account.grant_id).await;
+    if let IdentityOutcome::Known(identity) = outcome {
+        // Not remembered: asked again next time.
+        let _ = ledger.put_identity(&account.grant_id, &identity).await;
+        return IdentityOutcome::Known(named(identity));
+    }
+    outcome
 }
 
 #[cfg(test)]

@@ -11,8 +11,17 @@
 //! | `dead:<svix id>` | a dead letter as it was, content and all | 7 days |
 //! | `account:<grant id>` | the mailbox' address and name | 30 days |
 //! | `down:<grant id>` | [`DownMark`] | until the mark ends |
-//! | `suppressed:<keyed hash>` | nothing: an address that must not be written to | 30 days, or until lifted |
-//! | `notification:<id>` | a notification of Nylas' | 30 days |
+//! | `suppressed:<keyed hash>` | [`Suppression`]: an address that must not be written to | 30 days after a bounce, until lifted after a complaint |
+//! | `bouncing:<keyed hash>` | [`Bounces`] at a domain without a delivery between them | an hour after the last |
+//! | `pending:<svix id>` | [`Pending`]: a mail Nylas queued itself, content and all | while the mail lives, a day at most |
+//! | `accepted:<message id>` | its Svix id | as long |
+//! | `thread:<grant id>:<thread id>` | [`Thread`]: which mail a reply answers | 90 days |
+//! | `fate:<svix id>` | [`FateRecord`]: what Nylas said later | 14 days |
+//! | `reply:<reply id>` | [`ReplyRecord`]: a mail that came in | 30 days |
+//! | `handed:<reply id>` | when the agent took it | 30 days |
+//! | `notification:<id>` | when a notification of Nylas' was worked off | 3 days |
+//! | `looked:<grant id>` | [`Look`]: how far the mailbox was looked through | 30 days |
+//! | `hint:replies` | that the log said how to have replies handed on | 30 days |
 
 use crate::{
     clerk::{Content, Email, Slug},
@@ -20,6 +29,7 @@ use crate::{
     delivery::Trail,
     json::{FromJson, field, optional},
     nylas::{AccountFault, Identity},
+    outbox::QueuedMail,
     ports::{Clock, Store, StoreError},
     time::{DAY, HOUR, MINUTE, UnixMillis},
     webhook::SvixId,
@@ -34,7 +44,15 @@ use std::{cell::Cell, fmt::Write, time::Duration};
 const MAIL_KEPT: Duration = DAY.saturating_mul(14);
 const DEAD_LETTER_KEPT: Duration = DAY.saturating_mul(7);
 const IDENTITY_KEPT: Duration = DAY.saturating_mul(30);
-const NOTIFICATION_KEPT: Duration = DAY.saturating_mul(30);
+const NOTIFICATION_KEPT: Duration = DAY.saturating_mul(3);
+const REPLY_KEPT: Duration = DAY.saturating_mul(30);
+const THREAD_KEPT: Duration = DAY.saturating_mul(90);
+const BOUNCED_KEPT: Duration = DAY.saturating_mul(30);
+/// KV has no "for ever" beside an expiry: ten years.
+const COMPLAINED_KEPT: Duration = DAY.saturating_mul(3650);
+const BOUNCES_KEPT: Duration = HOUR;
+/// Hard bounces at one domain, without a delivery between them, after which no more is sent there.
+pub const BOUNCES_MAX: u32 = 5;
 /// KV's shortest.
 const LIFETIME_MIN: Duration = MINUTE;
 
@@ -139,6 +157,126 @@ pub struct DownMark {
     pub until: UnixMillis,
 }
 
+/// Why an address must not be written to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Suppression {
+    /// [`BOUNCED`] or [`COMPLAINED`].
+    pub why: &'static str,
+    pub at: UnixMillis,
+}
+
+pub const BOUNCED: &str = "bounced";
+pub const COMPLAINED: &str = "complained";
+
+/// Hard bounces at one domain since something was delivered there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bounces {
+    pub count: u32,
+}
+
+impl FromJson for Bounces {
+    fn from_json(value: &Value) -> Option<Self> {
+        field(value, "count").map(|count| Self { count })
+    }
+}
+
+/// A mail Nylas queued itself, as it would go into the outbox again.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    pub mail: QueuedMail,
+}
+
+impl FromJson for Pending {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            message_id: optional(value, "message_id")?,
+            mail: field(value, "mail")?,
+        })
+    }
+}
+
+/// Which mail of ours began a thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Thread {
+    pub svix_id: SvixId,
+    pub slug: Slug,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// When it was sent.
+    pub at: UnixMillis,
+    /// The keyed hash of the address it went to.
+    pub recipient: String,
+}
+
+impl FromJson for Thread {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            svix_id: field(value, "svix_id")?,
+            slug: Slug::new(value.get("slug").and_then(Value::as_str)),
+            user_id: optional(value, "user_id")?,
+            message_id: optional(value, "message_id")?,
+            at: field(value, "at")?,
+            recipient: field(value, "recipient")?,
+        })
+    }
+}
+
+/// What Nylas said later about a mail it took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FateRecord {
+    /// `delivered`, `bounced`, `complained`, `rejected`, `failed` or `resent`.
+    pub fate: String,
+    pub at: UnixMillis,
+}
+
+impl FromJson for FateRecord {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            fate: field(value, "fate")?,
+            at: field(value, "at")?,
+        })
+    }
+}
+
+/// A mail that came in, and what was done with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplyRecord {
+    /// `person`, `automatic`, `list`, `bounce`, `own`, `gone`.
+    pub class: &'static str,
+    pub at: UnixMillis,
+    pub account: GrantId,
+    /// The mail it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub svix_id: Option<SvixId>,
+    /// `agent`, `person`.
+    pub handed_to: Vec<&'static str>,
+}
+
+/// How far a mailbox was looked through for what no notification told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Look {
+    /// All that came in before was seen.
+    pub since: UnixMillis,
+    /// A look under way: where it goes on, and what `since` will be when it is through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_token: Option<String>,
+    pub until: UnixMillis,
+}
+
+impl FromJson for Look {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            since: field(value, "since")?,
+            page_token: optional(value, "page_token")?,
+            until: field(value, "until")?,
+        })
+    }
+}
+
 /// The store, with names for what is in it. It counts the time it takes, for the log.
 pub struct Ledger<'a, P> {
     ports: &'a P,
@@ -164,13 +302,12 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
 
     /// Remembers where a mail stands. A failure is nobody's to handle: what it would have spared is
     /// done again, under the same key.
-    pub async fn put_mail(&self, email: &Email, record: &MailRecord) -> Result<(), StoreError> {
+    pub async fn put_mail(&self, id: &SvixId, record: &MailRecord) -> Result<(), StoreError> {
         let lifetime = match record.state {
-            MailState::Queued | MailState::Waiting => email.slug.life().saturating_add(DAY),
+            MailState::Queued | MailState::Waiting => record.slug.life().saturating_add(DAY),
             _ => MAIL_KEPT,
         };
-        self.write(&format!("mail:{}", email.svix_id), record, lifetime)
-            .await
+        self.write(&format!("mail:{id}"), record, lifetime).await
     }
 
     pub async fn content(&self, id: &SvixId) -> Result<Option<Content>, StoreError> {
@@ -237,9 +374,162 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         Ok(value.is_some())
     }
 
-    pub async fn put_notification(&self, id: &str, text: &str) -> Result<(), StoreError> {
-        self.put(&format!("notification:{id}"), text, NOTIFICATION_KEPT)
+    /// Puts an address on that list. A complaint outlasts a bounce.
+    pub async fn suppress(
+        &self,
+        address: &str,
+        key: &Secret,
+        why: &'static str,
+    ) -> Result<(), StoreError> {
+        let name = suppression_key(address, key);
+        let is_complaint = why == COMPLAINED;
+        if !is_complaint
+            && let Some(known) = self.get(&name).await?
+            && known.contains(COMPLAINED)
+        {
+            return Ok(());
+        }
+        let suppression = Suppression {
+            why,
+            at: self.ports.now(),
+        };
+        let lifetime = if is_complaint {
+            COMPLAINED_KEPT
+        } else {
+            BOUNCED_KEPT
+        };
+        self.write(&name, &suppression, lifetime).await
+    }
+
+    /// Whether mails to the address' domain did nothing but bounce lately. A tally that cannot be read
+    /// is none.
+    pub async fn is_bouncing(&self, address: &str, key: &Secret) -> bool {
+        let bounces = self.bounces(&bounces_key(address, key)).await;
+        bounces.is_ok_and(|count| count >= BOUNCES_MAX)
+    }
+
+    /// Counts a hard bounce at the address' domain. Whether it was the one too many.
+    pub async fn count_bounce(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
+        let name = bounces_key(address, key);
+        let count = self.bounces(&name).await?.saturating_add(1);
+        self.write(&name, &Bounces { count }, BOUNCES_KEPT).await?;
+        Ok(count == BOUNCES_MAX)
+    }
+
+    /// A mail arrived at the address' domain: it does not do nothing but bounce.
+    pub async fn clear_bounces(&self, address: &str, key: &Secret) -> Result<(), StoreError> {
+        let name = bounces_key(address, key);
+        if self.bounces(&name).await? > 0 {
+            self.write(&name, &Bounces { count: 0 }, BOUNCES_KEPT)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn bounces(&self, name: &str) -> Result<u32, StoreError> {
+        let bounces = self.read::<Bounces>(name).await?;
+        Ok(bounces.map_or(0, |bounces| bounces.count))
+    }
+
+    pub async fn pending(&self, id: &SvixId) -> Result<Option<Pending>, StoreError> {
+        self.read(&format!("pending:{id}")).await
+    }
+
+    /// Keeps a mail that Nylas queued, until it is clear that it went out.
+    pub async fn put_pending(&self, pending: &Pending) -> Result<(), StoreError> {
+        let email = &pending.mail.email;
+        let left = email.expires_at().since(self.ports.now()).min(DAY);
+        self.write(&format!("pending:{}", email.svix_id), pending, left)
+            .await?;
+        match pending.message_id.as_deref().filter(|id| is_short(id)) {
+            Some(id) => {
+                let name = format!("accepted:{id}");
+                self.put(&name, email.svix_id.as_str(), left).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The mail Nylas queued under this message id.
+    pub async fn accepted(&self, message_id: &str) -> Result<Option<SvixId>, StoreError> {
+        if !is_short(message_id) {
+            return Ok(None);
+        }
+        let id = self.get(&format!("accepted:{message_id}")).await?;
+        Ok(id.and_then(|id| SvixId::parse(&id)))
+    }
+
+    pub async fn thread(&self, grant: &GrantId, id: &str) -> Result<Option<Thread>, StoreError> {
+        match thread_key(grant, id) {
+            Some(name) => self.read(&name).await,
+            None => Ok(None),
+        }
+    }
+
+    pub async fn put_thread(
+        &self,
+        grant: &GrantId,
+        id: &str,
+        thread: &Thread,
+    ) -> Result<(), StoreError> {
+        match thread_key(grant, id) {
+            Some(name) => self.write(&name, thread, THREAD_KEPT).await,
+            None => Ok(()),
+        }
+    }
+
+    pub async fn fate(&self, id: &SvixId) -> Result<Option<FateRecord>, StoreError> {
+        self.read(&format!("fate:{id}")).await
+    }
+
+    pub async fn put_fate(&self, id: &SvixId, fate: &FateRecord) -> Result<(), StoreError> {
+        self.write(&format!("fate:{id}"), fate, MAIL_KEPT).await
+    }
+
+    pub async fn has_reply(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.get(&format!("reply:{id}")).await?.is_some())
+    }
+
+    pub async fn put_reply(&self, id: &str, reply: &ReplyRecord) -> Result<(), StoreError> {
+        self.write(&format!("reply:{id}"), reply, REPLY_KEPT).await
+    }
+
+    pub async fn was_handed(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.get(&format!("handed:{id}")).await?.is_some())
+    }
+
+    pub async fn put_handed(&self, id: &str) -> Result<(), StoreError> {
+        self.put_now(&format!("handed:{id}"), REPLY_KEPT).await
+    }
+
+    pub async fn was_worked_off(&self, notification: &str) -> Result<bool, StoreError> {
+        let name = format!("notification:{notification}");
+        Ok(self.get(&name).await?.is_some())
+    }
+
+    pub async fn put_worked_off(&self, notification: &str) -> Result<(), StoreError> {
+        self.put_now(&format!("notification:{notification}"), NOTIFICATION_KEPT)
             .await
+    }
+
+    pub async fn look(&self, grant: &GrantId) -> Result<Option<Look>, StoreError> {
+        self.read(&format!("looked:{}", grant.as_str())).await
+    }
+
+    pub async fn put_look(&self, grant: &GrantId, look: &Look) -> Result<(), StoreError> {
+        let name = format!("looked:{}", grant.as_str());
+        self.write(&name, look, REPLY_KEPT).await
+    }
+
+    /// Whether to say now what is said once a month.
+    pub async fn may_hint(&self) -> bool {
+        const NAME: &str = "hint:replies";
+        matches!(self.get(NAME).await, Ok(None)) && self.put_now(NAME, REPLY_KEPT).await.is_ok()
+    }
+
+    async fn put_now(&self, name: &str, lifetime: Duration) -> Result<(), StoreError> {
+        let now = self.ports.now().0.to_string();
+        self.put(name, &now, lifetime).await
     }
 
     async fn read<T: FromJson>(&self, key: &str) -> Result<Option<T>, StoreError> {
@@ -281,15 +571,42 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
 /// The key of an address on the suppression list: an HMAC keyed with the Nylas key, so that nobody
 /// who can only read the store learns who is on it.
 pub fn suppression_key(address: &str, key: &Secret) -> String {
-    let mut name = String::from("suppressed:");
+    format!("suppressed:{}", keyed_hash(address, key))
+}
+
+fn bounces_key(address: &str, key: &Secret) -> String {
+    let domain = address.rsplit('@').next().unwrap_or_default();
+    format!("bouncing:{}", keyed_hash(domain, key))
+}
+
+/// Tells addresses apart without showing them.
+pub fn keyed_hash(address: &str, key: &Secret) -> String {
+    let mut hash = String::new();
     if let Ok(mac) = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes()) {
         let address = address.trim().to_ascii_lowercase();
-        for byte in mac.chain_update(address).finalize().into_bytes() {
-            // Writing to a String cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
+        push_hex(
+            &mut hash,
+            &mac.chain_update(address).finalize().into_bytes(),
+        );
     }
-    name
+    hash
+}
+
+/// Appends bytes as lower-case hex.
+pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+}
+
+fn thread_key(grant: &GrantId, id: &str) -> Option<String> {
+    is_short(id).then(|| format!("thread:{}:{id}", grant.as_str()))
+}
+
+/// Fits a key beside a prefix and a grant id: KV's limit is 512 bytes.
+fn is_short(id: &str) -> bool {
+    (1..=300).contains(&id.len())
 }
 
 fn next_midnight(now: UnixMillis) -> UnixMillis {

@@ -8,11 +8,16 @@
 // Outside tests it is denied: see `[workspace.lints]`.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+pub mod cleaning;
 pub mod clerk;
 pub mod config;
 pub mod delivery;
+pub mod fates;
+pub mod hand_off;
+pub mod inbound;
 pub mod json;
 pub mod ledger;
+pub mod notice;
 pub mod nylas;
 pub mod observe;
 pub mod outbox;
@@ -20,6 +25,7 @@ pub mod platform;
 pub mod ports;
 pub mod relay;
 pub mod replies;
+pub mod sweep;
 pub mod time;
 pub mod webhook;
 
@@ -28,6 +34,7 @@ use observe::{Event, VERSION};
 use platform::{Platform, QueueMessage};
 use ports::Clock;
 use relay::{Answer, ClerkRequest, Delivery, WEBHOOK_BYTES_MAX};
+use replies::NylasRequest;
 use serde::Serialize;
 use std::{convert::Infallible, future::poll_fn, pin::Pin, sync::Once, task::Poll};
 use web_sys::UrlSearchParams;
@@ -151,6 +158,21 @@ async fn all(mut work: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
     .await;
 }
 
+/// Every quarter of an hour: `[triggers]` in `wrangler.toml`. The runtime finds it by its name.
+#[wasm_bindgen(
+    wasm_bindgen = worker::wasm_bindgen,
+    wasm_bindgen_futures = worker::wasm_bindgen_futures,
+    js_sys = worker::js_sys
+)]
+pub async fn scheduled(_event: JsValue, env: Env, _context: JsValue) {
+    report_panics();
+    let platform = Platform::new(&env);
+    match read_config(&env, &platform) {
+        Ok(config) => sweep::run(&platform, &config).await,
+        Err(problems) => relay::log_misconfigured(&platform, Event::Sweep, &problems),
+    }
+}
+
 /// A readable report of a panic on the console, before the hook of crate `worker`, which restarts
 /// the instance.
 fn report_panics() {
@@ -188,7 +210,14 @@ async fn nylas_webhook(platform: &Platform, config: &Config, request: &Request) 
         return Answer::new(413, "too_large", "the body is larger than 1.5 MiB");
     };
     let signature = platform::header(request, "x-nylas-signature");
-    replies::receive(platform, config, signature.as_deref(), &body, started).await
+    let encoding = platform::header(request, "content-encoding").unwrap_or_default();
+    let request = NylasRequest {
+        signature: signature.as_deref(),
+        body: &body,
+        is_gzip: encoding.trim().eq_ignore_ascii_case("gzip"),
+        started,
+    };
+    replies::receive(platform, config, &request).await
 }
 
 /// Nylas checks a new webhook's address by asking for this value back, and nothing else.

@@ -8,7 +8,9 @@
 use crate::{
     clerk::{Content, Email},
     config::{Config, GrantId, Secret},
+    delivery::Trail,
     json::{FromJson, field, optional},
+    ledger::push_hex,
     ports::{Clock, Http, HttpError, HttpMethod, HttpRequest, HttpResponse},
     time::UnixMillis,
     webhook::SvixId,
@@ -25,28 +27,43 @@ impl ApiBase {
     /// https anywhere; http on loopback only, because the key travels with every request.
     pub fn parse(text: &str) -> Option<Self> {
         let base = text.strip_suffix('/').unwrap_or(text);
-        let host = |authority: &str| {
-            !authority.is_empty()
-                && authority.bytes().all(|byte| {
-                    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
-                })
-        };
-        let loopback = |authority: &str| {
-            let name = match authority.rsplit_once(':') {
-                Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-                _ => authority,
-            };
-            matches!(name, "127.0.0.1" | "localhost" | "[::1]")
-        };
-        let accepted = if let Some(authority) = base.strip_prefix("https://") {
-            host(authority)
-        } else if let Some(authority) = base.strip_prefix("http://") {
-            host(authority) && loopback(authority)
-        } else {
-            false
-        };
-        accepted.then(|| Self(base.to_owned()))
+        let (is_https, authority) = scheme_of(base)?;
+        is_origin(is_https, authority).then(|| Self(base.to_owned()))
     }
+}
+
+/// Whether it is https, and what follows the scheme. `None`: it is neither https nor http.
+fn scheme_of(url: &str) -> Option<(bool, &str)> {
+    match url.strip_prefix("https://") {
+        Some(rest) => Some((true, rest)),
+        None => url.strip_prefix("http://").map(|rest| (false, rest)),
+    }
+}
+
+/// Whether what is private may go there: https anywhere, http on loopback only.
+fn is_origin(is_https: bool, authority: &str) -> bool {
+    let is_host = !authority.is_empty()
+        && authority.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
+        });
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => authority,
+    };
+    let is_loopback = matches!(name, "127.0.0.1" | "localhost" | "[::1]");
+    is_host && (is_https || is_loopback)
+}
+
+/// Whether the text is an address something private may be posted to.
+pub(crate) fn is_endpoint(url: &str) -> bool {
+    let Some((is_https, rest)) = scheme_of(url) else {
+        return false;
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    is_origin(is_https, authority)
+        && rest
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
 /// A mailbox' own address and display name: what `From` must be.
@@ -82,6 +99,8 @@ pub fn idempotency_key(id: &SvixId, generation: u32) -> String {
 pub struct SentMail {
     pub message_id: Option<String>,
     pub thread_id: Option<String>,
+    /// 202: Nylas queued it itself, or may have. Should it fail after all, `message.send_failed` says so.
+    pub is_queued: bool,
 }
 
 /// Why an account cannot send, whatever the mail.
@@ -166,6 +185,16 @@ pub enum FindOutcome {
     Unknown,
 }
 
+/// What a question to a mailbox about its messages came to.
+pub enum ReadOutcome {
+    /// The whole answer: `data`, and `next_cursor` where there is more.
+    Answered(Value),
+    /// No such message, or no such grant.
+    Gone,
+    /// No usable answer.
+    Unknown,
+}
+
 /// What a mailbox says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityOutcome {
@@ -232,11 +261,11 @@ struct CustomHeader {
 
 /// The body of a send, byte for byte the same for the same mail and mailbox, because Nylas compares.
 fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<String> {
-    let reply_to = email
-        .reply_to_local_part
-        .as_ref()
-        .zip(identity.email.rsplit_once('@'))
-        .map(|(local_part, (_, domain))| format!("{local_part}@{domain}"));
+    let reply_to = email.reply_to.clone().or_else(|| {
+        let (_, domain) = identity.email.rsplit_once('@')?;
+        let local_part = email.reply_to_local_part.as_ref()?;
+        Some(format!("{local_part}@{domain}"))
+    });
     let (body, is_plaintext) = match content {
         Content::Html(html) => (html, false),
         Content::Text(text) => (text, true),
@@ -326,8 +355,9 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
         }
     }
 
-    /// Looks for the mail in the mailbox by the metadata it was sent with.
-    pub async fn find(&self, grant_id: &GrantId, email: &Email) -> FindOutcome {
+    /// Looks for the mail in the mailbox by the metadata it was sent with; for what failed on the way
+    /// it does not count.
+    pub async fn find(&self, grant_id: &GrantId, email: &Email, trail: &Trail) -> FindOutcome {
         // `metadata_pair` cannot be combined with other filters.
         let path = format!(
             "/v3/grants/{}/messages?metadata_pair=key1:{}",
@@ -335,8 +365,51 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
             email.svix_id
         );
         match self.request(HttpMethod::Get, path, None, None).await {
-            Ok(response) => classify_find(&response, email),
+            Ok(response) => classify_find(&response, email, trail),
             Err(_) => FindOutcome::Unknown,
+        }
+    }
+
+    /// A message with its headers.
+    pub async fn message(&self, grant_id: &GrantId, message_id: &str) -> ReadOutcome {
+        let path = format!("/{}?fields=include_headers", escape(message_id));
+        self.read_messages(grant_id, &path).await
+    }
+
+    /// The newest messages of a thread.
+    pub async fn thread(&self, grant_id: &GrantId, thread_id: &str) -> ReadOutcome {
+        let path = format!("?thread_id={}&limit=20", escape(thread_id));
+        self.read_messages(grant_id, &path).await
+    }
+
+    /// A page of what came in after a moment, newest first.
+    pub async fn received_after(
+        &self,
+        grant_id: &GrantId,
+        after: UnixMillis,
+        page_token: Option<&str>,
+    ) -> ReadOutcome {
+        let mut path = format!("?received_after={}&limit=50", after.seconds());
+        // Not the bodies.
+        path.push_str("&select=id,grant_id,thread_id,from,folders,metadata,date");
+        if let Some(token) = page_token {
+            path.push_str("&page_token=");
+            path.push_str(&escape(token));
+        }
+        self.read_messages(grant_id, &path).await
+    }
+
+    async fn read_messages(&self, grant_id: &GrantId, what: &str) -> ReadOutcome {
+        let path = format!("/v3/grants/{}/messages{what}", grant_id.as_str());
+        match self.request(HttpMethod::Get, path, None, None).await {
+            Ok(response) if response.status == 200 => {
+                match serde_json::from_slice(response.body.as_bytes()) {
+                    Ok(answer) => ReadOutcome::Answered(answer),
+                    Err(_) => ReadOutcome::Unknown,
+                }
+            }
+            Ok(response) if matches!(response.status, 404 | 410) => ReadOutcome::Gone,
+            _ => ReadOutcome::Unknown,
         }
     }
 
@@ -451,6 +524,33 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
     }
 }
 
+/// The first address in a list of `{"email", "name"?}`.
+pub(crate) fn address_of<'a>(message: &'a Value, field: &str) -> Option<&'a str> {
+    message.get(field)?.get(0)?.get("email")?.as_str()
+}
+
+/// Whether a word is among others, whatever its case.
+pub(crate) fn is_listed(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|listed| listed.eq_ignore_ascii_case(word))
+}
+
+/// For the path or the query of an address.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => {
+                escaped.push('%');
+                push_hex(&mut escaped, &[byte]);
+            }
+        }
+    }
+    escaped
+}
+
 fn parse(body: &str) -> Value {
     serde_json::from_slice(body.as_bytes()).unwrap_or(Value::Null)
 }
@@ -485,6 +585,7 @@ fn sent_mail(message: &Value) -> SentMail {
     SentMail {
         message_id: id("id"),
         thread_id: id("thread_id"),
+        is_queued: false,
     }
 }
 
@@ -512,7 +613,10 @@ fn classify_send(response: &HttpResponse) -> SendOutcome {
         }
     };
     match response.status {
-        200..=202 => SendOutcome::Sent(sent_mail(body.get("data").unwrap_or(&Value::Null))),
+        200..=202 => SendOutcome::Sent(SentMail {
+            is_queued: response.status == 202,
+            ..sent_mail(body.get("data").unwrap_or(&Value::Null))
+        }),
         401 => SendOutcome::AccountAtFault(AccountFault::Unauthorized),
         403 => SendOutcome::AccountAtFault(fault().unwrap_or(AccountFault::Forbidden)),
         // Nothing in a send can be missing but the grant.
@@ -550,7 +654,7 @@ fn classify_send(response: &HttpResponse) -> SendOutcome {
     }
 }
 
-fn classify_find(response: &HttpResponse, email: &Email) -> FindOutcome {
+fn classify_find(response: &HttpResponse, email: &Email, trail: &Trail) -> FindOutcome {
     match response.status {
         200 => {}
         403 | 404 | 423 => return FindOutcome::Refused,
@@ -574,8 +678,16 @@ fn classify_find(response: &HttpResponse, email: &Email) -> FindOutcome {
                     .any(|address| address.eq_ignore_ascii_case(&email.to))
             }),
     };
-    match messages.iter().find(is_this) {
-        Some(message) => FindOutcome::Found(sent_mail(message)),
+    let found = messages
+        .iter()
+        .filter(is_this)
+        .map(|message| SentMail {
+            is_queued: true,
+            ..sent_mail(message)
+        })
+        .find(|mail| !trail.has_failed(mail.message_id.as_deref()));
+    match found {
+        Some(mail) => FindOutcome::Found(mail),
         None => FindOutcome::NotFound,
     }
 }

@@ -41,6 +41,16 @@ pub enum Event {
     AccountDown,
     /// A request of Nylas'.
     NylasWebhook,
+    /// A mail that came in.
+    Reply,
+    /// A reply on its way to the agent.
+    HandOff,
+    /// What Nylas said later about a mail.
+    MailFate,
+    /// An account's grant has changed.
+    Grant,
+    /// Mailboxes looked through for what no notification told of.
+    Sweep,
 }
 
 /// One event, as it is logged. Lengths of time are in milliseconds.
@@ -53,6 +63,12 @@ pub struct Record {
     pub svix_id: Option<SvixId>,
     #[serde(skip_serializing_if = "is_unnamed")]
     pub slug: Slug,
+    /// Nylas' id of a notification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification: Option<String>,
+    /// The relay's id of a mail that came in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
     /// As in the answer to Clerk: `sent`, `queued`, `duplicate`, ...
     pub outcome: &'static str,
     pub reason: &'static str,
@@ -84,6 +100,12 @@ pub struct Record {
     pub nylas_error_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nylas_request_id: Option<String>,
+    /// How many messages no notification had told of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<u32>,
+    /// How the agent answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_status: Option<u16>,
     /// Somebody should look now.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alert: bool,

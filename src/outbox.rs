@@ -29,9 +29,13 @@ const DELAY_MAX: Duration = MINUTE.saturating_mul(15);
 #[serde(rename_all = "snake_case")]
 pub enum Message {
     Mail(Box<QueuedMail>),
-    /// A notification of Nylas', as it came.
+    /// A notification of Nylas', without what is private in it.
     Notification {
         text: String,
+    },
+    /// A reply for the agent: the JSON it is sent.
+    HandOff {
+        payload: Value,
     },
 }
 
@@ -64,6 +68,10 @@ impl Message {
         if let Some(mail) = value.get("mail") {
             return Some(Self::Mail(Box::new(QueuedMail::from_json(mail)?)));
         }
+        if let Some(hand_off) = value.get("hand_off") {
+            let payload = hand_off.get("payload")?.clone();
+            return Some(Self::HandOff { payload });
+        }
         let text = field(value.get("notification")?, "text")?;
         Some(Self::Notification { text })
     }
@@ -88,6 +96,19 @@ impl FromJson for QueuedContent {
         }
     }
 }
+
+/// The same for what is no mail: from ten seconds, twice as long each time, to a quarter of an hour.
+pub fn patient_delay(attempt: u32) -> Duration {
+    let doubled = 1_u32
+        .checked_shl(attempt.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    Duration::from_secs(10)
+        .saturating_mul(doubled)
+        .min(DELAY_MAX)
+}
+
+/// How often that is tried: for 22 hours, because the free plan drops a message after 24.
+pub const PATIENT_TRIES: u32 = 95;
 
 /// How long to wait before the next try: three quarters of the mail's age, so that tries thin out as
 /// hope does (2 s at first, then 1.75 times as long each time), with a fifth of jitter either way, at

@@ -6,15 +6,15 @@ use crate::{
     config::Bound,
     observe::{Level, Record},
     ports::{
-        Clock, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Log, Queue, QueueError,
-        Random, Store, StoreError,
+        Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Log, Queue,
+        QueueError, Random, Store, StoreError,
     },
     relay::Disposition,
     time::{UnixMillis, millis},
 };
 use bindings::{
-    KvNamespace, Message, NewResponse, QueueProducer, clear_timeout, fetch, field, object,
-    set_timeout, settled,
+    DecompressionStream, KvNamespace, Message, NewResponse, QueueProducer, Stream, clear_timeout,
+    fetch, field, object, set_timeout, settled,
 };
 use std::{
     future::{Future, poll_fn},
@@ -27,7 +27,8 @@ use worker::{
     js_sys::{Array, Date, Function, Promise, Uint8Array, futures::JsFuture},
     wasm_bindgen::{JsCast, JsValue},
     web_sys::{
-        AbortController, AbortSignal, ReadableStreamDefaultReader, Request, Response, console,
+        AbortController, AbortSignal, ReadableStream, ReadableStreamDefaultReader, Request,
+        Response, console,
     },
     worker_sys,
 };
@@ -201,17 +202,18 @@ async fn exchange(request: HttpRequest, signal: AbortSignal) -> Result<HttpRespo
 struct Timer {
     id: JsValue,
     over: JsFuture,
-    end: Function,
+    end: Option<Function>,
 }
 
 impl Timer {
     fn start(time: Duration) -> Self {
         let mut id = JsValue::UNDEFINED;
-        let mut end = Function::default();
+        // Not `Function::default()`: it compiles source text, which Workers forbid.
+        let mut end = None;
         let milliseconds = i32::try_from(millis(time)).unwrap_or(i32::MAX);
         let over = Promise::new(&mut |resolve, _| {
             id = set_timeout(&resolve, milliseconds);
-            end = resolve;
+            end = Some(resolve);
         });
         Self {
             id,
@@ -225,7 +227,25 @@ impl Drop for Timer {
     fn drop(&mut self) {
         clear_timeout(&self.id);
         // A promise that never ends keeps what waits for it in memory.
-        let _ = self.end.call0(&JsValue::UNDEFINED);
+        if let Some(end) = &self.end {
+            let _ = end.call0(&JsValue::UNDEFINED);
+        }
+    }
+}
+
+impl Gunzip for Platform {
+    async fn gunzip(&self, packed: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+        let packed: Response = NewResponse::of_bytes(packed).unchecked_into();
+        let stream = packed.body()?;
+        let unpacked = stream
+            .unchecked_ref::<Stream>()
+            .pipe_through(&DecompressionStream::new("gzip"))
+            .ok()?;
+        // What is cut off or no gzip ends in an error.
+        match read(&unpacked, bytes_max).await {
+            Read::Whole(unpacked) => Some(unpacked),
+            Read::CutOff(_) | Read::TooMuch => None,
+        }
     }
 }
 
@@ -247,24 +267,41 @@ pub async fn read_body(request: &Request, bytes_max: usize) -> Option<Vec<u8>> {
     if announced.is_some_and(|length| length > bytes_max) {
         return None;
     }
-    let mut body = Vec::new();
     let Some(stream) = request.body() else {
-        return Some(body);
+        return Some(Vec::new());
     };
+    match read(&stream, bytes_max).await {
+        // Cut off: what came fails the signature.
+        Read::Whole(body) | Read::CutOff(body) => Some(body),
+        Read::TooMuch => None,
+    }
+}
+
+/// What came out of a stream.
+enum Read {
+    Whole(Vec<u8>),
+    /// It ended in an error after this.
+    CutOff(Vec<u8>),
+    TooMuch,
+}
+
+async fn read(stream: &ReadableStream, bytes_max: usize) -> Read {
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
-    // Cut off: what came fails the signature.
-    while let Ok(read) = settled(Ok(reader.read())).await {
+    let mut bytes = Vec::new();
+    loop {
+        let Ok(read) = settled(Ok(reader.read())).await else {
+            return Read::CutOff(bytes);
+        };
         let Ok(chunk) = field(&read, "value").dyn_into::<Uint8Array>() else {
-            break;
+            return Read::Whole(bytes);
         };
         let chunk = chunk.to_vec();
-        if body.len().saturating_add(chunk.len()) > bytes_max {
+        if bytes.len().saturating_add(chunk.len()) > bytes_max {
             let _ = settled(Ok(reader.cancel())).await;
-            return None;
+            return Read::TooMuch;
         }
-        body.extend_from_slice(&chunk);
+        bytes.extend_from_slice(&chunk);
     }
-    Some(body)
 }
 
 /// A header of a request; `name` in lower case.

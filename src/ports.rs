@@ -95,12 +95,18 @@ pub trait Http {
     ) -> Result<HttpResponse, HttpError>;
 }
 
+/// Unpacking of what comes compressed.
+pub trait Gunzip {
+    /// `None`: it is not gzip, or more than `bytes_max` bytes come out.
+    async fn gunzip(&self, packed: &[u8], bytes_max: usize) -> Option<Vec<u8>>;
+}
+
 /// Where log records go.
 pub trait Log {
     fn log(&self, record: &Record);
 }
 
 /// All of them: what one entry point hands to the core.
-pub trait Ports: Clock + Random + Store + Queue + Http + Log {}
+pub trait Ports: Clock + Random + Store + Queue + Http + Gunzip + Log {}
 
-impl<T: Clock + Random + Store + Queue + Http + Log> Ports for T {}
+impl<T: Clock + Random + Store + Queue + Http + Gunzip + Log> Ports for T {}

@@ -6,10 +6,14 @@ use crate::{
     clerk::{Content, Email, NotForUs, Slug, read_email},
     config::{Config, GrantId, Problem},
     delivery::{Attempt, Trail, Verdict, order},
-    ledger::{Ledger, MailRecord, MailState},
-    nylas::Nylas,
+    hand_off,
+    ledger::{Ledger, MailRecord, MailState, Pending, Thread, keyed_hash},
+    nylas::{Nylas, SentMail},
     observe::{Event, Level, Record},
-    outbox::{MESSAGE_BYTES_MAX, Message, QueuedContent, QueuedMail, RENEW_AFTER, retry_delay},
+    outbox::{
+        MESSAGE_BYTES_MAX, Message, QueuedContent, QueuedMail, RENEW_AFTER, patient_delay,
+        retry_delay,
+    },
     ports::{Ports, Queue, StoreError},
     replies,
     time::{MINUTE, UnixMillis, millis},
@@ -268,6 +272,14 @@ impl<P: Ports> Receiving<'_, P> {
         if suppressed == Ok(true) {
             return Ending::new(200, "suppressed", "recipient_bounced_or_complained");
         }
+        if self.config.hears_nylas()
+            && self
+                .ledger
+                .is_bouncing(&email.to, &self.config.nylas_api_key)
+                .await
+        {
+            return Ending::new(200, "suppressed", "recipient_domain_bouncing");
+        }
         if let Some(known) = &known
             && known.state.is_done()
         {
@@ -306,8 +318,22 @@ impl<P: Ports> Receiving<'_, P> {
         };
         let mut ending = match verdict {
             Verdict::Sent { account, mail } => {
-                // Lost: another delivery of the mail is answered by Nylas' idempotency, or by asking.
-                let _ = record_sent(self.ports, self.ledger, email, &account, mail).await;
+                let may_fail_later = mail.is_queued && self.config.hears_nylas();
+                let sent = SentNow {
+                    email,
+                    content: &content,
+                    account: &account,
+                    mail,
+                    trail: &trail,
+                };
+                let recorded = record_sent(self.ports, self.config, self.ledger, sent).await;
+                // Lost: another delivery of the mail is answered by Nylas' idempotency, or by asking. But
+                // what Nylas may give back has to be kept: the consumer sends it again, under the same
+                // key, and keeps it.
+                if recorded.is_err() && may_fail_later {
+                    let (ports, ledger, delay) = (self.ports, self.ledger, RECORD_AGAIN_IN);
+                    enqueue(ports, ledger, email, content, trail.clone(), delay).await;
+                }
                 let mut ending = Ending::new(200, "sent", "accepted_by_nylas");
                 ending.account = Some(account);
                 ending
@@ -393,7 +419,7 @@ impl<P: Ports> Receiving<'_, P> {
         memory.trail = trail;
         if queued {
             // Only a hint: without it another delivery joins in, under the same keys.
-            let _ = self.ledger.put_mail(email, &memory).await;
+            let _ = self.ledger.put_mail(&email.svix_id, &memory).await;
             let mut ending = Ending::new(200, "queued", reason);
             ending.level = if reason == ALWAYS_QUEUED {
                 Level::Info
@@ -405,7 +431,7 @@ impl<P: Ports> Receiving<'_, P> {
         }
         // Svix' next attempt goes on where this one stood.
         memory.state = MailState::Waiting;
-        let _ = self.ledger.put_mail(email, &memory).await;
+        let _ = self.ledger.put_mail(&email.svix_id, &memory).await;
         let mut ending = Ending::new(503, "retry", reason);
         ending.level = Level::Warning;
         ending
@@ -413,7 +439,7 @@ impl<P: Ports> Receiving<'_, P> {
 }
 
 /// Puts a mail into the queue. `true` once it is durable there.
-async fn enqueue<P: Ports>(
+pub(crate) async fn enqueue<P: Ports>(
     ports: &P,
     ledger: &Ledger<'_, P>,
     email: &Email,
@@ -445,20 +471,57 @@ async fn enqueue<P: Ports>(
     Queue::send(ports, &text, delay).await.is_ok()
 }
 
+/// A mail Nylas took just now.
+struct SentNow<'a> {
+    email: &'a Email,
+    content: &'a Content,
+    account: &'a GrantId,
+    mail: SentMail,
+    trail: &'a Trail,
+}
+
 async fn record_sent<P: Ports>(
     ports: &P,
+    config: &Config,
     ledger: &Ledger<'_, P>,
-    email: &Email,
-    account: &GrantId,
-    mail: crate::nylas::SentMail,
+    sent: SentNow<'_>,
 ) -> Result<(), StoreError> {
+    let SentNow { email, mail, .. } = sent;
+    let now = ports.now();
+    if config.hears_nylas() {
+        if let Some(thread_id) = &mail.thread_id {
+            let thread = Thread {
+                svix_id: email.svix_id.clone(),
+                slug: email.slug.clone(),
+                user_id: email.user_id.clone(),
+                message_id: mail.message_id.clone(),
+                at: now,
+                recipient: keyed_hash(&email.to, &config.nylas_api_key),
+            };
+            // Lost: whoever wants it asks the mailbox.
+            let _ = ledger.put_thread(sent.account, thread_id, &thread).await;
+        }
+        if mail.is_queued {
+            let pending = Pending {
+                message_id: mail.message_id.clone(),
+                mail: QueuedMail {
+                    email: email.clone(),
+                    content: QueuedContent::Here(sent.content.clone()),
+                    queued_at: now,
+                    trail: sent.trail.clone(),
+                },
+            };
+            // First: who finds the mail recorded as sent looks no further.
+            ledger.put_pending(&pending).await?;
+        }
+    }
     let record = MailRecord {
-        account: Some(account.clone()),
+        account: Some(sent.account.clone()),
         message_id: mail.message_id,
         thread_id: mail.thread_id,
-        ..MailRecord::new(email, MailState::Sent, ports.now())
+        ..MailRecord::new(email, MailState::Sent, now)
     };
-    ledger.put_mail(email, &record).await
+    ledger.put_mail(&email.svix_id, &record).await
 }
 
 async fn record<P: Ports>(
@@ -475,7 +538,7 @@ async fn record<P: Ports>(
         trail: trail.clone(),
         ..MailRecord::new(email, state, ports.now())
     };
-    let _ = ledger.put_mail(email, &record).await;
+    let _ = ledger.put_mail(&email.svix_id, &record).await;
 }
 
 /// One message as the queue delivers it.
@@ -498,9 +561,20 @@ pub async fn work_off<P: Ports>(
     match delivery.text.and_then(Message::from_text) {
         // Not ours, or of a newer version: a person must look.
         None => bury(ports, delivery).await,
-        Some(Message::Notification { text }) => {
-            replies::work_off(ports, &ledger, &text, delivery.attempt).await
-        }
+        Some(Message::Notification { text }) => match config {
+            Ok(config) => replies::work_off(ports, config, &text, delivery).await,
+            Err(problems) => {
+                log_misconfigured(ports, Event::Outbox, problems);
+                Disposition::Retry(patient_delay(delivery.attempt))
+            }
+        },
+        Some(Message::HandOff { payload }) => match config {
+            Ok(config) => hand_off::work_off(ports, config, &payload, delivery).await,
+            Err(problems) => {
+                log_misconfigured(ports, Event::Outbox, problems);
+                Disposition::Retry(patient_delay(delivery.attempt))
+            }
+        },
         Some(Message::Mail(mail)) => {
             let started = ports.now();
             let slug = mail.email.slug.clone();
@@ -577,7 +651,9 @@ async fn work_off_mail<P: Ports>(
     let known = ledger.mail(&email.svix_id).await.ok().flatten();
     if let Some(known) = &known {
         match known.state {
-            MailState::Sent => return Ending::new(0, "duplicate", "sent_before"),
+            MailState::Sent if !trail.has_failed(known.message_id.as_deref()) => {
+                return Ending::new(0, "duplicate", "sent_before");
+            }
             // Given up on after this message was queued: a repeated delivery of it. Said again, because
             // the one before may not have come to saying it.
             MailState::Rejected | MailState::Expired if known.at >= queued_at => {
@@ -627,7 +703,20 @@ async fn work_off_mail<P: Ports>(
     let account = trail.current().map(|slot| slot.account.clone());
     let mut ending = match verdict {
         Verdict::Sent { account, mail } => {
-            let recorded = record_sent(ports, ledger, &email, &account, mail).await;
+            let recorded = match carried {
+                Some(content) => {
+                    let content = &content;
+                    let sent = SentNow {
+                        email: &email,
+                        content,
+                        account: &account,
+                        mail,
+                        trail: &trail,
+                    };
+                    record_sent(ports, config, ledger, sent).await
+                }
+                None => Err(StoreError),
+            };
             let mut ending = Ending::new(0, "sent", "accepted_by_nylas");
             ending.account = Some(account);
             if recorded.is_err() && attempt < RECORDING_TRIES {
@@ -694,17 +783,27 @@ pub async fn bury<P: Ports>(ports: &P, delivery: &Delivery<'_>) -> Disposition {
     let ledger = Ledger::new(ports);
     let started = ports.now();
     let text = delivery.text.unwrap_or_default();
-    let mail = match Message::from_text(text) {
+    let message = Message::from_text(text);
+    let reason = match &message {
+        Some(_) => "retries_used_up",
+        None => "unreadable_message",
+    };
+    let name = match &message {
+        Some(Message::Mail(mail)) => mail.email.svix_id.to_string(),
+        Some(Message::HandOff { payload }) => payload
+            .get("id")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or(delivery.id)
+            .to_owned(),
+        _ => format!("message-{}", delivery.id),
+    };
+    let mail = match message {
         Some(Message::Mail(mail)) => Some(mail),
         _ => None,
     };
     let (svix_id, slug) = match &mail {
         Some(mail) => (Some(mail.email.svix_id.clone()), mail.email.slug.clone()),
         None => (None, Slug::default()),
-    };
-    let (name, reason) = match &mail {
-        Some(mail) => (mail.email.svix_id.to_string(), "retries_used_up"),
-        None => (format!("message-{}", delivery.id), "unreadable_message"),
     };
     let mut ending = Ending::new(0, "dead_lettered", reason);
     ending.level = Level::Error;
@@ -715,7 +814,10 @@ pub async fn bury<P: Ports>(ports: &P, delivery: &Delivery<'_>) -> Disposition {
             .await
             .ok()
             .flatten()
-            .is_some_and(|record| record.state == MailState::Sent),
+            .is_some_and(|record| {
+                record.state == MailState::Sent
+                    && !mail.trail.has_failed(record.message_id.as_deref())
+            }),
         None => false,
     };
     if sent {

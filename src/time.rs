@@ -24,6 +24,11 @@ impl UnixMillis {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// This moment, `length` earlier; not before the epoch.
+    pub fn minus(self, length: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(length)))
+    }
+
     /// This moment, `length` later.
     pub fn plus(self, length: Duration) -> Self {
         Self(self.0.saturating_add(millis(length)))

@@ -87,6 +87,20 @@ impl SigningSecret {
         Ok(Self(key))
     }
 
+    /// Signs a webhook of our own in the same scheme: the value of `webhook-signature`
+    /// (<https://www.standardwebhooks.com>).
+    pub fn sign(&self, id: &str, signed_at: UnixMillis, body: &str) -> String {
+        let timestamp = signed_at.seconds().to_string();
+        let mut signature = String::from("v1,");
+        if let Some(mut mac) = self.mac() {
+            for part in [id, ".", &timestamp, ".", body] {
+                mac.update(part.as_bytes());
+            }
+            STANDARD.encode_string(mac.finalize().into_bytes(), &mut signature);
+        }
+        signature
+    }
+
     fn mac(&self) -> Option<HmacSha256> {
         HmacSha256::new_from_slice(&self.0).ok()
     }

@@ -6,6 +6,7 @@
 pub mod choices;
 pub mod executor;
 pub mod queue;
+pub mod replies;
 pub mod sabotage;
 pub mod scenario;
 pub mod svix;

@@ -1,7 +1,10 @@
 //! `simulator seed N`: one run with its trace. `simulator soak MESSAGES [FIRST_SEED]`: many runs.
 //! `simulator explore FAULTS`: all paths of one message.
 
-use simulator::scenario::{all_stages, explore, run, run_seed, shrink};
+use simulator::{
+    replies::Writer,
+    scenario::{Stage, all_stages, explore, run, run_seed, shrink},
+};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -71,7 +74,11 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
 fn paths(faults: u64) -> ExitCode {
     let faults = usize::try_from(faults).unwrap();
     let mut total = 0;
-    for stage in all_stages("verification_code") {
+    let mut stages = all_stages("verification_code");
+    stages.extend(Writer::ALL.map(Stage::incoming));
+    stages.extend([1, 2].map(|accounts| Stage::hearing(accounts, true)));
+    stages.extend([1, 2].map(|accounts| Stage::hearing(accounts, false)));
+    for stage in stages {
         let explored = explore(&stage, faults);
         total += explored.paths;
         println!(

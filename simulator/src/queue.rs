@@ -28,6 +28,8 @@ pub fn push(world: &Rc<World>, text: String, delay: Millis) {
 fn svix_id(text: &str) -> String {
     match Message::from_text(text) {
         Some(Message::Mail(mail)) => mail.email.svix_id.to_string(),
+        Some(Message::Notification { .. }) => "notification".to_owned(),
+        Some(Message::HandOff { .. }) => "hand_off".to_owned(),
         _ => "undecodable".to_owned(),
     }
 }

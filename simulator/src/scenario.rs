@@ -4,6 +4,7 @@ use crate::{
     choices::{Choices, Exhaustive, Fork},
     executor::Millis,
     queue,
+    replies::{self, Incoming, Writer},
     sabotage::Sabotage,
     svix::{self, KEY, Message},
     world::{API_KEY, AccountState, Rules, World},
@@ -45,6 +46,8 @@ pub struct Stage {
     /// When faults stop, after the start.
     pub calm_after: Millis,
     pub undecodable: bool,
+    /// What comes into the mailboxes.
+    pub incoming: Vec<Incoming>,
     pub sabotage: Option<Sabotage>,
 }
 
@@ -98,9 +101,34 @@ impl Stage {
             account_refusals_are_kept: die(2) == 0,
             has_queue: die(5) > 0,
             store_is_reliable: !changes.is_empty() || die(4) == 0,
+            hears_nylas: false,
+            failed_mail_stays: false,
         };
         // Without a queue a budget of 0 is a configuration error.
         let always_queued = rules.has_queue && die(6) == 0;
+        let undecodable = die(8) == 0;
+        let messages: Vec<_> = messages;
+        let mut rules = rules;
+        let mut incoming = Vec::new();
+        // Where accounts come and go a mailbox may go with what is in it.
+        if rules.has_queue && changes.is_empty() && die(3) == 0 {
+            rules.hears_nylas = true;
+            rules.failed_mail_stays = die(2) == 0;
+            for _ in 0..die(4) {
+                let writers = [
+                    Writer::Person,
+                    Writer::Person,
+                    Writer::OutOfOffice,
+                    Writer::Own,
+                ];
+                incoming.push(Incoming {
+                    writer: writers[usize::try_from(die(4)).unwrap()],
+                    at: MINUTE + die(calm_after),
+                    account: u32::try_from(die(u64::from(accounts))).unwrap(),
+                    answers: (die(2) == 0).then_some(0),
+                });
+            }
+        }
         Self {
             rules,
             accounts,
@@ -109,7 +137,8 @@ impl Stage {
             weather,
             changes,
             calm_after,
-            undecodable: die(8) == 0,
+            undecodable,
+            incoming,
             sabotage,
         }
     }
@@ -125,7 +154,48 @@ impl Stage {
             changes: Vec::new(),
             calm_after: 365 * DAY,
             undecodable: false,
+            incoming: Vec::new(),
             sabotage: None,
+        }
+    }
+
+    /// One message that comes in, and two looks into the mailbox.
+    pub fn incoming(writer: Writer) -> Self {
+        let rules = Rules {
+            throttling_is_kept: true,
+            account_refusals_are_kept: true,
+            has_queue: true,
+            store_is_reliable: false,
+            hears_nylas: true,
+            failed_mail_stays: false,
+        };
+        Self {
+            messages: Vec::new(),
+            calm_after: 10 * MINUTE,
+            incoming: vec![Incoming {
+                writer,
+                at: MINUTE,
+                account: 0,
+                answers: Some(0),
+            }],
+            ..Self::single(rules, 1, "verification_code")
+        }
+    }
+
+    /// One code whose Nylas tells later what became of it.
+    pub fn hearing(accounts: u32, failed_mail_stays: bool) -> Self {
+        Self {
+            messages: vec![("verification_code", 0)],
+            incoming: Vec::new(),
+            rules: Rules {
+                failed_mail_stays,
+                ..Self::incoming(Writer::Own).rules
+            },
+            ..Self::single(
+                Self::incoming(Writer::Own).rules,
+                accounts,
+                "verification_code",
+            )
         }
     }
 }
@@ -151,7 +221,7 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
-fn config(accounts: &[u32], budget_ms: u64) -> Config {
+fn config(accounts: &[u32], budget_ms: u64, hears_nylas: bool) -> Config {
     let accounts: Vec<_> = accounts
         .iter()
         .map(|account| {
@@ -160,7 +230,7 @@ fn config(accounts: &[u32], budget_ms: u64) -> Config {
             })
         })
         .collect();
-    let settings = [
+    let mut settings = vec![
         (
             "CLERK_WEBHOOK_SIGNING_SECRET",
             format!("whsec_{}", STANDARD.encode(KEY)),
@@ -169,6 +239,14 @@ fn config(accounts: &[u32], budget_ms: u64) -> Config {
         ("NYLAS_ACCOUNTS", serde_json::to_string(&accounts).unwrap()),
         ("INLINE_SEND_BUDGET_MS", budget_ms.to_string()),
     ];
+    if hears_nylas {
+        settings.extend([
+            ("NYLAS_WEBHOOK_SECRET", replies::NYLAS_SECRET.to_owned()),
+            ("REPLY_WEBHOOK_URL", replies::AGENT_URL.to_owned()),
+            ("REPLY_WEBHOOK_SECRET", replies::AGENT_SECRET.to_owned()),
+            ("REPLY_FORWARD_TO", replies::FORWARD_TO.to_owned()),
+        ]);
+    }
     Config::read(
         |name| {
             let found = settings.iter().find(|(candidate, _)| *candidate == name);
@@ -205,13 +283,17 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
     }
     *world.accounts.borrow_mut() = weather;
     let first: Vec<u32> = (0..stage.accounts).collect();
-    *world.config.borrow_mut() = Some(config(&first, stage.inline_send_budget_ms));
+    *world.config.borrow_mut() = Some(config(
+        &first,
+        stage.inline_send_budget_ms,
+        stage.rules.hears_nylas,
+    ));
     for (at, accounts) in stage.changes.clone() {
         let (changing, budget_ms) = (world.clone(), stage.inline_send_budget_ms);
         world.executor.spawn(async move {
             changing.executor.sleep(at).await;
             changing.note(|| format!("accounts are now {accounts:?}"));
-            *changing.config.borrow_mut() = Some(config(&accounts, budget_ms));
+            *changing.config.borrow_mut() = Some(config(&accounts, budget_ms, false));
         });
     }
     if stage.undecodable {
@@ -226,10 +308,25 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
             .executor
             .spawn(svix::send(world.clone(), message.clone()));
     }
+    for (number, incoming) in (0..).zip(&stage.incoming) {
+        let arriving = replies::arrive(world.clone(), number, *incoming);
+        world.executor.spawn(arriving);
+    }
+    if !stage.incoming.is_empty() {
+        // A relay that was there before.
+        for account in 0..stage.accounts {
+            let look = format!(r#"{{"since":{START},"until":{START}}}"#);
+            world.plant(&format!("looked:g{account}"), &look);
+        }
+        world
+            .executor
+            .spawn(replies::sweep_now_and_then(world.clone()));
+    }
     let settled = world.executor.run_until(START + 30 * DAY);
     if !settled {
         world.violate("nothing came to rest within 30 days".into());
     }
+    replies::judge(&world, &stage.incoming);
     judge(&world, stage, &messages)
 }
 
@@ -243,9 +340,14 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             .accepted
             .borrow()
             .iter()
-            .filter(|mail| mail.svix_id == *id)
+            .filter(|mail| mail.svix_id == *id && !mail.failed)
             .cloned()
             .collect();
+        let failed = world
+            .accepted
+            .borrow()
+            .iter()
+            .any(|mail| mail.svix_id == *id && mail.failed);
         let mut outcomes = world.outcomes.borrow().get(id).cloned().unwrap_or_default();
         // A crash between the record and the log: the record says how it ended.
         let stored = world.stored(&format!("mail:{id}")).unwrap_or_default();
@@ -292,6 +394,21 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         let is_abandoned = world.abandoned.borrow().contains(id);
         if is_sent {
             sent_count += 1;
+        } else if failed {
+            // Sent again while it lived, or said to be lost; but what nobody told is known to nobody.
+            let untold = world.faults.borrow().contains(&"notification lost");
+            let said = ["failed", "rejected", "expired", "dead_lettered"];
+            let is_said = said.iter().any(|end| ended(end))
+                || world
+                    .records
+                    .borrow()
+                    .iter()
+                    .any(|record| record.contains("not_a_mail_of_the_relay"));
+            if !untold && !is_abandoned && !is_said {
+                world.violate(format!(
+                    "{id} failed after all and nobody says so: {outcomes:?}"
+                ));
+            }
         } else if ended("sent") {
             world.violate(format!("{id} is said to be sent and is not"));
         } else if !is_abandoned
@@ -317,7 +434,8 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 && faults.len() <= 1
                 && !faults.contains(&"delivered an hour late");
         drop(faults);
-        if !is_sent && had_time && !is_abandoned && !ended("rejected") {
+        let untold = failed && world.faults.borrow().contains(&"notification lost");
+        if !is_sent && had_time && !is_abandoned && !ended("rejected") && !untold {
             world.violate(format!(
                 "{id} had time to be sent and was not: {outcomes:?}"
             ));
@@ -415,6 +533,8 @@ pub fn all_stages(slug: &'static str) -> Vec<Stage> {
             account_refusals_are_kept: bits & 2 > 0,
             has_queue: bits & 4 > 0,
             store_is_reliable: false,
+            hears_nylas: false,
+            failed_mail_stays: false,
         };
         stages.push(Stage::single(rules, 1 + (bits >> 3), slug));
     }

@@ -5,14 +5,15 @@ use crate::{
     choices::Choices,
     executor::{Executor, Millis},
     queue,
+    replies::{self, AGENT_URL, Mailroom, thread_of},
     sabotage::Sabotage,
 };
 use clerk_nylas_relay::{
     config::Config,
     observe::Record,
     ports::{
-        Clock, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Log, Queue, QueueError,
-        Random, Store, StoreError,
+        Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Log, Queue,
+        QueueError, Random, Store, StoreError,
     },
     time::{UnixMillis, millis},
 };
@@ -47,6 +48,10 @@ pub struct Rules {
     /// Whether reads of the store are current and writes happen. See `docs/delivery.md`: what a mail's
     /// trail remembers of an account that was taken out of the configuration is not known elsewhere.
     pub store_is_reliable: bool,
+    /// Whether Nylas' notifications come, and are believed.
+    pub hears_nylas: bool,
+    /// Whether a mail that Nylas queued and could not send stays in the mailbox.
+    pub failed_mail_stays: bool,
 }
 
 /// How an account is.
@@ -63,6 +68,9 @@ pub enum AccountState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pub svix_id: String,
+    pub message_id: String,
+    /// Nylas queued it and could not send it: nobody got it.
+    pub failed: bool,
     pub grant: String,
     pub key: String,
     pub requested_at: Millis,
@@ -111,6 +119,8 @@ pub struct World {
     /// Outcomes logged, by Svix id.
     pub outcomes: RefCell<HashMap<String, Vec<&'static str>>>,
     pub keys_seen: RefCell<Vec<String>>,
+    /// What is in the mailboxes, and what came of it.
+    pub mailroom: Mailroom,
     /// Kept only when wanted: it costs more than the run.
     pub trace: Option<RefCell<Vec<String>>>,
     /// Faults met that are not an account's, by Svix id: see `invariants`.
@@ -147,6 +157,7 @@ impl World {
             records: RefCell::default(),
             outcomes: RefCell::default(),
             keys_seen: RefCell::default(),
+            mailroom: Mailroom::default(),
             trace: traced.then(RefCell::default),
             faults: RefCell::default(),
         })
@@ -196,7 +207,7 @@ impl World {
             .map_or(AccountState::Gone, |(_, state)| *state)
     }
 
-    fn answer(status: u16, body: &Value) -> HttpResponse {
+    pub fn answer(status: u16, body: &Value) -> HttpResponse {
         HttpResponse {
             status,
             headers: vec![("x-request-id".into(), "request-1".into())],
@@ -219,7 +230,7 @@ impl World {
     }
 
     /// The server's side of a send. The answer, and when it is ready.
-    fn handle_send(&self, grant: &str, key: &str, body: &str) -> (HttpResponse, Millis) {
+    fn handle_send(self: &Rc<Self>, grant: &str, key: &str, body: &str) -> (HttpResponse, Millis) {
         let now = self.now();
         let quick = now + 80;
         let entry = (grant.to_owned(), key.to_owned());
@@ -267,32 +278,38 @@ impl World {
         drop(kept);
         let mut done_at = quick;
         let mut accepted_at = Some(quick);
-        let sent = json!({"data": {"id": format!("m-{grant}-{key}"), "thread_id": "t"}});
+        let message_id = format!("m-{grant}-{key}-{}", self.accepted.borrow().len());
+        let sent = json!({"data": {"id": message_id, "thread_id": thread_of(&svix_id)}});
         let error = |kind: &str| json!({"error": {"type": kind, "message": "m"}});
         let (mut status, mut answer) = (200, sent.clone());
+        let mut fails = false;
         if let Some((refused, why)) = refusal {
             (status, answer) = (refused, why);
             accepted_at = None;
         } else {
-            match self.fork(
-                "Nylas",
-                &[
-                    "nylas takes 10 s",
-                    "nylas takes 110 s",
-                    "nylas queues it (202)",
-                    "504, mail taken",
-                    "504, mail taken late",
-                    "503, mail not taken",
-                    "504 after 110 s, mail taken late",
-                    "429",
-                    "400",
-                    "423",
-                ],
-            ) {
+            const FAULTS: [&str; 11] = [
+                "nylas takes 10 s",
+                "nylas takes 110 s",
+                "nylas queues it (202)",
+                "504, mail taken",
+                "504, mail taken late",
+                "503, mail not taken",
+                "504 after 110 s, mail taken late",
+                "429",
+                "400",
+                "423",
+                "nylas queues it (202) and cannot send it",
+            ];
+            let known = if self.rules.hears_nylas { 11 } else { 10 };
+            match self.fork("Nylas", &FAULTS[..known]) {
                 0 => {}
                 1 => done_at = now + 10 * SECOND,
                 2 => done_at = now + 110 * SECOND,
                 3 => status = 202,
+                11 => {
+                    status = 202;
+                    fails = true;
+                }
                 4 => (status, answer) = (504, error("api.provider_error")),
                 5 => {
                     (status, answer) = (504, error("api.provider_error"));
@@ -340,8 +357,14 @@ impl World {
                     at as f64 / 1000.0
                 )
             });
+            if fails {
+                let (grant, id) = (grant.to_owned(), message_id.clone());
+                replies::fail_later(self, grant, svix_id.clone(), id);
+            }
             self.accepted.borrow_mut().push(Accepted {
                 svix_id,
+                message_id,
+                failed: fails,
                 grant: grant.to_owned(),
                 key: key.to_owned(),
                 requested_at: now,
@@ -376,7 +399,8 @@ impl World {
             .borrow()
             .iter()
             .filter(|mail| mail.grant == grant && mail.svix_id == svix_id && mail.visible_at <= now)
-            .map(|mail| json!({"id": format!("m-{grant}-{}", mail.key), "metadata": {"key1": svix_id}}))
+            .filter(|mail| !mail.failed || self.rules.failed_mail_stays)
+            .map(|mail| json!({"id": mail.message_id, "metadata": {"key1": svix_id}}))
             .collect();
         self.note(|| format!("Nylas {grant}: asked for {svix_id}, finds {}", data.len()));
         Self::answer(200, &json!({ "data": data }))
@@ -393,7 +417,9 @@ impl World {
             .is_some_and(|(written, _)| now < written + SECOND);
         // Contents and dead letters are written once, under keys of their own: an acknowledged write
         // of those is durable. The rest may be overtaken by another write, which is a loss.
-        let may_be_lost = key.starts_with("mail:") || key.starts_with("down:");
+        let may_be_lost = ["mail:", "down:", "looked:", "bouncing:"]
+            .iter()
+            .any(|kind| key.starts_with(kind));
         if !too_fast && way != 1 && !(way == 3 && may_be_lost) {
             versions.0.push((now, Some(value.to_owned())));
         }
@@ -409,6 +435,13 @@ impl World {
             .rev()
             .find(|(written, _)| *written <= at)?;
         value.clone()
+    }
+
+    /// Puts a value into the store, as if it had been there all along.
+    pub fn plant(&self, key: &str, value: &str) {
+        let mut store = self.store.borrow_mut();
+        let versions = store.entry(key.to_owned()).or_default();
+        versions.0.push((0, Some(value.to_owned())));
     }
 
     pub fn violate(&self, what: String) {
@@ -444,7 +477,7 @@ impl Invocation {
         }
     }
 
-    async fn crash(&self) {
+    pub async fn crash(&self) {
         self.world.note(|| "the instance is gone".into());
         self.crashed.set(true);
         std::future::pending().await
@@ -584,6 +617,9 @@ impl Http for Invocation {
     ) -> Result<HttpResponse, HttpError> {
         let world = &self.world;
         let deadline = world.now() + millis(timeout);
+        if request.url == AGENT_URL {
+            return replies::to_agent(self, &request, deadline).await;
+        }
         let path = request.url.split("/v3/grants/").nth(1).unwrap();
         let grant = path.split(['/', '?']).next().unwrap().to_owned();
         let header = |name: &str| {
@@ -603,7 +639,8 @@ impl Http for Invocation {
                 body["metadata"]["key1"].as_str().unwrap().to_owned()
             }
             (None, Some(id)) => id.to_owned(),
-            (None, None) => String::new(),
+            // About a message that came in.
+            (None, None) => "inbound".to_owned(),
         };
         *world.calls.borrow_mut().entry(svix_id.clone()).or_default() += 1;
         let way = world.fork(
@@ -646,8 +683,11 @@ impl Http for Invocation {
                 }
                 world.handle_send(&grant, &key, request.body.as_deref().unwrap())
             }
-            HttpMethod::Get if path.contains("/messages?") => {
+            HttpMethod::Get if path.contains("metadata_pair") => {
                 (world.handle_find(&grant, &svix_id), world.now() + 40)
+            }
+            HttpMethod::Get if path.contains("/messages") => {
+                (replies::handle_read(world, &grant, path), world.now() + 40)
             }
             HttpMethod::Get => {
                 let body = json!({"data": {"email": format!("auth@{grant}.example.com")}});
@@ -689,6 +729,12 @@ fn replayed(mut response: HttpResponse) -> HttpResponse {
         .headers
         .push(("idempotent-response".into(), "true".into()));
     response
+}
+
+impl Gunzip for Invocation {
+    async fn gunzip(&self, _: &[u8], _: usize) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 impl Log for Invocation {

@@ -2,6 +2,7 @@
 //! seeds, and with proof that a mistake would be found.
 
 use simulator::{
+    replies::Writer,
     sabotage::Sabotage,
     scenario::{Stage, all_stages, explore, run_seed, shrink},
 };
@@ -35,6 +36,42 @@ fn every_path_of_one_message_with_up_to_three_faults_keeps_the_promise() {
     });
     println!("{paths} paths with up to three faults; {residual} met the residual risk");
     assert!(paths > 500_000, "only {paths} paths: the search has shrunk");
+}
+
+/// A mail that comes in: whatever two things go wrong, a person's reaches the agent and the person in
+/// charge, a machine's and our own reach nobody, and no code anybody.
+#[test]
+fn every_path_of_one_reply_with_up_to_two_faults_reaches_who_it_is_for() {
+    let explore_all = |writers: &[Writer]| {
+        let mut paths = 0;
+        for writer in writers {
+            let explored = explore(&Stage::incoming(*writer), 2);
+            assert_eq!(explored.first_violation, None, "{writer:?}");
+            paths += explored.paths;
+        }
+        paths
+    };
+    let paths = std::thread::scope(|scope| {
+        let machines = scope.spawn(|| explore_all(&[Writer::OutOfOffice, Writer::Own]));
+        explore_all(&[Writer::Person]) + machines.join().unwrap()
+    });
+    println!("{paths} paths of a reply with up to two faults");
+    assert!(paths > 10_000, "only {paths} paths: the search has shrunk");
+}
+
+/// A code that Nylas queues and cannot send goes out on the next slot, once.
+#[test]
+fn every_path_of_a_mail_that_may_fail_later_with_up_to_two_faults_keeps_the_promise() {
+    let mut paths = 0;
+    for accounts in [1, 2] {
+        for failed_mail_stays in [false, true] {
+            let explored = explore(&Stage::hearing(accounts, failed_mail_stays), 2);
+            assert_eq!(explored.first_violation, None, "{accounts} accounts");
+            paths += explored.paths;
+        }
+    }
+    println!("{paths} paths of a mail that may fail later with up to two faults");
+    assert!(paths > 10_000, "only {paths} paths: the search has shrunk");
 }
 
 #[test]

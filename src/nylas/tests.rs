@@ -9,6 +9,7 @@ fn email() -> Email {
         slug: Slug::new(Some("verification_code")),
         to: "Jane@Example.com".into(),
         subject: "Code".into(),
+        reply_to: None,
         reply_to_local_part: Some("support".into()),
         user_id: None,
     }
@@ -42,6 +43,7 @@ fn a_success_is_sent_whatever_it_says() {
         let expected = SentMail {
             message_id: Some("m1".into()),
             thread_id: Some("t1".into()),
+            is_queued: status == 202,
         };
         assert_eq!(
             classify_send(&response(status, body)),
@@ -51,7 +53,10 @@ fn a_success_is_sent_whatever_it_says() {
         for body in ["", "{", r#"{"data":{}}"#] {
             assert_eq!(
                 classify_send(&response(status, body)),
-                SendOutcome::Sent(SentMail::default())
+                SendOutcome::Sent(SentMail {
+                    is_queued: status == 202,
+                    ..SentMail::default()
+                })
             );
         }
     }
@@ -191,11 +196,17 @@ fn no_two_mails_share_a_key() {
 
 #[test]
 fn a_found_mail_is_this_mail() {
-    let find =
-        |status: u16, body: Value| classify_find(&response(status, &body.to_string()), &email());
+    let find = |status: u16, body: Value| {
+        classify_find(
+            &response(status, &body.to_string()),
+            &email(),
+            &Trail::default(),
+        )
+    };
     let found = FindOutcome::Found(SentMail {
         message_id: Some("m1".into()),
         thread_id: None,
+        is_queued: true,
     });
     assert_eq!(
         find(

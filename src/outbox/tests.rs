@@ -8,6 +8,7 @@ fn email(slug: &str, created_at: UnixMillis) -> Email {
         slug: Slug::new(Some(slug)),
         to: "jane@example.com".into(),
         subject: "Code".into(),
+        reply_to: None,
         reply_to_local_part: None,
         user_id: None,
     }

@@ -6,6 +6,7 @@
 use worker::{
     js_sys::{Function, Object, Promise, Reflect, futures::JsFuture},
     wasm_bindgen::{JsValue, prelude::wasm_bindgen},
+    web_sys::ReadableStream,
 };
 
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
@@ -52,6 +53,25 @@ extern "C" {
 
     #[wasm_bindgen(constructor, js_class = "Response")]
     pub fn new(body: &str, init: &Object) -> NewResponse;
+
+    #[wasm_bindgen(constructor, js_class = "Response")]
+    pub fn of_bytes(body: &[u8]) -> NewResponse;
+
+    /// <https://developers.cloudflare.com/workers/runtime-apis/web-standards/#compression-streams>
+    pub type DecompressionStream;
+
+    #[wasm_bindgen(constructor)]
+    pub fn new(format: &str) -> DecompressionStream;
+
+    /// A `ReadableStream`, for the one method of it that takes a pair of streams.
+    #[wasm_bindgen(js_name = ReadableStream)]
+    pub type Stream;
+
+    #[wasm_bindgen(method, catch, js_name = pipeThrough)]
+    pub fn pipe_through(
+        this: &Stream,
+        through: &DecompressionStream,
+    ) -> Result<ReadableStream, JsValue>;
 
     /// Returns what `clearTimeout` takes.
     #[wasm_bindgen(js_name = setTimeout)]

@@ -12,18 +12,25 @@
     clippy::arithmetic_side_effects
 )]
 
+mod agent;
 mod clerk;
 mod relay;
+mod replies;
 mod tests;
 
+use agent::Agent;
 use libtest_mimic::{Arguments, Trial};
 use nylas_stand_in::{Account, Options, StandIn};
-use relay::{API_KEY, OTHER_SECRET, Relay, SECRET, Settings};
-use std::{process::ExitCode, sync::Arc};
+use relay::{API_KEY, OTHER_SECRET, REPLY_SECRET, Relay, SECRET, Settings};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 pub const GRANT: &str = "11111111-0000-4000-8000-000000000001";
 pub const FIRST: &str = "22222222-0000-4000-8000-000000000001";
 pub const SECOND: &str = "22222222-0000-4000-8000-000000000002";
+pub const THIRD: &str = "33333333-0000-4000-8000-000000000003";
+pub const FOURTH: &str = "33333333-0000-4000-8000-000000000004";
+/// Whom replies are forwarded to.
+pub const PERSON: &str = "marker-support@example.com";
 pub const SUPPRESSED: &str = "marker-suppressed@example.com";
 
 /// What the tests share. Each uses recipients of its own, so they run side by side.
@@ -39,6 +46,9 @@ pub struct Stage {
     pub impatient: Relay,
     /// Every setting wrong.
     pub broken: Relay,
+    /// Two accounts of its own; replies go to the agent and to a person.
+    pub replies: Relay,
+    pub agent: Agent,
 }
 
 impl Stage {
@@ -48,22 +58,33 @@ impl Stage {
             email: email.to_owned(),
             name: Some("Acme".to_owned()),
         };
-        let nylas = StandIn::start_blocking(Options::new(
+        let mut options = Options::new(
             API_KEY,
             vec![
                 account(GRANT, "auth@acme.example"),
                 account(FIRST, "auth@first.example"),
                 account(SECOND, "auth@second.example"),
+                account(THIRD, "auth@third.example"),
+                account(FOURTH, "auth@fourth.example"),
             ],
-        ))
-        .expect("the stand-in could not listen");
+        );
+        // Time to start a Worker before the third attempt.
+        options.notify_interval = Duration::from_secs(8);
+        let nylas = StandIn::start_blocking(options).expect("the stand-in could not listen");
+        let agent = Agent::start();
         let base = nylas.base_url();
         let settings = || usual(&base);
         let two_secrets = format!("{SECRET} {OTHER_SECRET}");
         let key = clerk_nylas_relay::config::Secret::new(API_KEY);
         let suppressed = clerk_nylas_relay::ledger::suppression_key(SUPPRESSED, &key);
+        let look =
+            serde_json::json!({"since": clerk::now_seconds() * 1000, "until": 0}).to_string();
         let shipped = Settings {
-            ledger: vec![(suppressed, "1".to_owned())],
+            ledger: vec![
+                (suppressed, "1".to_owned()),
+                // Looked through before, so that the next look is not the first.
+                (format!("looked:{GRANT}"), look),
+            ],
             ..settings().secret("CLERK_WEBHOOK_SIGNING_SECRET", two_secrets)
         };
         let accounts = serde_json::json!([
@@ -98,14 +119,21 @@ impl Stage {
         let (relay, simple) = (start("relay", shipped), start("simple", simple));
         let (relay, simple) = (relay.join().unwrap(), simple.join().unwrap());
         let (pair, impatient) = (start("pair", pair), start("impatient", impatient));
+        let (pair, impatient) = (pair.join().unwrap(), impatient.join().unwrap());
+        let replies = start("replies", hearing(&base, &agent));
         let broken = Relay::start("broken", broken);
+        let replies = replies.join().unwrap();
+        let url = replies.url("/api/webhooks/nylas");
+        nylas.add_webhook(&url, relay::NYLAS_WEBHOOK_SECRET, &[]);
         Self {
             nylas,
             relay,
             simple,
-            pair: pair.join().unwrap(),
-            impatient: impatient.join().unwrap(),
+            pair,
+            impatient,
             broken,
+            replies,
+            agent,
         }
     }
 
@@ -114,13 +142,19 @@ impl Stage {
         usual(&self.nylas.base_url())
     }
 
-    fn relays(&self) -> [&Relay; 5] {
+    /// Those of a Worker that hands replies on.
+    fn reply_settings(&self) -> Settings {
+        hearing(&self.nylas.base_url(), &self.agent)
+    }
+
+    fn relays(&self) -> [&Relay; 6] {
         [
             &self.relay,
             &self.simple,
             &self.pair,
             &self.impatient,
             &self.broken,
+            &self.replies,
         ]
     }
 
@@ -131,6 +165,7 @@ impl Stage {
             API_KEY,
             "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             relay::NYLAS_WEBHOOK_SECRET,
+            "cmVwbHktc2VjcmV0LW9mLTI0LWJ5dGVz",
         ];
         self.relays()
             .iter()
@@ -144,6 +179,19 @@ impl Stage {
             })
             .collect()
     }
+}
+
+fn hearing(nylas: &str, agent: &Agent) -> Settings {
+    let accounts = serde_json::json!([
+        {"grant_id": THIRD, "email": "auth@third.example"},
+        {"grant_id": FOURTH, "email": "auth@fourth.example"}
+    ]);
+    usual(nylas)
+        .var("NYLAS_GRANT_ID", "")
+        .var("NYLAS_ACCOUNTS", accounts.to_string())
+        .var("REPLY_WEBHOOK_URL", &agent.url)
+        .var("REPLY_WEBHOOK_SECRET", REPLY_SECRET)
+        .var("REPLY_FORWARD_TO", PERSON)
 }
 
 fn usual(nylas: &str) -> Settings {
@@ -160,6 +208,7 @@ fn main() -> ExitCode {
     if arguments.list {
         let none: Vec<Trial> = tests::ALL
             .iter()
+            .chain(replies::ALL)
             .map(|(name, _)| Trial::test(*name, || Ok(())))
             .collect();
         return libtest_mimic::run(&arguments, none).exit_code();
@@ -167,6 +216,7 @@ fn main() -> ExitCode {
     let stage = Arc::new(Stage::set_up());
     let trials = tests::ALL
         .iter()
+        .chain(replies::ALL)
         .map(|(name, test)| {
             let stage = stage.clone();
             Trial::test(*name, move || {

@@ -16,6 +16,7 @@ use std::{
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 pub const NYLAS_WEBHOOK_SECRET: &str = "nylas-webhook-secret-for-tests";
+pub const REPLY_SECRET: &str = "whsec_cmVwbHktc2VjcmV0LW9mLTI0LWJ5dGVz";
 pub const API_KEY: &str = "nyk_v0_key_for_tests";
 
 /// What a test changes in the settings.

@@ -49,7 +49,7 @@ tests![
     health_tells_the_version,
     other_paths_and_methods_are_answered,
     the_challenge_is_echoed_exactly,
-    a_notification_is_believed_and_kept_or_refused,
+    a_notification_is_believed_and_made_durable_or_refused,
     a_first_account_that_is_paused_costs_seconds_not_the_mail,
     a_text_mail_is_sent_as_text,
     a_minute_of_silence_is_one_mail,
@@ -57,10 +57,10 @@ tests![
     five_hundred_mails_with_duplicates_and_faults_are_each_one_mail,
 ];
 
-const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(10);
 const IN_THE_END: Duration = Duration::from_secs(60);
 
-fn rule(event: &Event, times: Option<u32>, action: Action) -> Rule {
+pub fn rule(event: &Event, times: Option<u32>, action: Action) -> Rule {
     Rule {
         grant_id: None,
         recipient: Some(event.to.clone()),
@@ -81,12 +81,12 @@ fn answer(status: u16, accept_mail: bool, keep: bool) -> Action {
     }
 }
 
-fn pair(code: u16, status: &str) -> (u16, String) {
+pub fn pair(code: u16, status: &str) -> (u16, String) {
     (code, status.to_owned())
 }
 
 /// The mail, and after a while still the only one.
-fn one_mail(stage: &Stage, event: &Event, within: Duration) -> Mail {
+pub fn one_mail(stage: &Stage, event: &Event, within: Duration) -> Mail {
     let mail = stage
         .nylas
         .wait_for_mail(&event.to, within)
@@ -626,32 +626,46 @@ fn the_challenge_is_echoed_exactly(stage: &Stage) {
     assert_eq!(stage.relay.get("/api/webhooks/nylas").unwrap().code, 400);
 }
 
-fn notify(relay: &Relay, secret: &str, body: &str) -> (u16, String) {
+pub fn notify(relay: &Relay, secret: &str, body: &str) -> (u16, String) {
+    notify_bytes(relay, secret, body.as_bytes(), &[])
+}
+
+/// Notifies as Nylas does.
+pub fn notify_bytes(
+    relay: &Relay,
+    secret: &str,
+    body: &[u8],
+    more: &[(&str, &str)],
+) -> (u16, String) {
     let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     let mac = mac.chain_update(body).finalize().into_bytes();
     let signature: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-    let headers = [("X-Nylas-Signature", signature.as_str())];
-    relay
-        .post("/api/webhooks/nylas", &headers, body.as_bytes())
-        .answer()
+    let mut headers = vec![("X-Nylas-Signature", signature.as_str())];
+    headers.extend(more);
+    relay.post("/api/webhooks/nylas", &headers, body).answer()
 }
 
-fn a_notification_is_believed_and_kept_or_refused(stage: &Stage) {
-    let body = r#"{"specversion":"1.0","id":"notification-1","type":"message.created","data":{}}"#;
+fn a_notification_is_believed_and_made_durable_or_refused(stage: &Stage) {
+    let body = json!({
+        "specversion": "1.0", "id": "notification-1", "type": "grant.updated",
+        "data": {"object": {"grant_id": GRANT}},
+    });
+    let body = body.to_string();
     assert_eq!(
-        notify(&stage.relay, NYLAS_WEBHOOK_SECRET, body),
-        pair(200, "stored")
+        notify(&stage.relay, NYLAS_WEBHOOK_SECRET, &body),
+        pair(200, "queued")
     );
     assert_eq!(
-        notify(&stage.relay, "wrong", body),
+        notify(&stage.relay, "wrong", &body),
         pair(401, "bad_signature")
     );
     assert_eq!(
-        notify(&stage.relay, "mock-webhook-secret", body),
+        notify(&stage.relay, "mock-webhook-secret", &body),
         pair(401, "bad_signature")
     );
+    // Without its secret, and without a queue.
     assert_eq!(
-        notify(&stage.simple, NYLAS_WEBHOOK_SECRET, body),
+        notify(&stage.simple, NYLAS_WEBHOOK_SECRET, &body),
         pair(503, "misconfigured")
     );
 }

@@ -1,0 +1,152 @@
+//! A message in an Agent Account's mailbox: who wrote it, a person or a machine.
+
+use crate::{
+    notice::sent_by_us,
+    nylas::{address_of, is_listed},
+};
+use serde_json::Value;
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Somebody: the only ones whose mail is handed on.
+    Person,
+    /// A machine answering, as an out-of-office notice (RFC 3834).
+    Automatic,
+    /// A mailing list.
+    List,
+    /// A mail system, about a mail that could not be delivered.
+    Bounce,
+    /// Taken for spam by Nylas.
+    Junk,
+    /// Us.
+    Own,
+    /// Not there any more.
+    Gone,
+}
+
+impl Class {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Automatic => "automatic",
+            Self::List => "list",
+            Self::Bounce => "bounce",
+            Self::Junk => "junk",
+            Self::Own => "own",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// A message as Nylas gives it, with headers.
+pub struct InboundMail<'a>(pub &'a Value);
+
+impl<'a> InboundMail<'a> {
+    pub fn text(&self, name: &str) -> &'a str {
+        self.0.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub fn thread_id(&self) -> Option<&'a str> {
+        Some(self.text("thread_id")).filter(|id| !id.is_empty())
+    }
+
+    /// The writer's address, as they say.
+    pub fn from(&self) -> &'a str {
+        address_of(self.0, "from").unwrap_or_default()
+    }
+
+    pub fn from_name(&self) -> &'a str {
+        let name = self.0.pointer("/from/0/name").and_then(Value::as_str);
+        name.unwrap_or_default()
+    }
+
+    /// Unix seconds.
+    pub fn received_at(&self) -> u64 {
+        let date = self.0.get("date").and_then(Value::as_u64);
+        date.unwrap_or_default()
+    }
+
+    pub fn attachments(&self) -> usize {
+        let list = self.0.get("attachments").and_then(Value::as_array);
+        list.map_or(0, Vec::len)
+    }
+
+    /// A header's value, in lower case.
+    fn header(&self, name: &str) -> Option<String> {
+        let headers = self.0.get("headers")?.as_array()?;
+        let of = |header: &'a Value, field: &str| header.get(field).and_then(Value::as_str);
+        headers
+            .iter()
+            .find(|header| of(header, "name").is_some_and(|known| known.eq_ignore_ascii_case(name)))
+            .and_then(|header| of(header, "value"))
+            .map(|value| value.trim().to_ascii_lowercase())
+    }
+
+    fn is_in(&self, folders: &[&str]) -> bool {
+        let list = self.0.get("folders").and_then(Value::as_array);
+        list.into_iter().flatten().any(|folder| {
+            let name = folder.as_str().unwrap_or_default();
+            is_listed(name.trim_start_matches('\\'), folders)
+        })
+    }
+
+    /// Who wrote it, and what shows it. Our own first: nothing must ever answer those.
+    pub fn classify(&self, own_addresses: &[String]) -> (Class, &'static str) {
+        if let Some(sign) = sent_by_us(self.0) {
+            return (Class::Own, sign);
+        }
+        let from = self.from();
+        if own_addresses
+            .iter()
+            .any(|own| own.eq_ignore_ascii_case(from))
+        {
+            return (Class::Own, "own_address");
+        }
+        let kind = self.header("content-type").unwrap_or_default();
+        if kind.starts_with("multipart/report") {
+            return (Class::Bounce, "delivery_report");
+        }
+        let sender = from.split('@').next().unwrap_or_default();
+        if is_listed(sender, &["mailer-daemon", "postmaster"]) {
+            return (Class::Bounce, "mail_system");
+        }
+        if self.header("return-path").is_some_and(|path| path == "<>") {
+            return (Class::Bounce, "null_sender");
+        }
+        if from.is_empty() {
+            return (Class::Bounce, "no_sender");
+        }
+        let header = |name: &str| self.header(name);
+        if header("auto-submitted").is_some_and(|how| !how.starts_with("no")) {
+            return (Class::Automatic, "auto_submitted");
+        }
+        if header("list-id").is_some() || header("list-unsubscribe").is_some() {
+            return (Class::List, "list_header");
+        }
+        match header("precedence").as_deref() {
+            Some("list") => return (Class::List, "precedence"),
+            Some("bulk" | "junk" | "auto_reply") => return (Class::Automatic, "precedence"),
+            _ => {}
+        }
+        if header("x-auto-response-suppress").is_some_and(|what| what != "none") {
+            return (Class::Automatic, "auto_response_suppress");
+        }
+        const VENDORS: [&str; 4] = [
+            "x-autoreply",
+            "x-autorespond",
+            "x-auto-reply",
+            "x-autoresponder",
+        ];
+        if VENDORS.iter().any(|name| header(name).is_some()) {
+            return (Class::Automatic, "vendor_header");
+        }
+        if self.is_in(&["junk", "spam"]) {
+            return (Class::Junk, "junk_folder");
+        }
+        (Class::Person, "person")
+    }
+}
+
+#[cfg(test)]
+mod tests;

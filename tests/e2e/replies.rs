@@ -1,0 +1,702 @@
+//! What comes in, and what Nylas says later: one behaviour each, named by it.
+
+use crate::{
+    FOURTH, GRANT, PERSON, Stage, THIRD,
+    clerk::Event,
+    relay::{NYLAS_WEBHOOK_SECRET, REPLY_SECRET, Relay},
+    tests::{SOON, notify, notify_bytes, one_mail, pair, rule},
+};
+use nylas_stand_in::{Action, GrantEvent, Inbound, Mail, MailEvent};
+use serde_json::{Value, json};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Duration,
+};
+
+type Test = fn(&Stage);
+
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub const ALL: &[(&str, Test)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+tests![
+    a_users_reply_reaches_the_agent_signed_and_without_the_code,
+    a_users_reply_reaches_the_person_and_answering_it_reaches_the_user,
+    a_hand_off_verifies_with_the_official_libraries,
+    an_agent_that_fails_is_asked_again_with_the_same_id,
+    a_repeated_notification_is_one_hand_off,
+    what_a_machine_wrote_is_recorded_and_reaches_nobody,
+    our_own_mails_reach_nobody,
+    a_mail_that_answers_nothing_of_ours_is_handed_on_marked,
+    who_answers_from_another_address_is_marked,
+    a_thread_the_ledger_does_not_know_is_asked_for_at_nylas,
+    a_reply_of_two_megabytes_is_cut,
+    without_an_agent_or_a_person_replies_are_recorded_and_the_log_says_how_to_set_one,
+    a_compressed_notification_is_verified_as_it_came,
+    other_notifications_are_answered_and_ignored,
+    every_notification_of_nylas_documents_is_answered,
+    a_hard_bounce_suppresses_the_address,
+    a_full_mailbox_does_not,
+    a_complaint_suppresses_the_address,
+    a_domain_that_does_nothing_but_bounce_is_not_written_to,
+    a_mail_nylas_queued_and_could_not_send_goes_through_the_other_account,
+    a_failed_send_is_known_by_its_message_id_alone,
+    a_grant_that_expires_is_an_alert,
+    a_message_nobody_told_of_is_found,
+    a_worker_down_for_two_of_nylas_three_attempts_hands_the_reply_on,
+];
+
+const CODE: &str = "482913";
+const LINK: &str = "https://accounts.acme.example/v1/verify?_clerk_ticket=eyJhbGciOiJSUzI1NiJ9x7";
+
+/// A number nothing else here has: in words, because digits are taken for codes.
+fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let letters = "abcdefghij".as_bytes();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
+    let name = number
+        .bytes()
+        .map(|digit| letters[usize::from(digit - b'0')] as char);
+    format!("marker-reply-{}-x", name.collect::<String>())
+}
+
+/// Relays a code and answers it. The mail, the words of the answer, the answer's id.
+fn answered(stage: &Stage, headers: &[(&str, &str)]) -> (Event, Mail, String) {
+    let body = format!("<p>Your code is <b>{CODE}</b>, or <a href=\"{LINK}\">click</a></p>");
+    let event = Event::code()
+        .with("subject", json!(format!("{CODE} is your code")))
+        .with("body", json!(body));
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    let mail = one_mail(stage, &event, SOON);
+    let words = unique();
+    reply(stage, &mail, &event.to.to_lowercase(), &words, headers);
+    (event, mail, words)
+}
+
+fn reply(stage: &Stage, mail: &Mail, from: &str, words: &str, headers: &[(&str, &str)]) -> String {
+    let quoted = mail.body.clone();
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    stage
+        .nylas
+        .receive(Inbound {
+            grant_id: mail.grant_id.clone(),
+            from: from.to_owned(),
+            from_name: Some("Jane".to_owned()),
+            subject: format!("Re: {}", mail.subject),
+            body: format!(
+                "<div dir=\"ltr\">{words}: my code {CODE} is wrong</div><div class=\"gmail_quote\">\
+                 <div class=\"gmail_attr\">On Monday Acme wrote:</div><blockquote>{quoted}<br>{LINK}</blockquote></div>"
+            ),
+            in_reply_to_message_id: Some(mail.id.clone()),
+            headers: headers.iter().map(own).collect(),
+            ..Inbound::default()
+        })
+        .unwrap()
+}
+
+/// The Worker's record that fits, when it has come.
+fn wait_for(relay: &Relay, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..600 {
+        if let Some(record) = relay.records().into_iter().find(&fits) {
+            return record;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("no record of {what}:\n{}", relay.log());
+}
+
+fn assert_clean(text: &str) {
+    for secret in [CODE, "_clerk_ticket", "eyJhbGci", "accounts.acme"] {
+        assert!(!text.contains(secret), "{secret} is in {text}");
+    }
+}
+
+fn a_users_reply_reaches_the_agent_signed_and_without_the_code(stage: &Stage) {
+    let (event, mail, words) = answered(stage, &[]);
+    let handed = stage.agent.wait_for(&words);
+    assert_clean(&handed.body);
+    let payload = handed.payload();
+    assert_eq!(payload["version"], 1);
+    assert_eq!(payload["type"], "reply.received");
+    assert_eq!(payload["id"], handed.header("webhook-id"));
+    assert_eq!(payload["account"], mail.grant_id.as_str());
+    let message = &payload["message"];
+    assert_eq!(message["from"]["email"], event.to.to_lowercase().as_str());
+    assert_eq!(message["from"]["name"], "Jane");
+    assert_eq!(message["subject"], "Re: [code removed] is your code");
+    let text = message["text"].as_str().unwrap();
+    assert_eq!(text, format!("{words}: my code [code removed] is wrong"));
+    let quoted = message["quoted_text"].as_str().unwrap();
+    assert!(quoted.contains("Your code is"), "{quoted}");
+    assert_eq!(message["thread_id"], mail.thread_id.as_str());
+    let in_reply_to = &payload["in_reply_to"];
+    assert_eq!(in_reply_to["svix_id"], event.id.as_str());
+    assert_eq!(in_reply_to["template"], "verification_code");
+    assert_eq!(in_reply_to["user_id"], "user_1");
+    assert_eq!(in_reply_to["sender_is_recipient"], true);
+    // Any library of the scheme: here the one in Rust.
+    let mut headers = http::HeaderMap::new();
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        headers.insert(name, handed.header(name).parse().unwrap());
+    }
+    let webhook = standardwebhooks::Webhook::new(REPLY_SECRET).unwrap();
+    webhook.verify(handed.body.as_bytes(), &headers).unwrap();
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(stage.agent.handed(&words).len(), 1);
+}
+
+fn a_users_reply_reaches_the_person_and_answering_it_reaches_the_user(stage: &Stage) {
+    let (event, _, words) = answered(stage, &[]);
+    let forwarded = wait_for_forward(stage, &words);
+    assert_clean(&forwarded.body);
+    assert_clean(&forwarded.subject);
+    assert_eq!(forwarded.reply_to, Some(event.to.to_lowercase()));
+    assert!(forwarded.is_plaintext);
+    assert!(forwarded.body.contains("user_1"), "{}", forwarded.body);
+    let automatic = ("Auto-Submitted".to_owned(), "auto-generated".to_owned());
+    assert!(forwarded.custom_headers.contains(&automatic));
+    // The forward shows up in the mailbox it was sent from, and the person's machine may answer it.
+    let id = forwarded.id.clone();
+    let own = json!({"id": id, "grant_id": forwarded.grant_id, "object": "message", "folders": ["x"],
+        "from": [{"email": forwarded.from_email}]});
+    stage
+        .nylas
+        .notify("message.created", json!({ "object": own }));
+    reply(stage, &forwarded, PERSON, &words, &[]);
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(forwards(stage, &words).len(), 1);
+}
+
+fn forwards(stage: &Stage, words: &str) -> Vec<Mail> {
+    let mut mails = stage.nylas.mails_to(PERSON);
+    mails.retain(|mail| mail.body.contains(words));
+    mails
+}
+
+fn wait_for_forward(stage: &Stage, words: &str) -> Mail {
+    for _ in 0..600 {
+        if let Some(mail) = forwards(stage, words).pop() {
+            return mail;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("nothing with {words:?} was forwarded");
+}
+
+/// JavaScript's and Python's, each fed the same real hand-off, and one whose body was changed. And the
+/// published schema, without the tolerance it has for what is to come.
+fn a_hand_off_verifies_with_the_official_libraries(stage: &Stage) {
+    let (_, _, words) = answered(stage, &[]);
+    let handed = stage.agent.wait_for(&words);
+    let line = |body: &str| {
+        let headers: serde_json::Map<String, Value> = handed
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
+        json!({"secret": REPLY_SECRET, "headers": headers, "body": body}).to_string()
+    };
+    let genuine = line(&handed.body);
+    let changed = line(&handed.body.replace("reply.received", "reply.changed"));
+    for verifier in [
+        "node tests/replies/verify.mjs",
+        "node tests/replies/schema.mjs",
+        // Set by scripts/with-tools where there is a Python.
+        r#"[ -z "${STANDARDWEBHOOKS_PYTHON:-}" ] || "$STANDARDWEBHOOKS_PYTHON" tests/replies/verify.py"#,
+    ] {
+        let mut child = Command::new("scripts/with-tools")
+            .args(["sh", "-c", verifier])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Nobody reads where there is no Python.
+        let _ = write!(child.stdin.take().unwrap(), "{genuine}\n{changed}\n");
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let said: Vec<&str> = said.lines().collect();
+        if said.is_empty() && verifier.ends_with(".py") {
+            eprintln!("skipped: no Python, so its library is not asked");
+            continue;
+        }
+        assert_eq!(said.len(), 2, "{verifier}: {said:?}");
+        assert_eq!(said[0], "ok", "{verifier}");
+        assert_ne!(said[1], "ok", "{verifier}");
+    }
+}
+
+fn an_agent_that_fails_is_asked_again_with_the_same_id(stage: &Stage) {
+    let body_marker = unique();
+    stage.agent.refuse_once(&body_marker, 503);
+    let inbound = from_outside(THIRD, &body_marker, &[]);
+    stage.nylas.receive(inbound).unwrap();
+    stage.agent.wait_for(&body_marker);
+    let handed = stage.agent.handed(&body_marker);
+    assert_eq!(handed.len(), 2);
+    assert_eq!((handed[0].status, handed[1].status), (503, 200));
+    assert_eq!(
+        handed[0].header("webhook-id"),
+        handed[1].header("webhook-id")
+    );
+    assert_eq!(handed[0].body, handed[1].body);
+}
+
+fn from_outside(grant_id: &str, words: &str, headers: &[(&str, &str)]) -> Inbound {
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Inbound {
+        grant_id: grant_id.to_owned(),
+        from: format!("{words}@elsewhere.example"),
+        subject: "Hello".to_owned(),
+        body: format!("<p>{words}</p>"),
+        headers: headers.iter().map(own).collect(),
+        ..Inbound::default()
+    }
+}
+
+fn a_repeated_notification_is_one_hand_off(stage: &Stage) {
+    let words = unique();
+    let id = stage
+        .nylas
+        .receive(from_outside(THIRD, &words, &[]))
+        .unwrap();
+    stage.agent.wait_for(&words);
+    // The same message told of twice more, in notifications of other ids.
+    for kind in ["message.created", "message.created.transformed"] {
+        let object = json!({"id": id, "grant_id": THIRD, "object": "message"});
+        stage.nylas.notify(kind, json!({ "object": object }));
+    }
+    wait_for(&stage.replies, "the repetition", |record| {
+        record["outcome"] == "duplicate"
+            && record["event"] == "reply"
+            && record["reply"] == stage.agent.handed(&words)[0].header("webhook-id")
+    });
+    assert_eq!(stage.agent.handed(&words).len(), 1);
+    assert_eq!(forwards(stage, &words).len(), 1);
+}
+
+fn what_a_machine_wrote_is_recorded_and_reaches_nobody(stage: &Stage) {
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (&[("Auto-Submitted", "auto-replied")], "automatic"),
+        (&[("Precedence", "bulk")], "automatic"),
+        (&[("List-Id", "<news.example.com>")], "list"),
+        (&[("Return-Path", "<>")], "bounce"),
+    ];
+    for (headers, class) in cases {
+        let words = unique();
+        let id = stage
+            .nylas
+            .receive(from_outside(THIRD, &words, headers))
+            .unwrap();
+        let reply_id = reply_id(THIRD, &id);
+        wait_for(&stage.replies, class, |record| {
+            record["reply"] == reply_id.as_str() && record["outcome"] == class
+        });
+        thread::sleep(Duration::from_millis(500));
+        assert!(stage.agent.handed(&words).is_empty(), "{headers:?}");
+        assert!(forwards(stage, &words).is_empty(), "{headers:?}");
+    }
+}
+
+fn reply_id(grant_id: &str, message_id: &str) -> String {
+    let grant_id = clerk_nylas_relay::config::GrantId::parse(grant_id).unwrap();
+    clerk_nylas_relay::replies::reply_id(&grant_id, message_id)
+}
+
+fn our_own_mails_reach_nobody(stage: &Stage) {
+    let own = |object: Value, reason: &str| {
+        stage
+            .nylas
+            .notify("message.created", json!({ "object": object }));
+        let reason = reason.to_owned();
+        wait_for(&stage.replies, &reason, |record| {
+            record["outcome"] == "ignored" && record["reason"] == reason.as_str()
+        });
+    };
+    own(
+        json!({"id": "m", "grant_id": THIRD, "folders": ["SENT"]}),
+        "sent_folder",
+    );
+    own(
+        json!({"id": "m", "grant_id": THIRD, "metadata": {"key1": "msg_1"}}),
+        "our_metadata",
+    );
+    let from = json!([{"email": "AUTH@fourth.example"}]);
+    own(
+        json!({"id": "m", "grant_id": THIRD, "from": from}),
+        "own_address",
+    );
+}
+
+fn a_mail_that_answers_nothing_of_ours_is_handed_on_marked(stage: &Stage) {
+    let words = unique();
+    stage
+        .nylas
+        .receive(from_outside(FOURTH, &words, &[]))
+        .unwrap();
+    let handed = stage.agent.wait_for(&words);
+    assert_eq!(handed.payload()["in_reply_to"], Value::Null);
+    let forwarded = wait_for_forward(stage, &words);
+    assert!(
+        forwarded.body.contains("answers no mail"),
+        "{}",
+        forwarded.body
+    );
+}
+
+fn who_answers_from_another_address_is_marked(stage: &Stage) {
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    let mail = one_mail(stage, &event, SOON);
+    let words = unique();
+    reply(
+        stage,
+        &mail,
+        "marker-somebody-else@example.com",
+        &words,
+        &[],
+    );
+    let in_reply_to = &stage.agent.wait_for(&words).payload()["in_reply_to"];
+    assert_eq!(in_reply_to["svix_id"], event.id.as_str());
+    assert_eq!(in_reply_to["sender_is_recipient"], false);
+}
+
+/// Sent by a relay that did not keep threads: nobody had asked for replies then.
+fn a_thread_the_ledger_does_not_know_is_asked_for_at_nylas(stage: &Stage) {
+    let id = format!("msg_unkept{}", std::process::id());
+    let to = "marker-unkept@example.com";
+    let body = json!({
+        "to": [{"email": to}], "from": [{"email": "auth@third.example"}], "subject": "x", "body": "y",
+        "metadata": {"key1": id},
+    });
+    let url = format!("{}/v3/grants/{THIRD}/messages/send", stage.nylas.base_url());
+    let key = format!("Bearer {}", crate::relay::API_KEY);
+    ureq::post(url)
+        .header("Authorization", key)
+        .content_type("application/json")
+        .send(body.to_string())
+        .unwrap();
+    let mail = stage.nylas.wait_for_mail(to, SOON).unwrap();
+    let words = unique();
+    reply(stage, &mail, to, &words, &[]);
+    let in_reply_to = &stage.agent.wait_for(&words).payload()["in_reply_to"];
+    assert_eq!(in_reply_to["svix_id"], id.as_str());
+    assert_eq!(in_reply_to["sender_is_recipient"], true);
+    assert_eq!(in_reply_to["user_id"], Value::Null);
+}
+
+fn a_reply_of_two_megabytes_is_cut(stage: &Stage) {
+    let words = unique();
+    let mut inbound = from_outside(THIRD, &words, &[]);
+    inbound.body = format!("<p>{words}</p>{}", "<p>lorem ipsum</p>\n".repeat(110_000));
+    stage.nylas.receive(inbound).unwrap();
+    let payload = stage.agent.wait_for(&words).payload();
+    assert_eq!(payload["message"]["truncated"], true);
+    let text = payload["message"]["text"].as_str().unwrap();
+    assert!((20_000..=24 * 1024).contains(&text.len()), "{}", text.len());
+    let told = stage.nylas.notified();
+    assert!(
+        told.iter()
+            .any(|told| told.kind == "message.created.truncated")
+    );
+}
+
+fn without_an_agent_or_a_person_replies_are_recorded_and_the_log_says_how_to_set_one(
+    stage: &Stage,
+) {
+    let mut hints = 0;
+    for _ in 0..2 {
+        let id = stage
+            .nylas
+            .receive(from_outside(GRANT, &unique(), &[]))
+            .unwrap();
+        let notification = json!({
+            "specversion": "1.0", "id": format!("n-{id}"), "type": "message.created", "source": "/", "time": 1,
+            "data": {"object": {"id": id, "grant_id": GRANT}},
+        });
+        let body = notification.to_string();
+        assert_eq!(
+            notify(&stage.relay, NYLAS_WEBHOOK_SECRET, &body),
+            pair(200, "queued")
+        );
+        let reply_id = reply_id(GRANT, &id);
+        let record = wait_for(&stage.relay, "the reply", |record| {
+            record["reply"] == reply_id.as_str() && record["outcome"] == "person"
+        });
+        let reason = record["reason"].as_str().unwrap();
+        hints += u32::from(reason.contains("REPLY_WEBHOOK_URL"));
+    }
+    assert_eq!(hints, 1);
+}
+
+fn a_compressed_notification_is_verified_as_it_came(stage: &Stage) {
+    let words = unique();
+    // Told of by hand: the stand-in does not compress.
+    let id = stage
+        .nylas
+        .receive(from_outside(GRANT, &words, &[]))
+        .unwrap();
+    let notification = json!({
+        "specversion": "1.0", "id": format!("n-{id}"), "type": "message.created", "source": "/", "time": 1,
+        "data": {"object": {"id": id, "grant_id": GRANT, "body": "x".repeat(100_000)}},
+    });
+    let packed = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let gzip = [("Content-Encoding", "gzip")];
+    let notify = |body: &[u8]| notify_bytes(&stage.relay, NYLAS_WEBHOOK_SECRET, body, &gzip);
+    assert_eq!(
+        notify(&packed(&notification.to_string())),
+        pair(200, "queued")
+    );
+    let reply_id = reply_id(GRANT, &id);
+    wait_for(&stage.relay, "the reply", |record| {
+        record["reply"] == reply_id.as_str()
+    });
+    // Ten megabytes in ten kilobytes; and what is not gzip.
+    let bomb = format!("{{\"id\":\"{}\"}}", "x".repeat(10_000_000));
+    assert_eq!(notify(&packed(&bomb)), pair(200, "unusable"));
+    assert_eq!(notify(b"not gzip"), pair(200, "unusable"));
+}
+
+fn other_notifications_are_answered_and_ignored(stage: &Stage) {
+    let told = |kind: &str, grant_id: &str| {
+        let body = json!({"id": "n-other", "type": kind, "data": {"object": {"id": "m", "grant_id": grant_id}}});
+        notify(&stage.replies, NYLAS_WEBHOOK_SECRET, &body.to_string())
+    };
+    assert_eq!(told("thread.replied", THIRD), pair(200, "ignored"));
+    assert_eq!(told("unheard.of", THIRD), pair(200, "ignored"));
+    assert_eq!(
+        told("message.created", "somebody-elses-grant"),
+        pair(200, "ignored")
+    );
+    let unusable = notify(&stage.replies, NYLAS_WEBHOOK_SECRET, "[]");
+    assert_eq!(unusable, pair(200, "unusable"));
+}
+
+/// Where they lie beside the checkout.
+fn every_notification_of_nylas_documents_is_answered(stage: &Stage) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/nylas");
+    let Ok(files) = std::fs::read_dir(folder) else {
+        eprintln!("skipped: Nylas' examples are not beside the checkout");
+        return;
+    };
+    let mut count = 0;
+    for file in files {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("webhook-") && !name.starts_with("webhook-create") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for text in [
+                text.clone(),
+                text.replace("<NYLAS_GRANT_ID>", THIRD)
+                    .replace(['<', '>'], ""),
+            ] {
+                let (code, status) = notify(&stage.replies, NYLAS_WEBHOOK_SECRET, &text);
+                assert_eq!(code, 200, "{name}: {status}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 14, "{count}");
+}
+
+/// Sends a code and lets Nylas say that of it.
+fn told_of(stage: &Stage, to: &str, said: &MailEvent) -> (Event, Mail) {
+    let event = Event::code().with("to_email_address", json!(to));
+    let event = Event {
+        to: to.to_owned(),
+        ..event
+    };
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    let mail = one_mail(stage, &event, SOON);
+    assert!(stage.nylas.report(&mail.id, said));
+    (event, mail)
+}
+
+fn suppressed(stage: &Stage, to: &str) -> bool {
+    let event = Event::code().with("to_email_address", json!(to));
+    let answer = event.deliver(&stage.replies).answer();
+    answer == pair(200, "suppressed")
+}
+
+/// The ledger shows a write within a minute.
+fn in_the_end_suppressed(stage: &Stage, to: &str) {
+    for _ in 0..70 {
+        if suppressed(stage, to) {
+            return;
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    panic!("{to} is still written to");
+}
+
+fn bounced(kind: &str, diagnostic_code: Option<&str>) -> MailEvent {
+    MailEvent::Bounced {
+        kind: kind.to_owned(),
+        diagnostic_code: diagnostic_code.map(str::to_owned),
+    }
+}
+
+fn a_hard_bounce_suppresses_the_address(stage: &Stage) {
+    let to = "Marker-Bounced@bounced.example";
+    let (event, _) = told_of(
+        stage,
+        to,
+        &bounced("Permanent", Some("smtp; 550 user unknown")),
+    );
+    let record = stage.replies.wait_for_record(&event.id, "bounced");
+    assert_eq!(record["reason"], "hard");
+    in_the_end_suppressed(stage, "marker-bounced@Bounced.example");
+}
+
+fn a_full_mailbox_does_not(stage: &Stage) {
+    let to = "marker-full@full.example";
+    let (event, _) = told_of(stage, to, &bounced("MailboxFull", None));
+    let record = stage.replies.wait_for_record(&event.id, "bounced");
+    assert_eq!(record["reason"], "soft");
+    assert!(!suppressed(stage, to));
+}
+
+fn a_complaint_suppresses_the_address(stage: &Stage) {
+    let to = "marker-complained@complained.example";
+    let (event, _) = told_of(stage, to, &MailEvent::Complaint);
+    let record = stage.replies.wait_for_record(&event.id, "complained");
+    assert_eq!(record["alert"], true);
+    in_the_end_suppressed(stage, to);
+}
+
+fn a_domain_that_does_nothing_but_bounce_is_not_written_to(stage: &Stage) {
+    // Nylas' word of mails this relay has not sent: it concerns the account all the same.
+    for number in 0..5 {
+        let recipient = format!("marker-{number}@bouncing.example");
+        let object = json!({
+            "message": {"id": format!("elsewhere-{number}"), "from": "auth@third.example", "to": [recipient]},
+            "bounce": {"type": "Permanent", "recipients": [{"email": recipient}]},
+        });
+        let data = json!({"grant_id": THIRD, "object": object});
+        stage.nylas.notify("message.bounced", data);
+        // A key takes one write a second.
+        thread::sleep(Duration::from_millis(1_500));
+    }
+    wait_for(&stage.replies, "the breaker", |record| {
+        record["reason"] == "recipient_domain_bouncing" && record["alert"] == true
+    });
+    in_the_end_suppressed(stage, "marker-newcomer@bouncing.example");
+}
+
+fn queued_then_failed(stage: &Stage, with_metadata: bool) {
+    let event = Event::code();
+    stage.nylas.script(rule(&event, Some(1), Action::Queue202));
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    let first = one_mail(stage, &event, SOON);
+    let failed = MailEvent::SendFailed {
+        reason: "the queue gave up".to_owned(),
+        metadata: with_metadata,
+    };
+    assert!(stage.nylas.report(&first.id, &failed));
+    stage.replies.wait_for_record(&event.id, "resent");
+    let second = (0..600).find_map(|_| {
+        thread::sleep(Duration::from_millis(100));
+        stage
+            .nylas
+            .mails_to(&event.to)
+            .into_iter()
+            .find(|mail| !mail.failed)
+    });
+    let second = second.expect("no second mail");
+    assert_ne!(second.grant_id, first.grant_id);
+    assert_eq!(second.body, first.body);
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(stage.nylas.mails_to(&event.to).len(), 2);
+    assert_eq!(
+        event.deliver(&stage.replies).answer(),
+        pair(200, "duplicate")
+    );
+}
+
+fn a_mail_nylas_queued_and_could_not_send_goes_through_the_other_account(stage: &Stage) {
+    queued_then_failed(stage, true);
+}
+
+fn a_failed_send_is_known_by_its_message_id_alone(stage: &Stage) {
+    queued_then_failed(stage, false);
+}
+
+fn a_grant_that_expires_is_an_alert(stage: &Stage) {
+    assert!(stage.nylas.report_grant(THIRD, GrantEvent::Expired));
+    let record = wait_for(&stage.replies, "the grant", |record| {
+        record["outcome"] == "grant_expired"
+    });
+    assert_eq!(record["alert"], true);
+    assert_eq!(record["account"], THIRD);
+}
+
+fn a_message_nobody_told_of_is_found(stage: &Stage) {
+    // The main relay's account: no webhook is registered for it.
+    let inbound = from_outside(GRANT, &unique(), &[]);
+    let id = stage.nylas.receive(inbound).unwrap();
+    let reply_id = reply_id(GRANT, &id);
+    // A mailbox full of what the other tests send takes several looks.
+    for _ in 0..20 {
+        let path = "/cdn-cgi/local/scheduled?cron=*/15+*+*+*+*";
+        assert_eq!(stage.relay.get(path).unwrap().code, 200);
+        thread::sleep(Duration::from_secs(2));
+        let records = stage.relay.records();
+        let is_found = records
+            .iter()
+            .any(|record| record["reply"] == reply_id.as_str() && record["outcome"] == "person");
+        if is_found {
+            assert!(records.iter().any(|record| record["outcome"] == "found"));
+            return;
+        }
+    }
+    panic!("not found:\n{}", stage.relay.log());
+}
+
+fn a_worker_down_for_two_of_nylas_three_attempts_hands_the_reply_on(stage: &Stage) {
+    let relay = Relay::start("down", stage.reply_settings());
+    stage.nylas.add_webhook(
+        &relay.url("/api/webhooks/nylas"),
+        NYLAS_WEBHOOK_SECRET,
+        &["message.created"],
+    );
+    relay.kill();
+    let words = unique();
+    let id = stage
+        .nylas
+        .receive(from_outside(THIRD, &words, &[]))
+        .unwrap();
+    let failed = || {
+        let here = relay.url("/api/webhooks/nylas");
+        let told = stage.nylas.notified();
+        let about = told
+            .iter()
+            .filter(|told| told.url == here && told.status.is_none());
+        about.count()
+    };
+    for _ in 0..600 {
+        if failed() >= 2 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(failed() >= 2);
+    relay.run();
+    let reply_id = reply_id(THIRD, &id);
+    wait_for(&relay, "the hand-off", |record| {
+        record["reply"] == reply_id.as_str()
+            && record["event"] == "hand_off"
+            && record["outcome"] == "handed_on"
+    });
+    // This Worker and the one that was there all along, each by itself.
+    let handed = stage.agent.handed(&words);
+    assert!(handed.len() <= 2, "{handed:?}");
+}
