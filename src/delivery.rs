@@ -57,6 +57,9 @@ const GENERATIONS_MAX: u32 = 64;
 /// Slots left in one attempt. Bounds the requests of an attempt to Nylas.
 const STEPS_MAX: u32 = 6;
 
+/// Nylas took a mail and said later that it could not send it.
+pub const COULD_NOT_SEND: &str = "nylas_could_not_send_it";
+
 /// One place a mail may be sent from, under one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Slot {
@@ -327,6 +330,22 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
     /// Tries to send the mail, going along its slots as far as the rule allows. `trail` is where it
     /// stands before and after.
     pub async fn run(&self, trail: &mut Trail) -> Verdict {
+        let verdict = self.go_on(trail).await;
+        // Nylas' word of a failure may be here before ours of the mail.
+        if let Verdict::Sent { mail, .. } = &verdict
+            && let Some(message_id) = &mail.message_id
+            && mail.is_queued
+            && self.config.hears_nylas()
+            && self.ledger.has_failed(message_id).await == Ok(true)
+        {
+            let order = order(&self.config.accounts, &self.email.to);
+            trail.fail(Some(message_id), &order);
+            return Verdict::later(COULD_NOT_SEND);
+        }
+        verdict
+    }
+
+    async fn go_on(&self, trail: &mut Trail) -> Verdict {
         let order = order(&self.config.accounts, &self.email.to);
         trail.know(&order);
         if let Some(verdict) = self.ask_everywhere(trail).await {

@@ -2,7 +2,7 @@
 //! after all; of an account, that it needs somebody to look.
 
 use crate::{
-    delivery::order,
+    delivery::{COULD_NOT_SEND, order},
     ledger::{BOUNCED, COMPLAINED, FateRecord, MailRecord, MailState, Pending},
     notice::{Fate, GrantChange, MailFate},
     nylas::{AccountFault, IdentityOutcome},
@@ -18,8 +18,6 @@ use std::time::Duration;
 /// What the ledger does not show yet is looked for this often: five minutes, longer than a read is
 /// stale and shorter than a code lives.
 const UNSEEN_TRIES: u32 = 6;
-
-const COULD_NOT_SEND: &str = "nylas_could_not_send_it";
 
 pub(crate) async fn work_off<P: Ports>(
     work: &Work<'_, P>,
@@ -111,6 +109,12 @@ async fn failed<P: Ports>(
 ) -> Result<Worked, StoreError> {
     record.level = Level::Error;
     let message_id = said.message_id.as_deref();
+    // Whoever finds the mail in the mailbox, or is told once more that it was taken, shall know.
+    if let Some(message_id) = message_id
+        && !work.ledger.has_failed(message_id).await?
+    {
+        work.ledger.put_failed(message_id).await?;
+    }
     let id = match (&said.svix_id, message_id) {
         (Some(id), _) => Some(id.clone()),
         // Nylas' schema of this notification has no metadata.

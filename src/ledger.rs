@@ -15,6 +15,7 @@
 //! | `bouncing:<keyed hash>` | [`Bounces`] at a domain without a delivery between them | an hour after the last |
 //! | `pending:<svix id>` | [`Pending`]: a mail Nylas queued itself, content and all | while the mail lives, a day at most |
 //! | `accepted:<message id>` | its Svix id | as long |
+//! | `failed:<message id>` | when Nylas said that it could not send it | a day |
 //! | `thread:<grant id>:<thread id>` | [`Thread`]: which mail a reply answers | 90 days |
 //! | `fate:<svix id>` | [`FateRecord`]: what Nylas said later | 14 days |
 //! | `reply:<reply id>` | [`ReplyRecord`]: a mail that came in | 30 days |
@@ -457,6 +458,18 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         }
         let id = self.get(&format!("accepted:{message_id}")).await?;
         Ok(id.and_then(|id| SvixId::parse(&id)))
+    }
+
+    /// Whether Nylas said that it could not send this message.
+    pub async fn has_failed(&self, message_id: &str) -> Result<bool, StoreError> {
+        Ok(is_short(message_id) && self.get(&format!("failed:{message_id}")).await?.is_some())
+    }
+
+    pub async fn put_failed(&self, message_id: &str) -> Result<(), StoreError> {
+        if is_short(message_id) {
+            self.put_now(&format!("failed:{message_id}"), DAY).await?;
+        }
+        Ok(())
     }
 
     pub async fn thread(&self, grant: &GrantId, id: &str) -> Result<Option<Thread>, StoreError> {

@@ -138,6 +138,7 @@ async fn tell(world: Rc<World>, kind: String, data: Value) {
         3 => world.executor.sleep(10 * MINUTE).await,
         _ => {}
     }
+    let mut is_told = false;
     for pause in [0].into_iter().chain(TOLD_AGAIN_AFTER) {
         world.executor.sleep(pause).await;
         let status = deliver(&world, &body).await;
@@ -145,9 +146,13 @@ async fn tell(world: Rc<World>, kind: String, data: Value) {
         if status == Some(500) {
             world.violate("a notification was answered 500: Nylas never repeats it".into());
         }
-        if status.is_some_and(|status| !RETRIED.contains(&status)) {
+        is_told = status.is_some_and(|status| !RETRIED.contains(&status));
+        if is_told {
             break;
         }
+    }
+    if !is_told {
+        world.faults.borrow_mut().push("notification lost");
     }
     if way == 2 {
         world.executor.sleep(2 * SECOND).await;
@@ -286,14 +291,15 @@ pub async fn to_agent(
     }
     let id = webhook.id.as_str().to_owned();
     world.note(|| format!("agent: asked to take {id}"));
-    let mut handed = world.mailroom.handed.borrow_mut();
-    let entry = handed.entry(id).or_default();
-    entry.0 += 1;
-    if way == 2 {
+    let is_taken = way != 2;
+    {
+        let mut handed = world.mailroom.handed.borrow_mut();
+        let entry = handed.entry(id).or_default();
+        *entry = (entry.0 + 1, entry.1 + u32::from(is_taken));
+    }
+    if !is_taken {
         return Ok(World::answer(500, &json!({})));
     }
-    entry.1 += 1;
-    drop(handed);
     match way {
         3 => Err(HttpError::Network),
         4 => {
