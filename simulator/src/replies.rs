@@ -4,6 +4,7 @@
 
 use crate::{
     executor::{Crashable, Millis},
+    sabotage::Sabotage,
     world::{Accepted, Invocation, World},
 };
 use clerk_nylas_relay::{
@@ -232,7 +233,9 @@ pub fn handle_read(world: &World, grant: &str, path: &str) -> HttpResponse {
     }
     if let Some(after) = query("received_after=") {
         let after: u64 = after.parse().unwrap();
+        let is_blind = world.is_sabotaged(Sabotage::BlindSweep);
         let data: Vec<Value> = here
+            .filter(|_| !is_blind)
             .filter(|(_, at, _)| at / SECOND > after)
             .map(|(_, _, message)| message.clone())
             .collect();
@@ -240,7 +243,13 @@ pub fn handle_read(world: &World, grant: &str, path: &str) -> HttpResponse {
     }
     let id = path.split(['/', '?']).nth(2).unwrap();
     match here.find(|(_, _, message)| message["id"] == *id) {
-        Some((_, _, message)) => World::answer(200, &json!({ "data": message })),
+        Some((_, _, message)) => {
+            let mut message = message.clone();
+            if world.is_sabotaged(Sabotage::NoHeaders) {
+                message["headers"].take();
+            }
+            World::answer(200, &json!({ "data": message }))
+        }
         None => World::answer(404, &json!({"error": {"type": "not_found_error"}})),
     }
 }
@@ -338,9 +347,11 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
         if taken == 0 {
             world.violate(format!("{what} never reached the agent"));
         }
-        if taken > 1 && faults.is_empty() {
+        // Where every outcome was known, and only Nylas repeated itself.
+        let is_known = faults.iter().all(|fault| fault.starts_with("notification"));
+        if taken > 1 && is_known {
             world.violate(format!(
-                "{what} reached the agent {taken} times, without a fault"
+                "{what} reached the agent {taken} times, for no reason"
             ));
         }
         let outcomes = world.outcomes.borrow();

@@ -22,10 +22,16 @@ pub enum Sabotage {
     IgnoreReplayHeader,
     /// Nothing is remembered of any mail.
     NoLedger,
+    /// Nothing is remembered of any reply.
+    NoReplyMarks,
+    /// The headers that tell machines from people are not looked at.
+    NoHeaders,
+    /// The look for missed messages sees none.
+    BlindSweep,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::KeyChangedPerAttempt,
         Self::StepOnAmbiguous,
         Self::NoSettling,
@@ -35,5 +41,8 @@ impl Sabotage {
         Self::IgnoreStaleness,
         Self::IgnoreReplayHeader,
         Self::NoLedger,
+        Self::NoReplyMarks,
+        Self::NoHeaders,
+        Self::BlindSweep,
     ];
 }

@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    fn is_sabotaged(&self, by: Sabotage) -> bool {
+    pub fn is_sabotaged(&self, by: Sabotage) -> bool {
         self.sabotage == Some(by)
     }
 
@@ -515,12 +515,21 @@ impl Store for Invocation {
             )
         };
         world.executor.sleep(if way == 5 { SLOW } else { 5 }).await;
-        if world.is_sabotaged(Sabotage::NoLedger) && key.starts_with("mail:") {
+        let is_forgotten = |by, kinds: &[&str]| {
+            world.is_sabotaged(by) && kinds.iter().any(|kind| key.starts_with(kind))
+        };
+        if is_forgotten(Sabotage::NoLedger, &["mail:"])
+            || is_forgotten(Sabotage::NoReplyMarks, &["reply:", "handed:"])
+        {
             return Ok(None);
         }
         let value = match way {
             0 | 5 => world.version_at(key, world.now()),
             1 => world.version_at(key, world.now().saturating_sub(STALE_MAX)),
+            // What has been there for hours is old at worst.
+            2 if key.starts_with("looked:") => {
+                world.version_at(key, world.now().saturating_sub(STALE_MAX))
+            }
             2 => None,
             3 => return Err(StoreError),
             _ => {
