@@ -17,6 +17,9 @@ pub const INLINE_SEND_BUDGET_MS_DEFAULT: u64 = 4_000;
 /// With the hand-off to the queue this stays clear of Svix' 15 s.
 pub const INLINE_SEND_BUDGET_MS_MAX: u64 = 10_000;
 
+/// What guards the operator's side must not be guessed.
+pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
+
 /// A text that must not be shown. `Debug` does not, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -100,6 +103,12 @@ pub struct Config {
     pub templates: Option<Vec<String>>,
     /// Gets the replies of users.
     pub agent: Option<Agent>,
+    /// Lets an operator in. `None`: nobody.
+    pub admin_token: Option<Secret>,
+    /// `ALERT_WEBHOOK_URL`: where alerts are posted.
+    pub alert_url: Option<String>,
+    /// `NYLAS_DAILY_CAP`: mails an account may send a day, if that is to be watched.
+    pub daily_cap: Option<u64>,
     /// `REPLY_FORWARD_TO`: the address of a person who gets them, too.
     pub forward_to: Option<String>,
 }
@@ -304,6 +313,28 @@ impl Config {
             }
         }
 
+        let admin_token = setting("ADMIN_TOKEN");
+        if admin_token
+            .as_ref()
+            .is_some_and(|token| token.len() < ADMIN_TOKEN_BYTES_MIN)
+        {
+            wrong(
+                "ADMIN_TOKEN",
+                "is shorter than 16 characters: `openssl rand -base64 24` makes a good one",
+            );
+        }
+        let alert_url = setting("ALERT_WEBHOOK_URL");
+        if alert_url.as_ref().is_some_and(|url| !is_endpoint(url)) {
+            wrong(
+                "ALERT_WEBHOOK_URL",
+                "is not an https address (http is for loopback only)",
+            );
+        }
+        let daily_cap = setting("NYLAS_DAILY_CAP").map(|text| text.parse().ok());
+        if daily_cap.is_some_and(|cap| cap.is_none_or(|cap: u64| cap == 0)) {
+            wrong("NYLAS_DAILY_CAP", "is not a whole number from 1");
+        }
+
         if !bound.ledger {
             wrong(
                 "LEDGER",
@@ -325,6 +356,9 @@ impl Config {
                     templates,
                     agent,
                     forward_to,
+                    admin_token: admin_token.map(Secret::new),
+                    alert_url,
+                    daily_cap: daily_cap.flatten(),
                 })
             }
             _ => Err(problems),

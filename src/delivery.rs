@@ -36,6 +36,10 @@ use std::time::Duration;
 /// less: a request that starts in time ends in time.
 pub const KEY_TRUSTED_FOR: Duration = MINUTE.saturating_mul(55);
 
+/// And from then on Nylas has forgotten the first of a trail's keys, but for the seconds between our clock
+/// and the request.
+pub const KEY_FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60 + 10);
+
 /// A mailbox that does not show a mail this long after an ambiguous answer is believed not to have
 /// it. Until then the send may still be going on behind the answer.
 pub const SETTLING_TAKES: Duration = Duration::from_secs(20);
@@ -173,7 +177,7 @@ impl Trail {
     ///
     /// When its keys may be forgotten it sets out anew, as an attempt that knows nothing of it would.
     pub fn begin(&mut self, order: &[&GrantId], now: UnixMillis) {
-        if !self.slots.is_empty() && now.since(self.begun_at) >= KEY_TRUSTED_FOR {
+        if !self.slots.is_empty() && now.since(self.begun_at) >= KEY_FORGOTTEN_AFTER {
             *self = Self {
                 failed: std::mem::take(&mut self.failed),
                 ..Self::default()

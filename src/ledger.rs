@@ -32,7 +32,7 @@ use crate::{
     nylas::{AccountFault, Identity},
     outbox::QueuedMail,
     ports::{Clock, Store, StoreError},
-    time::{DAY, HOUR, MINUTE, UnixMillis},
+    time::{DAY, HOUR, MINUTE, UnixMillis, millis},
     webhook::SvixId,
 };
 use hmac::{Hmac, Mac};
@@ -113,9 +113,19 @@ pub struct MailRecord {
     pub thread_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
+    /// Since Clerk made the event: what the user has waited.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub age_ms: u64,
+    /// Which delivery of the queue message it was; 1 where the webhook did it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attempts: u64,
     /// How far the search for a working slot has come.
     #[serde(skip_serializing_if = "Trail::is_empty")]
     pub trail: Trail,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl FromJson for MailRecord {
@@ -129,6 +139,8 @@ impl FromJson for MailRecord {
             message_id: optional(value, "message_id")?,
             thread_id: optional(value, "thread_id")?,
             user_id: optional(value, "user_id")?,
+            age_ms: optional(value, "age_ms")?.unwrap_or_default(),
+            attempts: optional(value, "attempts")?.unwrap_or_default(),
             trail: optional(value, "trail")?.unwrap_or_default(),
         })
     }
@@ -145,6 +157,8 @@ impl MailRecord {
             message_id: None,
             thread_id: None,
             user_id: email.user_id.clone(),
+            age_ms: millis(email.age(at)),
+            attempts: 0,
             trail: Trail::default(),
         }
     }
@@ -161,8 +175,8 @@ pub struct DownMark {
 /// Why an address must not be written to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Suppression {
-    /// [`BOUNCED`] or [`COMPLAINED`].
-    pub why: &'static str,
+    /// [`BOUNCED`], [`COMPLAINED`] or `operator`.
+    pub reason: &'static str,
     pub at: UnixMillis,
 }
 
@@ -327,6 +341,67 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
             .await
     }
 
+    pub async fn dead_letter(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.get(&format!("dead:{name}")).await
+    }
+
+    pub async fn forget_dead_letter(&self, name: &str) -> Result<(), StoreError> {
+        self.ports.delete(&format!("dead:{name}")).await
+    }
+
+    /// Takes an address off the list of those that must not be written to. Whether it was on it.
+    pub async fn lift(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
+        let name = suppression_key(address, key);
+        let was_on_it = self.get(&name).await?.is_some();
+        self.ports.delete(&name).await?;
+        Ok(was_on_it)
+    }
+
+    /// What is kept under keys of one kind (`mail:`, ...), each as it is plus its key's rest under `id`, the newest
+    /// first. Where there are more than a thousand mails, those of the last two days at most.
+    pub async fn all(&self, kind: &str, id: &str) -> Result<Vec<Value>, StoreError> {
+        let mut listed = self.ports.list(kind).await?;
+        if !listed.is_complete && kind == "mail:" {
+            listed.entries.clear();
+            let newest = svix_window(self.ports.now()).saturating_add(1);
+            for window in (newest.saturating_sub(WINDOWS_MAX)..=newest).rev() {
+                let more = self.ports.list(&svix_prefix(window)).await?;
+                listed.entries.extend(more.entries);
+                if listed.entries.len() >= 200 {
+                    break;
+                }
+            }
+        }
+        let mut rows = Vec::new();
+        let mut reads = 0_usize;
+        for (name, value) in listed.entries {
+            let text = match value {
+                Some(text) => Some(text),
+                None if reads < READS_MAX => {
+                    reads = reads.saturating_add(1);
+                    self.get(&name).await?
+                }
+                None => None,
+            };
+            let row = text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok());
+            let mut row = match row {
+                Some(Value::Object(row)) => row,
+                _ => Default::default(),
+            };
+            let key = name.strip_prefix(kind).unwrap_or_default();
+            row.insert(id.to_owned(), key.into());
+            for private in ["trail", "mail", "here"] {
+                row.remove(private);
+            }
+            // Sorted by insertion: a sort of the library's is larger than all of this.
+            let at = |row: &Value| row.get("at").and_then(Value::as_u64);
+            let row = Value::Object(row);
+            let place = rows.partition_point(|other| at(other) > at(&row));
+            rows.insert(place, row);
+        }
+        Ok(rows)
+    }
+
     pub async fn identity(&self, grant_id: &GrantId) -> Option<Identity> {
         self.read(&format!("account:{}", grant_id.as_str()))
             .await
@@ -375,6 +450,12 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         Ok(value.is_some())
     }
 
+    /// What is kept of a mail, as it is.
+    pub async fn raw_mail(&self, id: &SvixId) -> Result<Option<Value>, StoreError> {
+        let text = self.get(&format!("mail:{id}")).await?;
+        Ok(text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok()))
+    }
+
     /// Puts an address on that list. A complaint outlasts a bounce.
     pub async fn suppress(
         &self,
@@ -391,7 +472,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
             return Ok(());
         }
         let suppression = Suppression {
-            why,
+            reason: why,
             at: self.ports.now(),
         };
         let lifetime = if is_complaint {
@@ -613,6 +694,30 @@ pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
     }
 }
 
+/// Values read one by one for a list, and windows of 8.5 hours listed for the newest mails.
+const READS_MAX: usize = 30;
+const WINDOWS_MAX: u64 = 6;
+
+/// Svix' ids are KSUIDs: they begin with their time, in base 62, counted from May 2014. Three characters
+/// tell 30,588.7 seconds apart.
+fn svix_window(now: UnixMillis) -> u64 {
+    now.seconds()
+        .saturating_sub(1_400_000_000)
+        .saturating_mul(10)
+        / 305_887
+}
+
+fn svix_prefix(window: u64) -> String {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut prefix = String::from("mail:msg_");
+    for place in [3844, 62, 1] {
+        let digit =
+            usize::try_from(window.checked_div(place).unwrap_or_default() % 62).unwrap_or_default();
+        prefix.push(char::from(DIGITS.get(digit).copied().unwrap_or_default()));
+    }
+    prefix
+}
+
 fn thread_key(grant: &GrantId, id: &str) -> Option<String> {
     is_short(id).then(|| format!("thread:{}:{id}", grant.as_str()))
 }
@@ -657,6 +762,15 @@ mod tests {
             next_midnight(midnight),
             UnixMillis::from_seconds(20_001 * 86_400)
         );
+    }
+
+    /// An id of March 2022, from Svix' documentation.
+    #[test]
+    fn svix_ids_begin_with_their_time() {
+        let made = UnixMillis::from_seconds(1_649_000_000);
+        let prefix = svix_prefix(svix_window(made));
+        assert_eq!(prefix, "mail:msg_27I");
+        assert!("mail:msg_27UH4WbU6Z5A5EzD8u03UvzRbpk" > prefix.as_str());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 // Outside tests it is denied: see `[workspace.lints]`.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+pub mod admin;
 pub mod cleaning;
 pub mod clerk;
 pub mod config;
@@ -29,6 +30,7 @@ pub mod sweep;
 pub mod time;
 pub mod webhook;
 
+use admin::AdminRequest;
 use config::{Config, Problem};
 use observe::{Event, VERSION};
 use platform::{Platform, QueueMessage};
@@ -45,6 +47,9 @@ use worker::{
     web_sys::{Request, Response},
     worker_sys,
 };
+
+/// A form, or an address.
+const ADMIN_BYTES_MAX: usize = 4096;
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response, Infallible> {
@@ -87,14 +92,108 @@ async fn answer(
             respond(&answer)
         }
         ("/api/webhooks/nylas", _) => method_not_allowed("GET, POST"),
+        ("/admin", _) => admin(platform, config, request, None).await,
+        (path, _) if path.starts_with("/api/admin/") => {
+            admin(platform, config, request, Some((path, query))).await
+        }
         ("/health", "GET" | "HEAD") => health(config.err()),
         ("/health", _) => method_not_allowed("GET, HEAD"),
-        _ => respond(&Answer::new(
-            404,
-            "not_found",
-            "the relay answers POST /api/webhooks/clerk, /api/webhooks/nylas and GET /health",
-        )),
+        _ => not_found(),
     }
+}
+
+fn not_found() -> Response {
+    respond(&Answer::new(
+        404,
+        "not_found",
+        "the relay answers POST /api/webhooks/clerk, /api/webhooks/nylas and GET /health",
+    ))
+}
+
+/// The operator's side: the API, or without a path the page. It is not there until `ADMIN_TOKEN` is set.
+async fn admin(
+    platform: &Platform,
+    config: Result<Config, Vec<Problem>>,
+    request: &Request,
+    api: Option<(&str, &str)>,
+) -> Response {
+    let Ok(config) = config else {
+        return respond(&Answer::misconfigured());
+    };
+    let Some(token) = &config.admin_token else {
+        return not_found();
+    };
+    let authorization = platform::header(request, "authorization").unwrap_or_default();
+    if !admin::is_let_in(&authorization, token) {
+        let realm = (
+            "www-authenticate",
+            "Basic realm=\"clerk-nylas-relay: any name, ADMIN_TOKEN\"",
+        );
+        return json_response(
+            401,
+            &json::object([("status", "unauthorized".into())]),
+            Some(realm),
+        );
+    }
+    let method = request.method();
+    // A browser shows the token to whoever has it post a form; this header, they cannot set.
+    let is_foreign = platform::header(request, "sec-fetch-site")
+        .is_some_and(|site| site != "same-origin" && site != "none");
+    if method != "GET" && is_foreign {
+        return json_response(403, &json::object([("status", "forbidden".into())]), None);
+    }
+    let body = match method.as_str() {
+        "GET" => Some(Vec::new()),
+        _ => platform::read_body(request, ADMIN_BYTES_MAX).await,
+    };
+    let Some(body) = body else {
+        return respond(&Answer::too_large());
+    };
+    let Some((path, query)) = api else {
+        return admin_page(platform, &config, &method, &body).await;
+    };
+    let request = AdminRequest {
+        method: &method,
+        path: path.strip_prefix("/api/admin/").unwrap_or_default(),
+        limit: parameter(query, "limit").and_then(|limit| limit.parse().ok()),
+        body: &body,
+    };
+    let (code, body) = admin::api(platform, &config, &request).await;
+    json_response(code, &body, None)
+}
+
+async fn admin_page(platform: &Platform, config: &Config, method: &str, body: &[u8]) -> Response {
+    if method == "POST" {
+        let form = std::str::from_utf8(body).unwrap_or_default();
+        let of = |name: &str| parameter(form, name).unwrap_or_default();
+        let (code, body) = admin::act(platform, config, &of("action"), &of("subject")).await;
+        if code != 200 {
+            return json_response(code, &body, None);
+        }
+        return platform::response(303, "", &[("location", "/admin")]);
+    }
+    match admin::page(platform, config).await {
+        Some(page) => platform::response(
+            200,
+            &page,
+            &[
+                ("content-type", "text/html; charset=utf-8"),
+                ("content-security-policy", admin::PAGE_POLICY),
+                ("cache-control", "no-store"),
+                ("referrer-policy", "no-referrer"),
+                ("x-content-type-options", "nosniff"),
+            ],
+        ),
+        None => json_response(
+            503,
+            &json::object([("status", "ledger_refused".into())]),
+            None,
+        ),
+    }
+}
+
+fn parameter(form: &str, name: &str) -> Option<String> {
+    UrlSearchParams::new_with_str(form).ok()?.get(name)
 }
 
 /// Of a request's URL, which is absolute and normalised.

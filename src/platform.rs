@@ -6,8 +6,8 @@ use crate::{
     config::Bound,
     observe::{Level, Record},
     ports::{
-        Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Log, Queue,
-        QueueError, Random, Store, StoreError,
+        Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, LISTED_BYTES_MAX,
+        Listed, Log, Queue, QueueError, Random, Store, StoreError,
     },
     relay::Disposition,
     time::{UnixMillis, millis},
@@ -108,11 +108,44 @@ impl Store for Platform {
 
     async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError> {
         let ledger = self.ledger.as_ref().ok_or(StoreError)?;
-        let options = object([("expirationTtl", whole_seconds(lifetime).into())]);
+        let listed = if value.len() <= LISTED_BYTES_MAX {
+            JsValue::from_str(value)
+        } else {
+            JsValue::UNDEFINED
+        };
+        let options = object([
+            ("expirationTtl", whole_seconds(lifetime).into()),
+            ("metadata", listed),
+        ]);
         match settled(ledger.put(key, value, &options)).await {
             Ok(_) => Ok(()),
             Err(_) => Err(StoreError),
         }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let ledger = self.ledger.as_ref().ok_or(StoreError)?;
+        match settled(ledger.delete(key)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError),
+        }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Listed, StoreError> {
+        let ledger = self.ledger.as_ref().ok_or(StoreError)?;
+        let options = object([("prefix", prefix.into())]);
+        let Ok(listed) = settled(ledger.list(&options)).await else {
+            return Err(StoreError);
+        };
+        let keys: Array = field(&listed, "keys").unchecked_into();
+        let entries = keys.iter().filter_map(|key| {
+            let name = field(&key, "name").as_string()?;
+            Some((name, field(&key, "metadata").as_string()))
+        });
+        Ok(Listed {
+            entries: entries.collect(),
+            is_complete: field(&listed, "list_complete").is_truthy(),
+        })
     }
 }
 

@@ -29,7 +29,23 @@ pub trait Store {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
     /// Keeps `value` for `lifetime`, which is at least 60 seconds.
     async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError>;
+    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+    /// Up to a thousand keys that begin with `prefix`, in their order.
+    async fn list(&self, prefix: &str) -> Result<Listed, StoreError>;
 }
+
+/// A part of the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Keys, and values shorter than [`LISTED_BYTES_MAX`].
+    pub entries: Vec<(String, Option<String>)>,
+    /// Whether there is no more.
+    pub is_complete: bool,
+}
+
+/// A value this short is listed with its key: it is kept beside it as metadata, which KV limits to
+/// 1024 bytes of JSON, in which each of its bytes may take two.
+pub const LISTED_BYTES_MAX: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueError {

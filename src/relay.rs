@@ -37,7 +37,7 @@ const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30);
 const ALWAYS_QUEUED: &str = "always_queued";
 
 /// How often a sent mail comes back because the ledger would not take it.
-const RECORDING_TRIES: u32 = 3;
+const RECORDING_TRIES: u32 = 6;
 const RECORD_AGAIN_IN: Duration = Duration::from_secs(2);
 
 /// What the caller is told. The body is one short JSON object, shown in Clerk's Message Attempts.
@@ -325,6 +325,7 @@ impl<P: Ports> Receiving<'_, P> {
                     account: &account,
                     mail,
                     trail: &trail,
+                    attempt: 1,
                 };
                 let recorded = record_sent(self.ports, self.config, self.ledger, sent).await;
                 // Lost: another delivery of the mail is answered by Nylas' idempotency, or by asking. But
@@ -478,6 +479,7 @@ struct SentNow<'a> {
     account: &'a GrantId,
     mail: SentMail,
     trail: &'a Trail,
+    attempt: u32,
 }
 
 async fn record_sent<P: Ports>(
@@ -519,6 +521,7 @@ async fn record_sent<P: Ports>(
         account: Some(sent.account.clone()),
         message_id: mail.message_id,
         thread_id: mail.thread_id,
+        attempts: u64::from(sent.attempt),
         ..MailRecord::new(email, MailState::Sent, now)
     };
     ledger.put_mail(&email.svix_id, &record).await
@@ -712,6 +715,7 @@ async fn work_off_mail<P: Ports>(
                         account: &account,
                         mail,
                         trail: &trail,
+                        attempt,
                     };
                     record_sent(ports, config, ledger, sent).await
                 }

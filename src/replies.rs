@@ -11,6 +11,7 @@ use crate::{
     delivery::{Trail, identity},
     fates,
     inbound::{Class, InboundMail},
+    json::object,
     ledger::{Ledger, ReplyRecord, Thread, keyed_hash, push_hex},
     notice::{News, NotForUs, Notice, slim},
     nylas::{IdentityOutcome, Nylas, ReadOutcome, address_of},
@@ -21,7 +22,7 @@ use crate::{
     time::{MINUTE, UnixMillis, millis},
     webhook::{SvixId, verify_nylas},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
@@ -156,11 +157,18 @@ fn own_at_sight(config: &Config, news: &News) -> Option<&'static str> {
 
 /// The queue message that has a message looked at, as a notification of it would.
 pub fn seen(account: &GrantId, message_id: &str) -> Message {
-    let notification = json!({
-        "id": format!("seen-{}", reply_id(account, message_id)),
-        "type": "message.created",
-        "data": {"object": {"id": message_id, "grant_id": account}},
-    });
+    let message = object([
+        ("id", message_id.into()),
+        ("grant_id", account.as_str().into()),
+    ]);
+    let notification = object([
+        (
+            "id",
+            format!("seen-{}", reply_id(account, message_id)).into(),
+        ),
+        ("type", "message.created".into()),
+        ("data", object([("object", message)])),
+    ]);
     Message::Notification {
         text: notification.to_string(),
     }
@@ -477,42 +485,42 @@ struct Reply<'a> {
 impl Reply<'_> {
     /// The payload of `docs/reply.schema.json`.
     fn for_agent(&self) -> Value {
-        let mut from = json!({"email": self.mail.from()});
+        let mut from = object([("email", self.mail.from().into())]);
         let name = subject(self.mail.from_name());
         if let Value::Object(from) = &mut from
             && !name.is_empty()
         {
-            from.insert("name".to_owned(), Value::String(name));
+            from.insert("name".to_owned(), name.into());
         }
-        let in_reply_to = match self.thread {
-            None => Value::Null,
-            Some(thread) => json!({
-                "svix_id": thread.svix_id,
-                "template": thread.slug,
-                "user_id": thread.user_id,
-                "sent_at": thread.at.seconds(),
-                "sender_is_recipient": self.sender_is_recipient,
-            }),
-        };
-        json!({
-            "version": 1,
-            "type": "reply.received",
-            "id": self.id,
-            "account": self.account,
-            "message": {
-                "id": self.message_id,
-                "thread_id": self.mail.thread_id(),
-                "received_at": self.mail.received_at(),
-                "from": from,
-                "subject": self.subject,
-                "text": self.cleaned.text,
-                "quoted_text": self.cleaned.quoted,
-                "truncated": self.cleaned.truncated,
-                "attachments": self.mail.attachments(),
-            },
-            "in_reply_to": in_reply_to,
-            "untrusted": UNTRUSTED,
-        })
+        let in_reply_to = self.thread.map(|thread| {
+            object([
+                ("svix_id", thread.svix_id.as_str().into()),
+                ("template", thread.slug.as_str().into()),
+                ("user_id", thread.user_id.clone().into()),
+                ("sent_at", thread.at.seconds().into()),
+                ("sender_is_recipient", self.sender_is_recipient.into()),
+            ])
+        });
+        let message = object([
+            ("id", self.message_id.into()),
+            ("thread_id", self.mail.thread_id().into()),
+            ("received_at", self.mail.received_at().into()),
+            ("from", from),
+            ("subject", self.subject.as_str().into()),
+            ("text", self.cleaned.text.as_str().into()),
+            ("quoted_text", self.cleaned.quoted.as_str().into()),
+            ("truncated", self.cleaned.truncated.into()),
+            ("attachments", self.mail.attachments().into()),
+        ]);
+        object([
+            ("version", 1.into()),
+            ("type", "reply.received".into()),
+            ("id", self.id.into()),
+            ("account", self.account.as_str().into()),
+            ("message", message),
+            ("in_reply_to", in_reply_to.into()),
+            ("untrusted", UNTRUSTED.into()),
+        ])
     }
 
     /// The text of the mail a person gets.

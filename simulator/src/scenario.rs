@@ -434,7 +434,11 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 && faults.len() <= 1
                 && !faults.contains(&"delivered an hour late");
         drop(faults);
-        let untold = failed && world.faults.borrow().contains(&"notification lost");
+        // What failed after all and could not be told apart any more raised an alert.
+        let alerted = |record: &String| record.contains("not_a_mail_of_the_relay");
+        let untold = failed
+            && (world.faults.borrow().contains(&"notification lost")
+                || world.records.borrow().iter().any(alerted));
         if !is_sent && had_time && !is_abandoned && !ended("rejected") && !untold {
             world.violate(format!(
                 "{id} had time to be sent and was not: {outcomes:?}"

@@ -12,7 +12,7 @@ use clerk_nylas_relay::{
     config::Config,
     observe::Record,
     ports::{
-        Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Log, Queue,
+        Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Listed, Log, Queue,
         QueueError, Random, Store, StoreError,
     },
     time::{UnixMillis, millis},
@@ -577,6 +577,14 @@ impl Store for Invocation {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn list(&self, _: &str) -> Result<Listed, StoreError> {
+        Ok(Listed::default())
     }
 }
 

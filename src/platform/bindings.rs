@@ -26,6 +26,13 @@ extern "C" {
         options: &Object,
     ) -> Result<Promise, JsValue>;
 
+    #[wasm_bindgen(method, catch)]
+    pub fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
+
+    /// Resolves to `{keys: [{name, metadata?}], list_complete}`.
+    #[wasm_bindgen(method, catch)]
+    pub fn list(this: &KvNamespace, options: &Object) -> Result<Promise, JsValue>;
+
     /// The producer's end of a queue
     /// (<https://developers.cloudflare.com/queues/configuration/javascript-apis/#queue>).
     pub type QueueProducer;
