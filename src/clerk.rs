@@ -28,6 +28,9 @@ pub struct Email {
     /// Clerk gives the local part only; the domain is the sending account's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to_local_part: Option<String>,
+    /// What Clerk would send it from, at the account's domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_local_part: Option<String>,
     /// A whole address, on a reply that is forwarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
@@ -54,6 +57,7 @@ impl FromJson for Email {
             to: field(value, "to")?,
             subject: field(value, "subject")?,
             reply_to_local_part: optional(value, "reply_to_local_part")?,
+            from_local_part: optional(value, "from_local_part")?,
             reply_to: optional(value, "reply_to")?,
             user_id: optional(value, "user_id")?,
         })
@@ -209,6 +213,9 @@ fn read_ours(
         to: to.to_owned(),
         subject,
         reply_to_local_part: text(data, "reply_to_email_name")
+            .filter(|name| is_local_part(name))
+            .map(str::to_owned),
+        from_local_part: text(data, "from_email_name")
             .filter(|name| is_local_part(name))
             .map(str::to_owned),
         reply_to: None,

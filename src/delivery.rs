@@ -25,7 +25,7 @@ use crate::{
     nylas::{AccountFault, FindOutcome, Identity, IdentityOutcome, Nylas, SendOutcome, SentMail},
     observe::{Event, Level, Record},
     ports::{Clock, Http, Log, Store},
-    time::{MINUTE, UnixMillis},
+    time::{DAY, MINUTE, UnixMillis},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -450,6 +450,7 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                 return Next::End(Verdict::later("account_address_unknown"));
             }
         };
+        self.compare_names(account, &identity).await;
         let answer = self
             .nylas
             .send(
@@ -503,6 +504,26 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
                     _ => Next::Settle(reason, SETTLING_TAKES),
                 }
             }
+        }
+    }
+
+    /// Clerk's sender name has no say in what users see, and whoever set it may think it has.
+    async fn compare_names(&self, account: &Account, identity: &Identity) {
+        let wanted = self.email.from_local_part.as_deref().unwrap_or_default();
+        let has = identity.email.split('@').next().unwrap_or_default();
+        if !wanted.is_empty()
+            && !wanted.eq_ignore_ascii_case(has)
+            && self.ledger.may_say("drift", DAY).await
+        {
+            self.ports.log(&Record {
+                level: Level::Warning,
+                event: Event::Check,
+                outcome: "drift",
+                reason: "from_email_name_differs",
+                account: Some(account.grant_id.clone()),
+                alert: true,
+                ..Record::default()
+            });
         }
     }
 

@@ -22,7 +22,10 @@
 //! | `handed:<reply id>` | when the agent took it | 30 days |
 //! | `notification:<id>` | when a notification of Nylas' was worked off | 3 days |
 //! | `looked:<grant id>` | [`Look`]: how far the mailbox was looked through | 30 days |
-//! | `hint:replies` | that the log said how to have replies handed on | 30 days |
+//! | `used:<grant id>` | [`Used`]: mails sent today | a day |
+//! | `alerted:<kind>` | when that alert was given last | an hour, a day for what is looked at regularly |
+//! | `said:<what>` | when the log said what it says now and then: how to have replies handed on, that names differ | 30 days, a day |
+//! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 use crate::{
     clerk::{Content, Email, Slug},
@@ -269,6 +272,22 @@ pub struct ReplyRecord {
     pub svix_id: Option<SvixId>,
     /// `agent`, `person`.
     pub handed_to: Vec<&'static str>,
+}
+
+/// How many mails an account has sent since midnight UTC, by Nylas' count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Used {
+    pub sent: u64,
+    pub at: UnixMillis,
+}
+
+impl FromJson for Used {
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            sent: field(value, "sent")?,
+            at: field(value, "at")?,
+        })
+    }
 }
 
 /// How far a mailbox was looked through for what no notification told of.
@@ -606,6 +625,28 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
             .await
     }
 
+    /// Whether the same alert was given lately.
+    pub async fn was_alerted(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.get(&format!("alerted:{key}")).await?.is_some())
+    }
+
+    pub async fn put_alerted(&self, key: &str, lasts: Duration) -> Result<(), StoreError> {
+        self.put_now(&format!("alerted:{key}"), lasts).await
+    }
+
+    /// Remembers how many mails an account has sent today. Only what is news is written.
+    pub async fn put_used(&self, grant: &GrantId, used: &Used) -> Result<(), StoreError> {
+        let name = format!("used:{}", grant.as_str());
+        if self
+            .read::<Used>(&name)
+            .await?
+            .is_some_and(|known| known.sent == used.sent)
+        {
+            return Ok(());
+        }
+        self.write(&name, used, DAY).await
+    }
+
     pub async fn look(&self, grant: &GrantId) -> Result<Option<Look>, StoreError> {
         self.read(&format!("looked:{}", grant.as_str())).await
     }
@@ -615,10 +656,20 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         self.write(&name, look, REPLY_KEPT).await
     }
 
-    /// Whether to say now what is said once a month.
-    pub async fn may_hint(&self) -> bool {
-        const NAME: &str = "hint:replies";
-        matches!(self.get(NAME).await, Ok(None)) && self.put_now(NAME, REPLY_KEPT).await.is_ok()
+    /// Whether to say now what is said once in so long.
+    pub async fn may_say(&self, what: &str, once_in: Duration) -> bool {
+        let name = format!("said:{what}");
+        matches!(self.get(&name).await, Ok(None)) && self.put_now(&name, once_in).await.is_ok()
+    }
+
+    /// Whether the shape of a template's events is known.
+    pub async fn has_shape(&self, slug: &str) -> Result<bool, StoreError> {
+        Ok(self.get(&format!("shape:{slug}")).await?.is_some())
+    }
+
+    pub async fn put_shape(&self, slug: &str, shape: &str) -> Result<(), StoreError> {
+        self.put(&format!("shape:{slug}"), shape, COMPLAINED_KEPT)
+            .await
     }
 
     async fn put_now(&self, name: &str, lifetime: Duration) -> Result<(), StoreError> {

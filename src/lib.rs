@@ -9,6 +9,8 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod admin;
+pub mod alerts;
+pub mod checks;
 pub mod cleaning;
 pub mod clerk;
 pub mod config;
@@ -26,6 +28,7 @@ pub mod platform;
 pub mod ports;
 pub mod relay;
 pub mod replies;
+pub mod shapes;
 pub mod sweep;
 pub mod time;
 pub mod webhook;
@@ -52,11 +55,23 @@ use worker::{
 const ADMIN_BYTES_MAX: usize = 4096;
 
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response, Infallible> {
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response, Infallible> {
     report_panics();
     let platform = Platform::new(&env);
     let config = read_config(&env, &platform);
-    Ok(answer(&request, &platform, config).await)
+    let answer = answer(&request, &platform, config).await;
+    let alerts = platform.take_alerts();
+    if !alerts.is_empty() {
+        let url = alert_url(&env);
+        // After the answer.
+        context.wait_until(async move { alerts::raise(&platform, url.as_deref(), alerts).await });
+    }
+    Ok(answer)
+}
+
+/// Not through the settings: that they are wrong is an alert, too.
+fn alert_url(env: &Env) -> Option<String> {
+    platform::setting(env, "ALERT_WEBHOOK_URL").filter(|url| nylas::is_endpoint(url))
 }
 
 async fn answer(
@@ -241,6 +256,12 @@ pub async fn queue(
         });
     });
     all(work.map(|work| Box::pin(work) as _).collect()).await;
+    alerts::raise(
+        &platform,
+        alert_url(&env).as_deref(),
+        platform.take_alerts(),
+    )
+    .await;
     Ok(JsValue::UNDEFINED)
 }
 
@@ -267,9 +288,18 @@ pub async fn scheduled(_event: JsValue, env: Env, _context: JsValue) {
     report_panics();
     let platform = Platform::new(&env);
     match read_config(&env, &platform) {
-        Ok(config) => sweep::run(&platform, &config).await,
+        Ok(config) => {
+            sweep::run(&platform, &config).await;
+            checks::run(&platform, &config).await;
+        }
         Err(problems) => relay::log_misconfigured(&platform, Event::Sweep, &problems),
     }
+    alerts::raise(
+        &platform,
+        alert_url(&env).as_deref(),
+        platform.take_alerts(),
+    )
+    .await;
 }
 
 /// A readable report of a panic on the console, before the hook of crate `worker`, which restarts

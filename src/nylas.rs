@@ -399,8 +399,49 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
         self.read_messages(grant_id, &path).await
     }
 
+    /// How many mails went out from this address since then, counted to `at_most` and a page beyond.
+    pub async fn sent_since(
+        &self,
+        grant_id: &GrantId,
+        address: &str,
+        since: UnixMillis,
+        at_most: u64,
+    ) -> Option<u64> {
+        const PAGES_MAX: u32 = 10;
+        let mut count = 0_u64;
+        let mut token = String::new();
+        for _ in 0..PAGES_MAX {
+            let path = format!(
+                "?received_after={}&from={}&limit=200&select=id{token}",
+                since.seconds(),
+                escape(address)
+            );
+            let ReadOutcome::Answered(page) = self.read_messages(grant_id, &path).await else {
+                return None;
+            };
+            let messages = page.get("data")?.as_array()?.len();
+            count = count.saturating_add(u64::try_from(messages).unwrap_or_default());
+            match page.get("next_cursor").and_then(Value::as_str) {
+                Some(next) if !next.is_empty() && count < at_most => {
+                    token = format!("&page_token={}", escape(next));
+                }
+                _ => break,
+            }
+        }
+        Some(count)
+    }
+
+    /// The application's webhooks.
+    pub async fn webhooks(&self) -> ReadOutcome {
+        self.read("/v3/webhooks".to_owned()).await
+    }
+
     async fn read_messages(&self, grant_id: &GrantId, what: &str) -> ReadOutcome {
         let path = format!("/v3/grants/{}/messages{what}", grant_id.as_str());
+        self.read(path).await
+    }
+
+    async fn read(&self, path: String) -> ReadOutcome {
         match self.request(HttpMethod::Get, path, None, None).await {
             Ok(response) if response.status == 200 => {
                 match serde_json::from_slice(response.body.as_bytes()) {
@@ -429,6 +470,13 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
                         .filter(|value| !value.is_empty() && !value.chars().any(char::is_control))
                         .map(str::to_owned)
                 };
+                let is_blocked = body.pointer("/data/blocked").and_then(Value::as_bool);
+                if is_blocked == Some(true) {
+                    return IdentityOutcome::AccountAtFault(AccountFault::Paused);
+                }
+                if field("grant_status").as_deref() == Some("invalid") {
+                    return IdentityOutcome::AccountAtFault(AccountFault::Unauthorized);
+                }
                 match field("email").filter(|email| email.contains('@')) {
                     Some(email) => IdentityOutcome::Known(Identity {
                         email,

@@ -51,6 +51,30 @@ pub enum Event {
     Grant,
     /// Mailboxes looked through for what no notification told of.
     Sweep,
+    /// What is looked at every quarter of an hour.
+    Check,
+    /// An alert on its way to the operator.
+    Alert,
+}
+
+impl Event {
+    /// As it is logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClerkWebhook => "clerk_webhook",
+            Self::Outbox => "outbox",
+            Self::DeadLetter => "dead_letter",
+            Self::AccountDown => "account_down",
+            Self::NylasWebhook => "nylas_webhook",
+            Self::Reply => "reply",
+            Self::HandOff => "hand_off",
+            Self::MailFate => "mail_fate",
+            Self::Grant => "grant",
+            Self::Sweep => "sweep",
+            Self::Check => "check",
+            Self::Alert => "alert",
+        }
+    }
 }
 
 /// One event, as it is logged. Lengths of time are in milliseconds.

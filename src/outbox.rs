@@ -33,6 +33,11 @@ pub enum Message {
     Notification {
         text: String,
     },
+    /// Something for the operator: what makes it the same alert again, and the JSON that is posted.
+    Alert {
+        key: String,
+        body: Value,
+    },
     /// A reply for the agent: the JSON it is sent.
     HandOff {
         payload: Value,
@@ -71,6 +76,12 @@ impl Message {
         if let Some(hand_off) = value.get("hand_off") {
             let payload = hand_off.get("payload")?.clone();
             return Some(Self::HandOff { payload });
+        }
+        if let Some(alert) = value.get("alert") {
+            return Some(Self::Alert {
+                key: field(alert, "key")?,
+                body: alert.get("body")?.clone(),
+            });
         }
         let text = field(value.get("notification")?, "text")?;
         Some(Self::Notification { text })

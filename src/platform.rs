@@ -7,7 +7,7 @@ use crate::{
     observe::{Level, Record},
     ports::{
         Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, LISTED_BYTES_MAX,
-        Listed, Log, Queue, QueueError, Random, Store, StoreError,
+        Listed, Log, Memory, Queue, QueueError, Random, Store, StoreError,
     },
     relay::Disposition,
     time::{UnixMillis, millis},
@@ -17,8 +17,10 @@ use bindings::{
     fetch, field, object, set_timeout, settled,
 };
 use std::{
+    cell::RefCell,
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::Mutex,
     task::Poll,
     time::Duration,
 };
@@ -38,6 +40,9 @@ pub const LEDGER: &str = "LEDGER";
 /// The queue slow and failing sends go to.
 pub const OUTBOX: &str = "OUTBOX";
 
+/// Templates remembered by one instance.
+const SEEN_MAX: usize = 200;
+
 /// KV's shortest: how long a read, or a miss, may be served from the edge's cache.
 const KV_CACHE_SECONDS: u32 = 30;
 
@@ -45,6 +50,8 @@ const KV_CACHE_SECONDS: u32 = 30;
 pub struct Platform {
     ledger: Option<KvNamespace>,
     outbox: Option<QueueProducer>,
+    /// What was logged and somebody has to hear of.
+    alerts: RefCell<Vec<Record>>,
 }
 
 impl Platform {
@@ -52,7 +59,13 @@ impl Platform {
         Self {
             ledger: binding(env, LEDGER),
             outbox: binding(env, OUTBOX),
+            alerts: RefCell::default(),
         }
+    }
+
+    /// What was logged with an alert since the last time.
+    pub fn take_alerts(&self) -> Vec<Record> {
+        self.alerts.take()
     }
 
     pub fn bound(&self) -> Bound {
@@ -282,8 +295,27 @@ impl Gunzip for Platform {
     }
 }
 
+/// What this instance has seen.
+static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+impl Memory for Platform {
+    fn is_news(&self, what: &str) -> bool {
+        let Ok(mut seen) = SEEN.lock() else {
+            return false;
+        };
+        let is_news = seen.len() < SEEN_MAX && !seen.iter().any(|known| known == what);
+        if is_news {
+            seen.push(what.to_owned());
+        }
+        is_news
+    }
+}
+
 impl Log for Platform {
     fn log(&self, record: &Record) {
+        if record.alert {
+            self.alerts.borrow_mut().push(record.clone());
+        }
         let line = JsValue::from(record.to_json());
         match record.level {
             Level::Info => console::log_1(&line),

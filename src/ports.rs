@@ -117,12 +117,18 @@ pub trait Gunzip {
     async fn gunzip(&self, packed: &[u8], bytes_max: usize) -> Option<Vec<u8>>;
 }
 
+/// What this instance remembers, for as long as it lives.
+pub trait Memory {
+    /// Whether it hears of this for the first time.
+    fn is_news(&self, what: &str) -> bool;
+}
+
 /// Where log records go.
 pub trait Log {
     fn log(&self, record: &Record);
 }
 
 /// All of them: what one entry point hands to the core.
-pub trait Ports: Clock + Random + Store + Queue + Http + Gunzip + Log {}
+pub trait Ports: Clock + Random + Store + Queue + Http + Gunzip + Memory + Log {}
 
-impl<T: Clock + Random + Store + Queue + Http + Gunzip + Log> Ports for T {}
+impl<T: Clock + Random + Store + Queue + Http + Gunzip + Memory + Log> Ports for T {}

@@ -3,6 +3,7 @@
 //! Here the parts are put in order; each decides for itself. See the table in `docs/design.md`.
 
 use crate::{
+    alerts,
     clerk::{Content, Email, NotForUs, Slug, read_email},
     config::{Config, GrantId, Problem},
     delivery::{Attempt, Trail, Verdict, order},
@@ -15,7 +16,7 @@ use crate::{
         retry_delay,
     },
     ports::{Ports, Queue, StoreError},
-    replies,
+    replies, shapes,
     time::{MINUTE, UnixMillis, millis},
     webhook::{BadSignature, SignatureHeaders, SvixId, verify_clerk},
 };
@@ -133,6 +134,7 @@ pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &ClerkReques
         config.inline_send_budget,
     );
     let (slug, read) = read_email(&webhook);
+    let template = slug.as_str().map(str::to_owned);
     let mut ending = Ending::default();
     let mut age = None;
     match read {
@@ -178,6 +180,11 @@ pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &ClerkReques
         }
         .with_answer(nylas.last()),
     );
+    if let Some(slug) = &template
+        && ports.is_news(slug)
+    {
+        shapes::keep(ports, slug, request.body).await;
+    }
     Answer {
         code: ending.code,
         body: AnswerBody {
@@ -571,6 +578,10 @@ pub async fn work_off<P: Ports>(
                 Disposition::Retry(patient_delay(delivery.attempt))
             }
         },
+        Some(Message::Alert { key, body }) => {
+            let url = config.ok().and_then(|config| config.alert_url.as_deref());
+            alerts::work_off(ports, url, &key, &body, delivery.attempt).await
+        }
         Some(Message::HandOff { payload }) => match config {
             Ok(config) => hand_off::work_off(ports, config, &payload, delivery).await,
             Err(problems) => {
@@ -742,6 +753,8 @@ async fn work_off_mail<P: Ports>(
             let delay = retry_delay(&email, now, wait, ports.random());
             let mut ending = Ending::new(0, "retry", reason);
             ending.level = Level::Warning;
+            // Somebody sits in front of a sign-in page.
+            ending.alert = email.age(now) >= MINUTE;
             let renew = now.since(queued_at) >= RENEW_AFTER;
             // A message cannot be changed, only replaced.
             let replaced = match carried {

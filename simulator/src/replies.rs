@@ -348,7 +348,9 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
             world.violate(format!("{what} never reached the agent"));
         }
         // Where every outcome was known, and only Nylas repeated itself.
-        let is_known = faults.iter().all(|fault| fault.starts_with("notification"));
+        let is_known = faults
+            .iter()
+            .all(|fault| *fault == "notification told twice");
         if taken > 1 && is_known {
             world.violate(format!(
                 "{what} reached the agent {taken} times, for no reason"

@@ -12,8 +12,8 @@ use clerk_nylas_relay::{
     config::Config,
     observe::Record,
     ports::{
-        Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Listed, Log, Queue,
-        QueueError, Random, Store, StoreError,
+        Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Listed, Log, Memory,
+        Queue, QueueError, Random, Store, StoreError,
     },
     time::{UnixMillis, millis},
 };
@@ -751,6 +751,12 @@ fn replayed(mut response: HttpResponse) -> HttpResponse {
 impl Gunzip for Invocation {
     async fn gunzip(&self, _: &[u8], _: usize) -> Option<Vec<u8>> {
         None
+    }
+}
+
+impl Memory for Invocation {
+    fn is_news(&self, _: &str) -> bool {
+        false
     }
 }
 

@@ -10,6 +10,7 @@ fn email() -> Email {
         to: "Jane@Example.com".into(),
         subject: "Code".into(),
         reply_to: None,
+        from_local_part: None,
         reply_to_local_part: Some("support".into()),
         user_id: None,
     }

@@ -9,6 +9,7 @@ fn email(slug: &str, created_at: UnixMillis) -> Email {
         to: "jane@example.com".into(),
         subject: "Code".into(),
         reply_to: None,
+        from_local_part: None,
         reply_to_local_part: None,
         user_id: None,
     }
