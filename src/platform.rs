@@ -201,17 +201,17 @@ async fn exchange(request: HttpRequest, signal: AbortSignal) -> Result<HttpRespo
 struct Timer {
     id: JsValue,
     over: JsFuture,
-    end: Function,
+    end: Option<Function>,
 }
 
 impl Timer {
     fn start(time: Duration) -> Self {
         let mut id = JsValue::UNDEFINED;
-        let mut end = Function::default();
+        let mut end = None;
         let milliseconds = i32::try_from(millis(time)).unwrap_or(i32::MAX);
         let over = Promise::new(&mut |resolve, _| {
             id = set_timeout(&resolve, milliseconds);
-            end = resolve;
+            end = Some(resolve);
         });
         Self {
             id,
@@ -225,7 +225,9 @@ impl Drop for Timer {
     fn drop(&mut self) {
         clear_timeout(&self.id);
         // A promise that never ends keeps what waits for it in memory.
-        let _ = self.end.call0(&JsValue::UNDEFINED);
+        if let Some(end) = &self.end {
+            let _ = end.call0(&JsValue::UNDEFINED);
+        }
     }
 }
 
@@ -259,7 +261,8 @@ pub async fn read_body(request: &Request, bytes_max: usize) -> Option<Vec<u8>> {
         };
         let chunk = chunk.to_vec();
         if body.len().saturating_add(chunk.len()) > bytes_max {
-            let _ = settled(Ok(reader.cancel())).await;
+            // Not waited for; held until it ends, so that its failing is nobody's surprise.
+            drop(JsFuture::from(reader.cancel()));
             return None;
         }
         body.extend_from_slice(&chunk);
