@@ -362,7 +362,8 @@ async fn read(stream: &ReadableStream, bytes_max: usize) -> Read {
         };
         let chunk = chunk.to_vec();
         if bytes.len().saturating_add(chunk.len()) > bytes_max {
-            let _ = settled(Ok(reader.cancel())).await;
+            // Not waited for; held until it ends, so that its failing is nobody's surprise.
+            drop(JsFuture::from(reader.cancel()));
             return Read::TooMuch;
         }
         bytes.extend_from_slice(&chunk);

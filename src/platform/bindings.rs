@@ -50,8 +50,9 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub fn retry(this: &Message, options: &Object) -> Result<(), JsValue>;
 
-    /// `fetch(url, init)`; resolves to a `Response`.
-    #[wasm_bindgen(catch)]
+    /// `fetch(url, init)`; resolves to a `Response`. Of `globalThis`: in the glue itself `fetch` is the
+    /// Worker's own entry point.
+    #[wasm_bindgen(catch, js_namespace = globalThis)]
     pub fn fetch(url: &str, init: &Object) -> Result<Promise, JsValue>;
 
     /// `new Response(body, init)`. It throws only for statuses and headers that are none.
