@@ -338,11 +338,15 @@ impl<P: Ports> Receiving<'_, P> {
                 // Lost: another delivery of the mail is answered by Nylas' idempotency, or by asking. But
                 // what Nylas may give back has to be kept: the consumer sends it again, under the same
                 // key, and keeps it.
-                if recorded.is_err() && may_fail_later {
-                    let (ports, ledger, delay) = (self.ports, self.ledger, RECORD_AGAIN_IN);
-                    enqueue(ports, ledger, email, content, trail.clone(), delay).await;
-                }
-                let mut ending = Ending::new(200, "sent", "accepted_by_nylas");
+                let (ports, ledger, delay) = (self.ports, self.ledger, RECORD_AGAIN_IN);
+                let is_durable = recorded.is_ok()
+                    || !may_fail_later
+                    || enqueue(ports, ledger, email, content, trail.clone(), delay).await;
+                let mut ending = if is_durable {
+                    Ending::new(200, "sent", "accepted_by_nylas")
+                } else {
+                    Ending::new(503, "retry", "sent_but_not_recorded")
+                };
                 ending.account = Some(account);
                 ending
             }

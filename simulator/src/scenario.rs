@@ -435,7 +435,9 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 && !faults.contains(&"delivered an hour late");
         drop(faults);
         // What failed after all and could not be told apart any more raised an alert.
-        let alerted = |record: &String| record.contains("not_a_mail_of_the_relay");
+        let alerted = |record: &String| {
+            record.contains("not_a_mail_of_the_relay") || record.contains("content_not_kept")
+        };
         let untold = failed
             && (world.faults.borrow().contains(&"notification lost")
                 || world.records.borrow().iter().any(alerted));
