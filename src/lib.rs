@@ -52,7 +52,7 @@ async fn answer(
     platform: &Platform,
     config: Result<Config, Vec<Problem>>,
 ) -> Response {
-    // The runtime's own `URL`: crate `url` and its Unicode tables would be half of the Worker.
+    // The runtime's own `URL`: crate `url` brings its Unicode tables along.
     let url = Url::new(&request.url()).ok();
     let path = url.as_ref().map(Url::pathname).unwrap_or_default();
     let method = request.method();

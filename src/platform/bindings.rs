@@ -1,7 +1,7 @@
 //! The JavaScript the Worker calls, called directly.
 //!
 //! Crate `worker` has all of it in more comfortable forms, which turn each options object into one
-//! through `serde` and each failure into an error with texts of its own: a fifth of the Worker.
+//! through `serde` and each failure into an error with texts of its own: a quarter of the upload.
 
 use worker::{
     js_sys::{Function, Object, Promise, Reflect, futures::JsFuture},
@@ -13,10 +13,11 @@ extern "C" {
     /// A KV namespace (<https://developers.cloudflare.com/kv/api/>).
     pub type KvNamespace;
 
-    /// Resolves to the text, or to null.
+    /// `get(key, {type, cacheTtl})`; resolves to the text, or to null.
     #[wasm_bindgen(method, catch)]
     pub fn get(this: &KvNamespace, key: &str, options: &Object) -> Result<Promise, JsValue>;
 
+    /// `put(key, value, {expirationTtl})`.
     #[wasm_bindgen(method, catch)]
     pub fn put(
         this: &KvNamespace,
@@ -29,6 +30,7 @@ extern "C" {
     /// (<https://developers.cloudflare.com/queues/configuration/javascript-apis/#queue>).
     pub type QueueProducer;
 
+    /// `send(body, {contentType, delaySeconds})`; resolves once the message is durable.
     #[wasm_bindgen(method, catch)]
     pub fn send(this: &QueueProducer, body: &str, options: &Object) -> Result<Promise, JsValue>;
 
@@ -36,9 +38,11 @@ extern "C" {
     /// (<https://developers.cloudflare.com/queues/configuration/javascript-apis/#message>).
     pub type Message;
 
+    /// `ack()`.
     #[wasm_bindgen(method, catch)]
     pub fn ack(this: &Message) -> Result<(), JsValue>;
 
+    /// `retry({delaySeconds})`.
     #[wasm_bindgen(method, catch)]
     pub fn retry(this: &Message, options: &Object) -> Result<(), JsValue>;
 
@@ -54,10 +58,11 @@ extern "C" {
     #[wasm_bindgen(constructor, js_class = "Response")]
     pub fn new(body: &str, init: &Object) -> NewResponse;
 
-    /// Returns what `clearTimeout` takes.
+    /// `setTimeout(callback, milliseconds)`; returns what `clearTimeout` takes.
     #[wasm_bindgen(js_name = setTimeout)]
     pub fn set_timeout(callback: &Function, milliseconds: i32) -> JsValue;
 
+    /// `clearTimeout(timer)`; of no effect when the time is over.
     #[wasm_bindgen(js_name = clearTimeout)]
     pub fn clear_timeout(timer: &JsValue);
 }
