@@ -81,7 +81,7 @@ extern "C" {
         through: &DecompressionStream,
     ) -> Result<ReadableStream, JsValue>;
 
-    /// Returns what `clearTimeout` takes.
+    /// `setTimeout(callback, milliseconds)`; returns what `clearTimeout` takes.
     #[wasm_bindgen(js_name = setTimeout)]
     pub fn set_timeout(callback: &Function, milliseconds: i32) -> JsValue;
 
