@@ -26,6 +26,11 @@ pub async fn raise<P: Ports>(ports: &P, url: Option<&str>, records: Vec<Record>)
     let ledger = Ledger::new(ports);
     for record in records {
         let key = key(&record);
+        // The ledger shows a mark up to a minute late.
+        let hour = ports.now().seconds() / 3600;
+        if !ports.is_news(&format!("{key}@{hour}")) {
+            continue;
+        }
         if ledger.was_alerted(&key).await == Ok(true) {
             continue;
         }

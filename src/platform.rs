@@ -40,7 +40,7 @@ pub const LEDGER: &str = "LEDGER";
 /// The queue slow and failing sends go to.
 pub const OUTBOX: &str = "OUTBOX";
 
-/// Templates remembered by one instance.
+/// Templates and alerts remembered by one instance.
 const SEEN_MAX: usize = 200;
 
 /// KV's shortest: how long a read, or a miss, may be served from the edge's cache.
@@ -303,8 +303,11 @@ impl Memory for Platform {
         let Ok(mut seen) = SEEN.lock() else {
             return false;
         };
-        let is_news = seen.len() < SEEN_MAX && !seen.iter().any(|known| known == what);
+        let is_news = !seen.iter().any(|known| known == what);
         if is_news {
+            if seen.len() >= SEEN_MAX {
+                seen.clear();
+            }
             seen.push(what.to_owned());
         }
         is_news

@@ -14,6 +14,7 @@
 
 mod agent;
 mod clerk;
+mod operator;
 mod relay;
 mod replies;
 mod tests;
@@ -31,6 +32,9 @@ pub const THIRD: &str = "33333333-0000-4000-8000-000000000003";
 pub const FOURTH: &str = "33333333-0000-4000-8000-000000000004";
 /// Whom replies are forwarded to.
 pub const PERSON: &str = "marker-support@example.com";
+pub const ADMIN_TOKEN: &str = "an-operators-token-for-tests";
+/// A dead letter of long ago.
+pub const EXPIRED_LETTER: &str = "msg_expired_letter";
 pub const SUPPRESSED: &str = "marker-suppressed@example.com";
 
 /// What the tests share. Each uses recipients of its own, so they run side by side.
@@ -49,6 +53,8 @@ pub struct Stage {
     /// Two accounts of its own; replies go to the agent and to a person.
     pub replies: Relay,
     pub agent: Agent,
+    /// Where alerts go.
+    pub alerts: Agent,
 }
 
 impl Stage {
@@ -71,7 +77,7 @@ impl Stage {
         // Time to start a Worker before the third attempt.
         options.notify_interval = Duration::from_secs(8);
         let nylas = StandIn::start_blocking(options).expect("the stand-in could not listen");
-        let agent = Agent::start();
+        let (agent, alerts) = (Agent::start(), Agent::start());
         let base = nylas.base_url();
         let settings = || usual(&base);
         let two_secrets = format!("{SECRET} {OTHER_SECRET}");
@@ -79,13 +85,20 @@ impl Stage {
         let suppressed = clerk_nylas_relay::ledger::suppression_key(SUPPRESSED, &key);
         let look =
             serde_json::json!({"since": clerk::now_seconds() * 1000, "until": 0}).to_string();
+        let letter = serde_json::json!({"mail": {
+            "email": {"svix_id": EXPIRED_LETTER, "created_at": 1, "to": "marker@example.com", "subject": "marker"},
+            "content": {"here": {"text": "marker"}}, "queued_at": 1,
+        }});
         let shipped = Settings {
             ledger: vec![
                 (suppressed, "1".to_owned()),
                 // Looked through before, so that the next look is not the first.
                 (format!("looked:{GRANT}"), look),
+                (format!("dead:{EXPIRED_LETTER}"), letter.to_string()),
             ],
-            ..settings().secret("CLERK_WEBHOOK_SIGNING_SECRET", two_secrets)
+            ..settings()
+                .var("ADMIN_TOKEN", ADMIN_TOKEN)
+                .secret("CLERK_WEBHOOK_SIGNING_SECRET", two_secrets)
         };
         let accounts = serde_json::json!([
             {"grant_id": FIRST, "email": "auth@first.example"},
@@ -98,6 +111,7 @@ impl Stage {
         let broken = Settings {
             without_ledger: true,
             ..Settings::default()
+                .var("ALERT_WEBHOOK_URL", &alerts.url)
                 .var("NYLAS_API_BASE", "http://nylas.example")
                 .var("NYLAS_GRANT_ID", "marker@example.com")
                 .var("INLINE_SEND_BUDGET_MS", "soon")
@@ -120,7 +134,11 @@ impl Stage {
         let (relay, simple) = (relay.join().unwrap(), simple.join().unwrap());
         let (pair, impatient) = (start("pair", pair), start("impatient", impatient));
         let (pair, impatient) = (pair.join().unwrap(), impatient.join().unwrap());
-        let replies = start("replies", hearing(&base, &agent));
+        let watched = hearing(&base, &agent)
+            .var("ADMIN_TOKEN", ADMIN_TOKEN)
+            .var("ALERT_WEBHOOK_URL", &alerts.url)
+            .var("NYLAS_DAILY_CAP", "1");
+        let replies = start("replies", watched);
         let broken = Relay::start("broken", broken);
         let replies = replies.join().unwrap();
         let url = replies.url("/api/webhooks/nylas");
@@ -134,6 +152,7 @@ impl Stage {
             broken,
             replies,
             agent,
+            alerts,
         }
     }
 
@@ -166,6 +185,7 @@ impl Stage {
             "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             relay::NYLAS_WEBHOOK_SECRET,
             "cmVwbHktc2VjcmV0LW9mLTI0LWJ5dGVz",
+            ADMIN_TOKEN,
         ];
         self.relays()
             .iter()
@@ -209,6 +229,7 @@ fn main() -> ExitCode {
         let none: Vec<Trial> = tests::ALL
             .iter()
             .chain(replies::ALL)
+            .chain(operator::ALL)
             .map(|(name, _)| Trial::test(*name, || Ok(())))
             .collect();
         return libtest_mimic::run(&arguments, none).exit_code();
@@ -217,6 +238,7 @@ fn main() -> ExitCode {
     let trials = tests::ALL
         .iter()
         .chain(replies::ALL)
+        .chain(operator::ALL)
         .map(|(name, test)| {
             let stage = stage.clone();
             Trial::test(*name, move || {

@@ -1,0 +1,364 @@
+//! What an operator sees, is told and does: one behaviour each, named by it.
+
+use crate::{
+    ADMIN_TOKEN, EXPIRED_LETTER, FOURTH, Stage, THIRD,
+    clerk::{Event, MARKER},
+    relay::{Relay, Response},
+    tests::{SOON, one_mail, pair, rule},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use nylas_stand_in::Action;
+use serde_json::{Value, json};
+use std::{thread, time::Duration};
+
+type Test = fn(&Stage);
+
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub const ALL: &[(&str, Test)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+tests![
+    without_a_token_there_is_no_operators_side,
+    a_wrong_token_is_refused,
+    a_delivery_is_listed_and_shown,
+    a_dead_letter_is_sent_again,
+    a_dead_letter_that_has_expired_is_not,
+    an_address_is_suppressed_and_lifted_by_hand,
+    the_page_shows_it_and_loads_and_runs_nothing,
+    a_form_of_another_site_is_refused,
+    the_shape_of_a_template_is_kept_without_its_values,
+    an_alert_is_given_once_and_says_what_to_do,
+    a_used_up_cap_is_an_alert_and_shown,
+    wrong_settings_are_an_alert,
+];
+
+fn call(relay: &Relay, method: &str, path: &str, body: &Value) -> Response {
+    let bearer = format!("Bearer {ADMIN_TOKEN}");
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let headers = [("Authorization", bearer.as_str())];
+    relay
+        .request(
+            method,
+            &format!("/api/admin/{path}"),
+            &headers,
+            body.as_bytes(),
+        )
+        .expect("the Worker did not answer")
+}
+
+fn get(relay: &Relay, path: &str) -> Value {
+    let response = call(relay, "GET", path, &Value::Null);
+    assert_eq!(response.code, 200, "{path}: {}", response.body);
+    response.json()
+}
+
+/// What a list shows of one entry, when it does: lists are as stale as reads.
+fn listed(relay: &Relay, path: &str, list: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..70 {
+        let answer = get(relay, path);
+        let found = answer[list]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| fits(row));
+        if let Some(row) = found {
+            return row.clone();
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    panic!("not listed under {path}");
+}
+
+fn without_a_token_there_is_no_operators_side(stage: &Stage) {
+    for path in ["/admin", "/api/admin/summary"] {
+        let headers = [("Authorization", "Bearer ")];
+        let response = stage.simple.request("GET", path, &headers, b"").unwrap();
+        assert_eq!(response.answer(), pair(404, "not_found"));
+    }
+}
+
+fn a_wrong_token_is_refused(stage: &Stage) {
+    for path in ["/admin", "/api/admin/summary", "/api/admin/nowhere"] {
+        for value in ["", "Bearer wrong", "Basic d3Jvbmc6d3Jvbmc="] {
+            let headers = [("Authorization", value)];
+            let response = stage.replies.request("GET", path, &headers, b"").unwrap();
+            assert_eq!(response.answer(), pair(401, "unauthorized"));
+            assert!(response.header("www-authenticate").is_some());
+        }
+    }
+    assert_eq!(
+        call(&stage.replies, "GET", "nowhere", &Value::Null).code,
+        404
+    );
+}
+
+fn a_delivery_is_listed_and_shown(stage: &Stage) {
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    let row = listed(
+        &stage.replies,
+        "deliveries?limit=1000",
+        "deliveries",
+        |row| row["svix_id"] == event.id.as_str(),
+    );
+    assert_eq!(row["state"], "sent");
+    assert_eq!(row["slug"], "verification_code");
+    assert_eq!(row["attempts"], 1);
+    assert!(row["age_ms"].as_u64().is_some() && row["at"].as_u64().is_some());
+    let one = get(&stage.replies, &format!("deliveries/{}", event.id));
+    assert_eq!(one["delivery"]["svix_id"], event.id.as_str());
+    assert_eq!(one["dead_letter"], false);
+    assert!(!one.to_string().contains(MARKER), "{one}");
+    let unknown = call(
+        &stage.replies,
+        "GET",
+        "deliveries/msg_unknown",
+        &Value::Null,
+    );
+    assert_eq!(unknown.answer(), pair(404, "not_found"));
+    let summary = get(&stage.replies, "summary");
+    assert!(summary["deliveries"]["sent"].as_u64().unwrap() > 0);
+    assert!(summary["latency_ms"]["p50"].as_u64().is_some());
+    assert_eq!(summary["accounts"].as_array().unwrap().len(), 2);
+    assert_eq!(summary["version"], env!("CARGO_PKG_VERSION"));
+}
+
+fn a_dead_letter_is_sent_again(stage: &Stage) {
+    let relay = Relay::start(
+        "redriven",
+        crate::relay::Settings {
+            max_retries: Some(1),
+            ..stage.settings().var("ADMIN_TOKEN", ADMIN_TOKEN)
+        },
+    );
+    let event = Event::new("invitation");
+    // Inline, and two deliveries of the queue.
+    stage
+        .nylas
+        .script(rule(&event, Some(3), Action::DropBefore));
+    assert_eq!(event.deliver(&relay).answer(), pair(200, "queued"));
+    relay.wait_for_record(&event.id, "dead_lettered");
+    let row = listed(&relay, "dead", "dead_letters", |row| {
+        row["id"] == event.id.as_str()
+    });
+    assert!(!row.to_string().contains(MARKER), "{row}");
+    let path = format!("dead/{}/redrive", event.id);
+    let redriven = call(&relay, "POST", &path, &Value::Null);
+    assert_eq!(redriven.answer(), pair(200, "redriven"));
+    one_mail(stage, &event, SOON);
+    let again = call(&relay, "POST", "dead/msg_unknown/redrive", &Value::Null);
+    assert_eq!(again.answer(), pair(404, "not_found"));
+}
+
+fn a_dead_letter_that_has_expired_is_not(stage: &Stage) {
+    let path = format!("dead/{EXPIRED_LETTER}/redrive");
+    let answer = call(&stage.relay, "POST", &path, &Value::Null).answer();
+    assert_eq!(answer, pair(409, "expired"));
+}
+
+fn an_address_is_suppressed_and_lifted_by_hand(stage: &Stage) {
+    let to = "marker-by-hand@example.com";
+    let answer = || {
+        let event = Event::code().with("to_email_address", json!(to));
+        event.deliver(&stage.replies).answer()
+    };
+    let body = json!({"address": to});
+    let malformed = call(
+        &stage.replies,
+        "POST",
+        "suppressions",
+        &json!({"address": "x"}),
+    );
+    assert_eq!(malformed.answer(), pair(400, "address_malformed"));
+    let unknown = call(&stage.replies, "DELETE", "suppressions", &body);
+    assert_eq!(unknown.answer(), pair(404, "not_found"));
+    let added = call(&stage.replies, "POST", "suppressions", &body);
+    assert_eq!(added.answer(), pair(200, "suppressed"));
+    let in_the_end = |wanted: &str| {
+        for _ in 0..70 {
+            if answer() == pair(200, wanted) {
+                return;
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
+        panic!("never answered {wanted}");
+    };
+    in_the_end("suppressed");
+    let row = listed(&stage.replies, "suppressions", "suppressions", |row| {
+        row["reason"] == "operator"
+    });
+    assert!(!row.to_string().contains(to), "{row}");
+    for _ in 0..70 {
+        let lifted = call(&stage.replies, "DELETE", "suppressions", &body);
+        if lifted.code == 200 {
+            in_the_end("sent");
+            return;
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    panic!("never lifted");
+}
+
+fn the_page_shows_it_and_loads_and_runs_nothing(stage: &Stage) {
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    listed(
+        &stage.replies,
+        "deliveries?limit=1000",
+        "deliveries",
+        |row| row["svix_id"] == event.id.as_str(),
+    );
+    let page = page(&stage.replies);
+    assert_eq!(page.code, 200);
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert!(page.body.contains("Latest mails"), "{}", page.body);
+    assert!(
+        !page.body.contains("<script") && !page.body.contains("http"),
+        "{}",
+        page.body
+    );
+    assert!(
+        !page.body.contains(MARKER),
+        "something private is on the page"
+    );
+}
+
+fn basic() -> String {
+    format!("Basic {}", STANDARD.encode(format!("me:{ADMIN_TOKEN}")))
+}
+
+fn page(relay: &Relay) -> Response {
+    let basic = basic();
+    let headers = [("Authorization", basic.as_str())];
+    relay.request("GET", "/admin", &headers, b"").unwrap()
+}
+
+fn a_form_of_another_site_is_refused(stage: &Stage) {
+    let basic = basic();
+    let post = |site: &str| {
+        let headers = [
+            ("Authorization", basic.as_str()),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Sec-Fetch-Site", site),
+        ];
+        let body = b"action=suppress&subject=marker-form%40example.com";
+        stage
+            .replies
+            .request("POST", "/admin", &headers, body)
+            .unwrap()
+    };
+    assert_eq!(post("cross-site").answer(), pair(403, "forbidden"));
+    let response = post("same-origin");
+    assert_eq!(
+        (response.code, response.header("location")),
+        (303, Some("/admin"))
+    );
+}
+
+fn the_shape_of_a_template_is_kept_without_its_values(stage: &Stage) {
+    let event = Event::new("reset_password_code");
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    let shape = listed(&stage.replies, "shapes", "templates", |row| {
+        row["slug"] == "reset_password_code"
+    });
+    let fields = shape["fields"].as_array().unwrap();
+    let of = |path: &str| fields.iter().find(|field| field["path"] == path).unwrap();
+    assert_eq!(of("data.data.otp_code")["type"], "string");
+    assert_eq!(of("data.delivered_by_clerk")["type"], "boolean");
+    assert!(!shape.to_string().contains(MARKER), "{shape}");
+}
+
+/// The alert whose text holds this, when it has come.
+fn alert(stage: &Stage, text: &str) -> Value {
+    let alert = stage.alerts.wait_for(text).payload();
+    assert_eq!(alert["text"], alert["content"]);
+    assert!(!alert.to_string().contains(MARKER), "{alert}");
+    alert
+}
+
+fn an_alert_is_given_once_and_says_what_to_do(stage: &Stage) {
+    // Clerk's sender name is "notifications", the accounts' are not.
+    for _ in 0..2 {
+        assert_eq!(
+            Event::code().deliver(&stage.replies).answer(),
+            pair(200, "sent")
+        );
+    }
+    let drift = alert(stage, "sender name differs");
+    assert_eq!(drift["outcome"], "drift");
+    assert!(
+        drift["text"]
+            .as_str()
+            .unwrap()
+            .contains("Change one of the two")
+    );
+    // Twice the same within the hour.
+    for _ in 0..2 {
+        let event = Event::code();
+        let refused = Action::Answer {
+            status: 400,
+            body: json!({"error": {"type": "invalid_request_error", "message": "scripted"}}),
+            headers: Vec::new(),
+            accept_mail: false,
+            keep: true,
+        };
+        stage.nylas.script(rule(&event, Some(1), refused));
+        assert_eq!(
+            event.deliver(&stage.replies).answer(),
+            pair(200, "rejected")
+        );
+        alert(stage, "refused a mail for good");
+        thread::sleep(Duration::from_secs(2));
+    }
+    // Each account's is its own.
+    for account in [THIRD, FOURTH] {
+        let given = stage.alerts.handed("refused a mail for good");
+        let about = given.iter().filter(|alert| alert.body.contains(account));
+        assert!(about.count() <= 1);
+    }
+}
+
+fn a_used_up_cap_is_an_alert_and_shown(stage: &Stage) {
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    one_mail(stage, &event, SOON);
+    let path = "/cdn-cgi/local/scheduled?cron=*/15+*+*+*+*";
+    assert_eq!(stage.replies.get(path).unwrap().code, 200);
+    // One mail a day is allowed.
+    let alert = alert(stage, "all_of_the_cap");
+    assert!(
+        alert["account"] == THIRD || alert["account"] == sender.as_str(),
+        "{alert}"
+    );
+    for _ in 0..70 {
+        let summary = get(&stage.replies, "summary");
+        let accounts = summary["accounts"].as_array().unwrap();
+        if accounts
+            .iter()
+            .any(|account| account["sent_today"].as_u64() > Some(0))
+        {
+            return;
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    panic!("the mails of the day are not shown");
+}
+
+fn wrong_settings_are_an_alert(stage: &Stage) {
+    assert_eq!(Event::code().deliver(&stage.broken).code, 503);
+    let alert = alert(stage, "missing or malformed");
+    assert!(
+        alert["text"]
+            .as_str()
+            .unwrap()
+            .contains("INLINE_SEND_BUDGET_MS"),
+        "{alert}"
+    );
+}
