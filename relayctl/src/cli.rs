@@ -1,0 +1,34 @@
+//! What the command line understands.
+
+use crate::{trigger, verify};
+use clap::{Parser, Subcommand};
+
+const AFTER: &str = "Exit codes: 0 done, or all well; 1 failed, or a problem was found; 2 called wrongly.
+Secrets come from the environment, from .dev.vars in the current folder, from a file or a prompt; never from an argument.
+NO_COLOR=1 turns colours off. Everything is explained in docs/relayctl.md.";
+
+/// Sets up, checks, tries out and repairs a clerk-nylas-relay.
+#[derive(Parser, Debug)]
+#[command(name = "relayctl", version, after_help = AFTER)]
+pub struct Cli {
+    /// Prints one JSON document (`tail`: one a line) in place of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How long any request may take
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub timeout: u64,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Plays Clerk: sends signed samples, hostile variants, small loads
+    #[command(after_help = AFTER)]
+    Trigger(trigger::TriggerArgs),
+    /// Judges a captured request and says why it fails
+    #[command(after_help = AFTER)]
+    Verify(verify::VerifyArgs),
+}
