@@ -1,6 +1,6 @@
 //! What the command line understands.
 
-use crate::{trigger, verify};
+use crate::{doctor, trigger, verify};
 use clap::{Parser, Subcommand};
 
 const AFTER: &str = "Exit codes: 0 done, or all well; 1 failed, or a problem was found; 2 called wrongly.
@@ -31,4 +31,7 @@ pub enum Command {
     /// Judges a captured request and says why it fails
     #[command(after_help = AFTER)]
     Verify(verify::VerifyArgs),
+    /// Checks everything: settings, Clerk, Nylas, the Worker, DNS
+    #[command(after_help = AFTER)]
+    Doctor(doctor::DoctorArgs),
 }

@@ -8,8 +8,12 @@
 
 pub mod cli;
 pub mod clock;
+pub mod dns;
+pub mod doctor;
 pub mod failure;
 pub mod http;
+pub mod nylas;
+pub mod project;
 pub mod sample;
 pub mod secrets;
 pub mod sign;
@@ -31,6 +35,7 @@ pub fn run() -> u8 {
     let done = match &cli.command {
         Command::Trigger(args) => trigger::run(args, &http, &ui),
         Command::Verify(args) => verify::run(args, &ui),
+        Command::Doctor(args) => doctor::run(args, &http, &ui),
     };
     match done {
         Ok(true) => 0,
