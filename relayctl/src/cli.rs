@@ -1,6 +1,6 @@
 //! What the command line understands.
 
-use crate::{doctor, trigger, verify};
+use crate::{admin, doctor, trigger, verify};
 use clap::{Parser, Subcommand};
 
 const AFTER: &str = "Exit codes: 0 done, or all well; 1 failed, or a problem was found; 2 called wrongly.
@@ -34,4 +34,22 @@ pub enum Command {
     /// Checks everything: settings, Clerk, Nylas, the Worker, DNS
     #[command(after_help = AFTER)]
     Doctor(doctor::DoctorArgs),
+    /// What became of one message, or how the relay is doing
+    #[command(after_help = AFTER)]
+    Status(admin::StatusArgs),
+    /// Recent deliveries, dead letters, answers
+    #[command(after_help = AFTER)]
+    List(admin::ListArgs),
+    /// Follows deliveries as they happen
+    #[command(after_help = AFTER)]
+    Tail(admin::TailArgs),
+    /// Sends a dead letter again, or all of them
+    #[command(after_help = AFTER)]
+    Redrive(admin::RedriveArgs),
+    /// Who gets no mail
+    #[command(after_help = AFTER)]
+    Suppression(admin::SuppressionArgs),
+    /// The shape of the first real event of each template
+    #[command(after_help = AFTER)]
+    Inspect(admin::InspectArgs),
 }

@@ -6,6 +6,7 @@
 // Outside tests it is denied: see `[workspace.lints]`.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod dns;
@@ -36,6 +37,12 @@ pub fn run() -> u8 {
         Command::Trigger(args) => trigger::run(args, &http, &ui),
         Command::Verify(args) => verify::run(args, &ui),
         Command::Doctor(args) => doctor::run(args, &http, &ui),
+        Command::Status(args) => admin::status(args, &http, &ui),
+        Command::List(args) => admin::run_list(args, &http, &ui),
+        Command::Tail(args) => admin::tail(args, &http, &ui),
+        Command::Redrive(args) => admin::redrive(args, &http, &ui),
+        Command::Suppression(args) => admin::suppression(args, &http, &ui),
+        Command::Inspect(args) => admin::inspect(args, &http, &ui),
     };
     match done {
         Ok(true) => 0,
