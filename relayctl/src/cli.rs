@@ -1,6 +1,6 @@
 //! What the command line understands.
 
-use crate::{admin, doctor, trigger, verify};
+use crate::{admin, doctor, roundtrip, setup, trigger, verify};
 use clap::{Parser, Subcommand};
 
 const AFTER: &str = "Exit codes: 0 done, or all well; 1 failed, or a problem was found; 2 called wrongly.
@@ -25,6 +25,9 @@ pub struct Cli {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// From empty accounts to a working relay, step by step; can be repeated
+    #[command(after_help = AFTER)]
+    Setup(setup::SetupArgs),
     /// Plays Clerk: sends signed samples, hostile variants, small loads
     #[command(after_help = AFTER)]
     Trigger(trigger::TriggerArgs),
@@ -34,6 +37,9 @@ pub enum Command {
     /// Checks everything: settings, Clerk, Nylas, the Worker, DNS
     #[command(after_help = AFTER)]
     Doctor(doctor::DoctorArgs),
+    /// Sends a mail from the account to itself and times it
+    #[command(after_help = AFTER)]
+    Roundtrip(roundtrip::RoundtripArgs),
     /// What became of one message, or how the relay is doing
     #[command(after_help = AFTER)]
     Status(admin::StatusArgs),

@@ -15,12 +15,15 @@ pub mod failure;
 pub mod http;
 pub mod nylas;
 pub mod project;
+pub mod roundtrip;
 pub mod sample;
 pub mod secrets;
+pub mod setup;
 pub mod sign;
 pub mod trigger;
 pub mod ui;
 pub mod verify;
+pub mod wrangler;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -34,6 +37,8 @@ pub fn run() -> u8 {
     let ui = Ui { json: cli.json };
     let http = Http::new(Duration::from_secs(cli.timeout));
     let done = match &cli.command {
+        Command::Setup(args) => setup::run(args, &http, &ui),
+        Command::Roundtrip(args) => roundtrip::run(args, &http, &ui),
         Command::Trigger(args) => trigger::run(args, &http, &ui),
         Command::Verify(args) => verify::run(args, &ui),
         Command::Doctor(args) => doctor::run(args, &http, &ui),

@@ -304,6 +304,8 @@ pub struct FakeRelay {
     pub clock_off_seconds: i64,
     pub admin: Option<Arc<Answering>>,
     pub seen: Arc<Mutex<Vec<String>>>,
+    /// A folder that plays Cloudflare: the secrets stored there, and whether anything is deployed.
+    pub cloud: Option<PathBuf>,
 }
 
 impl Default for FakeRelay {
@@ -319,6 +321,7 @@ impl Default for FakeRelay {
             clock_off_seconds: 0,
             admin: None,
             seen: Arc::default(),
+            cloud: None,
         }
     }
 }
@@ -335,6 +338,13 @@ impl FakeRelay {
         let plain = |code: u16, status: &str| {
             Answer::json(code, &json!({"status": status, "reason": "fake"}))
         };
+        if self
+            .cloud
+            .as_ref()
+            .is_some_and(|cloud| !cloud.join("tag").exists())
+        {
+            return Answer::text(404, "error code: 1042");
+        }
         match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/health") if self.problems.is_empty() => {
                 Answer::json(200, &json!({"status": "ok", "version": self.version}))
@@ -380,7 +390,11 @@ impl FakeRelay {
                 headers.insert(name, value.parse().unwrap());
             }
         }
-        let webhook = svix::webhooks::Webhook::new(&self.secret).unwrap();
+        let stored = self.cloud.as_ref().and_then(|cloud| {
+            std::fs::read_to_string(cloud.join("secret-CLERK_WEBHOOK_SIGNING_SECRET")).ok()
+        });
+        let webhook =
+            svix::webhooks::Webhook::new(stored.as_ref().unwrap_or(&self.secret)).unwrap();
         if webhook.verify(&asked.body, &headers).is_err() && !self.gullible {
             return answer(400, "bad_signature");
         }
