@@ -1,0 +1,708 @@
+//! `status`, `list`, `tail`, `redrive`, `suppression`, `inspect`: the Worker's operator API, from here.
+//!
+//! Ids, templates, outcomes and times are shown. The API holds nothing private but suppressed addresses' keys.
+
+use crate::{
+    clock,
+    failure::Failure,
+    http::{Ask, Http, Reply, list, relay_base, text},
+    nylas::encode,
+    secrets,
+    ui::{BAD, BOLD, DIM, GOOD, Ui, WARN, length, table},
+};
+use anstyle::Style;
+use clap::{Args, Subcommand};
+use clerk_nylas_relay::{config::Secret, time::UnixMillis, webhook::SvixId};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Where the Worker is, and the token for it.
+#[derive(Args, Clone, Debug)]
+pub struct Target {
+    /// The relay's address
+    #[arg(long, env = "RELAY_URL", default_value = "http://127.0.0.1:8787")]
+    pub url: String,
+    /// A file with the token; otherwise the environment's ADMIN_TOKEN, or .dev.vars
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// What `status` is told.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// The message, as Clerk's Message Attempts shows it: msg_...; without it, the whole relay
+    pub svix_id: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
+}
+
+/// What `list` is told.
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// How many, newest first
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub limit: u64,
+    /// Only those in this state: sent, queued, rejected, expired ...
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Only of this template
+    #[arg(long)]
+    pub slug: Option<String>,
+    /// The dead letters
+    #[arg(long, conflicts_with_all = ["state", "replies"])]
+    pub dead: bool,
+    /// The users' answers
+    #[arg(long)]
+    pub replies: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
+}
+
+/// What `tail` is told.
+#[derive(Args, Debug)]
+pub struct TailArgs {
+    /// Seconds between two looks
+    #[arg(long, default_value_t = 2.0)]
+    pub every: f64,
+    /// Ends after that many looks; otherwise never
+    #[arg(long)]
+    pub looks: Option<u64>,
+    /// How many of those that were there before
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub before: u64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
+}
+
+/// What `redrive` is told.
+#[derive(Args, Debug)]
+#[group(id = "which", required = true, multiple = false)]
+pub struct RedriveArgs {
+    /// The dead letter of this message
+    #[arg(group = "which")]
+    pub svix_id: Option<String>,
+    /// Every dead letter
+    #[arg(long, group = "which")]
+    pub dead: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
+}
+
+/// What `suppression` is told.
+#[derive(Args, Debug)]
+pub struct SuppressionArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub action: SuppressionAction,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
+}
+
+/// What is done with suppressed recipients.
+#[derive(Subcommand, Debug)]
+pub enum SuppressionAction {
+    /// Shows who gets no mail, by key: addresses are not kept
+    List,
+    /// Sends no more mail to this address
+    Add {
+        /// The address
+        address: String,
+    },
+    /// Sends mail to this address again
+    Remove {
+        /// The address
+        address: String,
+    },
+}
+
+/// What `inspect` is told.
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// Only this template
+    pub slug: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: Target,
+}
+
+struct Admin<'a> {
+    http: &'a Http,
+    base: String,
+    token: Secret,
+}
+
+impl<'a> Admin<'a> {
+    fn new(target: &Target, http: &'a Http) -> Result<Self, Failure> {
+        let found = secrets::require("ADMIN_TOKEN", target.token_file.as_deref(), Path::new("."))?;
+        let base = relay_base(&target.url).to_owned();
+        if !base.starts_with("https://") && !crate::http::is_loopback(&base) {
+            return Err(Failure::usage(
+                format!("{base} is not https: the token would travel in the open"),
+                "use the https address",
+            ));
+        }
+        Ok(Self {
+            http,
+            base,
+            token: found.secret,
+        })
+    }
+
+    fn call(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Reply, Failure> {
+        let mut ask =
+            Ask::get(format!("{}/api/admin/{path}", self.base)).bearer(self.token.reveal());
+        ask.method = method;
+        if let Some(body) = body {
+            ask = ask.json(method, body);
+        }
+        let reply = self.http.call(&ask)?;
+        match reply.code {
+            401 => Err(Failure::new(
+                "the Worker has another ADMIN_TOKEN",
+                "use the one it has, or store this one: `npx wrangler secret put ADMIN_TOKEN`",
+            )),
+            404 if path == "summary" || text(&reply.json(), "/status").is_empty() => {
+                Err(Failure::new(
+                    format!("there is no operator API at {}", self.base),
+                    "check --url; the Worker has the API only with an ADMIN_TOKEN: `npx wrangler secret put ADMIN_TOKEN`",
+                ))
+            }
+            500.. => Err(Failure::new(
+                format!("the Worker answered {}", reply.code),
+                "`npx wrangler tail` shows why; try again",
+            )),
+            _ => Ok(reply),
+        }
+    }
+
+    fn get(&self, path: &str) -> Result<Value, Failure> {
+        let reply = self.call("GET", path, None)?;
+        if reply.code == 200 {
+            Ok(reply.json())
+        } else if reply.code == 404 {
+            // The routes without an id are there, or the whole API is not.
+            Err(Failure::new(
+                format!("there is no operator API at {}", self.base),
+                "check --url; the Worker has the API only with an ADMIN_TOKEN: `npx wrangler secret put ADMIN_TOKEN`",
+            ))
+        } else {
+            Err(unexpected(&reply))
+        }
+    }
+
+    /// Deliveries, newest first, page by page.
+    fn deliveries(&self, limit: u64, keep: impl Fn(&Value) -> bool) -> Result<Vec<Value>, Failure> {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        let enough = usize::try_from(limit).unwrap_or(usize::MAX);
+        for _ in 0..200 {
+            let page = self.get(&format!("deliveries?limit={}{cursor}", limit.min(100)))?;
+            let deliveries = list(&page, "/deliveries");
+            found.extend(deliveries.iter().filter(|delivery| keep(delivery)).cloned());
+            match text(&page, "/cursor") {
+                "" => break,
+                _ if found.len() >= enough || deliveries.is_empty() => break,
+                next => cursor = format!("&cursor={}", encode(next)),
+            }
+        }
+        found.truncate(enough);
+        Ok(found)
+    }
+}
+
+fn unexpected(reply: &Reply) -> Failure {
+    Failure::new(
+        format!("the Worker answered {} {}", reply.code, reply.status()),
+        "the Worker may be of another version: `relayctl doctor --only worker`",
+    )
+}
+
+fn message(text: &str) -> Result<SvixId, Failure> {
+    SvixId::parse(text).ok_or_else(|| {
+        Failure::usage(
+            "that is not a message's id",
+            "copy it from Clerk's dashboard, Webhooks, Message Attempts: msg_...",
+        )
+    })
+}
+
+fn number(value: &Value, pointer: &str) -> Option<u64> {
+    value.pointer(pointer).and_then(Value::as_u64)
+}
+
+fn time(value: &Value, pointer: &str) -> String {
+    number(value, pointer).map_or_else(|| "-".to_owned(), |at| clock::utc(UnixMillis(at)))
+}
+
+fn for_time(value: &Value, pointer: &str) -> String {
+    number(value, pointer).map_or_else(|| "-".to_owned(), length)
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+fn colour(state: &str) -> Style {
+    match state {
+        "sent" | "up" | "redriven" => GOOD,
+        "queued" | "waiting" => WARN,
+        "rejected" | "expired" | "dead_lettered" | "down" => BAD,
+        _ => Style::new(),
+    }
+}
+
+/// Runs `status`; whether the message is on its way or sent.
+pub fn status(args: &StatusArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    let admin = Admin::new(&args.target, http)?;
+    let Some(id) = &args.svix_id else {
+        return summary(&admin, ui);
+    };
+    let id = message(id)?;
+    let reply = admin.call("GET", &format!("deliveries/{id}"), None)?;
+    if reply.code == 404 {
+        return Err(Failure::new(
+            format!("the relay knows no message {id}"),
+            "it never came (look at Clerk's Message Attempts), was not for the relay (delivered_by_clerk, filtered, ignored), or is older than what is kept",
+        ));
+    }
+    if reply.code != 200 {
+        return Err(unexpected(&reply));
+    }
+    let body = reply.json();
+    let delivery = body.get("delivery").cloned().unwrap_or_default();
+    let state = text(&delivery, "/state");
+    let style = colour(state);
+    ui.line(format!(
+        "{style}{state}{style:#} {id} {DIM}{}{DIM:#}",
+        text(&delivery, "/reason")
+    ));
+    let rows = [
+        ("template", or_dash(text(&delivery, "/slug")).to_owned()),
+        ("at", time(&delivery, "/at")),
+        ("took", for_time(&delivery, "/total_ms")),
+        ("age when done", for_time(&delivery, "/age_ms")),
+        (
+            "attempts",
+            number(&delivery, "/attempts").map_or_else(|| "-".into(), |count| count.to_string()),
+        ),
+        ("account", or_dash(text(&delivery, "/account")).to_owned()),
+        (
+            "message at Nylas",
+            or_dash(text(&delivery, "/message_id")).to_owned(),
+        ),
+        (
+            "thread at Nylas",
+            or_dash(text(&delivery, "/thread_id")).to_owned(),
+        ),
+        (
+            "user at Clerk",
+            or_dash(text(&delivery, "/user_id")).to_owned(),
+        ),
+        ("became of it", or_dash(text(&delivery, "/fate")).to_owned()),
+    ];
+    for (name, value) in rows.iter().filter(|(_, value)| value != "-") {
+        ui.line(format!("  {name:<18} {value}"));
+    }
+    for entry in list(&delivery, "/history") {
+        ui.line(format!(
+            "  {DIM}{}{DIM:#} {} {}",
+            time(entry, "/at"),
+            [
+                text(entry, "/state"),
+                text(entry, "/event"),
+                text(entry, "/outcome")
+            ]
+            .concat(),
+            text(entry, "/reason")
+        ));
+    }
+    let dead = body.get("dead_letter") == Some(&Value::Bool(true));
+    if dead {
+        ui.line(format!(
+            "  it is among the dead letters: {BOLD}relayctl redrive {id}{BOLD:#} sends it again"
+        ));
+    }
+    ui.document(&json!({"ok": true, "delivery": delivery, "dead_letter": dead}));
+    Ok(!matches!(state, "rejected" | "expired" | "dead_lettered"))
+}
+
+fn summary(admin: &Admin<'_>, ui: &Ui) -> Result<bool, Failure> {
+    let summary = admin.get("summary")?;
+    ui.line(format!(
+        "{BOLD}{}{BOLD:#} version {}",
+        admin.base,
+        text(&summary, "/version")
+    ));
+    let states = summary
+        .get("deliveries")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
+    let counts: Vec<String> = states
+        .iter()
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    ui.line(format!("  mails     {}", counts.join(", ")));
+    let ms = |name: &str| for_time(&summary, &format!("/latency_ms/{name}"));
+    ui.line(format!(
+        "  latency   p50 {}, p90 {}, p99 {}",
+        ms("p50"),
+        ms("p90"),
+        ms("p99")
+    ));
+    if number(&summary, "/oldest_queued_ms").is_some() {
+        ui.line(format!(
+            "  waiting   the oldest for {}",
+            for_time(&summary, "/oldest_queued_ms")
+        ));
+    }
+    let mut all_up = true;
+    for account in list(&summary, "/accounts") {
+        let state = text(account, "/state");
+        all_up &= state != "down";
+        let style = colour(state);
+        let sent = match (number(account, "/sent_today"), number(account, "/cap")) {
+            (Some(sent), Some(cap)) => format!("{sent} of {cap} sent today"),
+            (Some(sent), None) => format!("{sent} sent today"),
+            _ => String::new(),
+        };
+        let until = match (state, number(account, "/until")) {
+            ("down", Some(_)) => format!(
+                "{} until {}",
+                text(account, "/reason"),
+                time(account, "/until")
+            ),
+            _ => text(account, "/reason").to_owned(),
+        };
+        ui.line(
+            format!(
+                "  account   {} {style}{state}{style:#} {sent} {until}",
+                text(account, "/grant_id")
+            )
+            .trim_end(),
+        );
+    }
+    ui.document(&json!({"ok": all_up, "summary": summary}));
+    Ok(all_up)
+}
+
+fn delivery_row(delivery: &Value) -> Vec<String> {
+    vec![
+        time(delivery, "/at"),
+        text(delivery, "/svix_id").to_owned(),
+        or_dash(text(delivery, "/slug")).to_owned(),
+        text(delivery, "/state").to_owned(),
+        or_dash(text(delivery, "/reason")).to_owned(),
+        for_time(delivery, "/total_ms"),
+    ]
+}
+
+/// Runs `list`.
+pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    let admin = Admin::new(&args.target, http)?;
+    let fits = |entry: &Value| {
+        args.slug
+            .as_deref()
+            .is_none_or(|slug| text(entry, "/slug") == slug)
+            && args
+                .state
+                .as_deref()
+                .is_none_or(|state| text(entry, "/state") == state)
+    };
+    let (name, found, mut rows) = if args.dead {
+        let all = admin.get("dead")?;
+        let found: Vec<Value> = list(&all, "/dead_letters")
+            .iter()
+            .filter(|entry| fits(entry))
+            .cloned()
+            .collect();
+        let rows = found
+            .iter()
+            .map(|entry| {
+                let slug = or_dash(text(entry, "/slug")).to_owned();
+                vec![
+                    time(entry, "/at"),
+                    text(entry, "/id").to_owned(),
+                    slug,
+                    or_dash(text(entry, "/reason")).to_owned(),
+                ]
+            })
+            .collect::<Vec<_>>();
+        ("dead_letters", found, rows)
+    } else if args.replies {
+        let all = admin.get("replies")?;
+        let found = list(&all, "/replies").to_vec();
+        let rows = found
+            .iter()
+            .map(|entry| {
+                let to: Vec<&str> = list(entry, "/handed_to")
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .collect();
+                vec![
+                    time(entry, "/at"),
+                    text(entry, "/id").to_owned(),
+                    text(entry, "/class").to_owned(),
+                    or_dash(text(entry, "/svix_id")).to_owned(),
+                    to.join(", "),
+                ]
+            })
+            .collect::<Vec<_>>();
+        ("replies", found, rows)
+    } else {
+        let found = admin.deliveries(args.limit, fits)?;
+        let rows = found.iter().map(delivery_row).collect::<Vec<_>>();
+        ("deliveries", found, rows)
+    };
+    rows.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    if rows.is_empty() {
+        ui.line(format!("no {}", name.replace('_', " ")));
+    }
+    for row in table(&rows) {
+        ui.line(row);
+    }
+    ui.document(&json!({"ok": true, name: found}));
+    Ok(true)
+}
+
+/// Runs `tail`: new deliveries and changes of state, oldest first, until it is interrupted.
+pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    if !(0.1..=3600.0).contains(&args.every) {
+        return Err(Failure::usage(
+            "--every takes seconds from 0.1 to 3600",
+            "--every 2",
+        ));
+    }
+    let admin = Admin::new(&args.target, http)?;
+    let mut seen: BTreeSet<(String, String, u64)> = BTreeSet::new();
+    let (mut look, mut failures) = (0_u64, 0_u32);
+    loop {
+        match admin.deliveries(100, |_| true) {
+            Ok(found) => {
+                failures = 0;
+                let key = |delivery: &Value| {
+                    let attempts = number(delivery, "/attempts").unwrap_or(0);
+                    (
+                        text(delivery, "/svix_id").to_owned(),
+                        text(delivery, "/state").to_owned(),
+                        attempts,
+                    )
+                };
+                let mut new: Vec<&Value> = found
+                    .iter()
+                    .filter(|delivery| !seen.contains(&key(delivery)))
+                    .collect();
+                if look == 0 {
+                    new.truncate(usize::try_from(args.before).unwrap_or(0));
+                }
+                for delivery in new.into_iter().rev() {
+                    let state = text(delivery, "/state");
+                    let style = colour(state);
+                    ui.line(format!(
+                        "{DIM}{}{DIM:#} {style}{state:<14}{style:#} {} {} {DIM}{} {}{DIM:#}",
+                        time(delivery, "/at"),
+                        text(delivery, "/svix_id"),
+                        or_dash(text(delivery, "/slug")),
+                        text(delivery, "/reason"),
+                        for_time(delivery, "/total_ms"),
+                    ));
+                    ui.document(delivery);
+                }
+                // What is no longer among the newest will not come back.
+                seen = found.iter().map(key).collect();
+            }
+            // A passing failure must not end what runs for days.
+            Err(failure) if look > 0 && failures < 5 => {
+                failures = failures.saturating_add(1);
+                ui.note(format!("{}; trying again", failure.message));
+            }
+            Err(failure) => return Err(failure),
+        }
+        look = look.saturating_add(1);
+        // A closed pipe ends it.
+        if args.looks.is_some_and(|looks| look >= looks) || std::io::stdout().flush().is_err() {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_secs_f64(args.every));
+    }
+}
+
+/// Runs `redrive`; whether every dead letter went back into the queue.
+pub fn redrive(args: &RedriveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    let admin = Admin::new(&args.target, http)?;
+    let ids: Vec<String> = match &args.svix_id {
+        Some(id) => vec![message(id)?.as_str().to_owned()],
+        None => {
+            let all = admin.get("dead")?;
+            list(&all, "/dead_letters")
+                .iter()
+                .map(|entry| text(entry, "/id").to_owned())
+                .collect()
+        }
+    };
+    if ids.is_empty() {
+        ui.line("there are no dead letters");
+    }
+    let (mut ok, mut done) = (true, Vec::new());
+    for id in ids {
+        // Ids of letters nobody could read are not messages'; they are shown, not sent into a path.
+        let reply = admin.call(
+            "POST",
+            &format!("dead/{}/redrive", encode(&id)),
+            Some(&json!({})),
+        )?;
+        let (style, status, says) = match reply.code {
+            200 => (
+                GOOD,
+                "redriven",
+                "it is in the queue again: relayctl status",
+            ),
+            404 => (
+                BAD,
+                "not_found",
+                "there is no such dead letter: it was redriven, or is older than a week",
+            ),
+            409 => (
+                WARN,
+                "expired",
+                "its content is of no use any more: the user asks for another",
+            ),
+            _ => return Err(unexpected(&reply)),
+        };
+        ok &= reply.code == 200;
+        ui.line(format!(
+            "{style}{status:<10}{style:#} {id} {DIM}{says}{DIM:#}"
+        ));
+        done.push(json!({"id": id, "status": status}));
+    }
+    ui.document(&json!({"ok": ok, "redriven": done}));
+    Ok(ok)
+}
+
+/// Runs `suppression`.
+pub fn suppression(args: &SuppressionArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    let admin = Admin::new(&args.target, http)?;
+    let change = |method, address: &str| -> Result<Reply, Failure> {
+        if !address.contains('@') || address.contains(char::is_whitespace) {
+            return Err(Failure::usage(
+                "that is not an address",
+                "write it as it was: ada@example.com",
+            ));
+        }
+        let reply = admin.call(method, "suppressions", Some(&json!({"address": address})))?;
+        match reply.code {
+            200 | 404 => Ok(reply),
+            400 | 422 => Err(Failure::usage(
+                "the Worker says that is not an address",
+                "write it as it was: ada@example.com",
+            )),
+            _ => Err(unexpected(&reply)),
+        }
+    };
+    match &args.action {
+        SuppressionAction::List => {
+            let all = admin.get("suppressions")?;
+            let found = list(&all, "/suppressions");
+            if found.is_empty() {
+                ui.line("nobody is suppressed");
+            }
+            let rows: Vec<Vec<String>> = found
+                .iter()
+                .map(|entry| {
+                    vec![
+                        time(entry, "/at"),
+                        text(entry, "/key").to_owned(),
+                        text(entry, "/reason").to_owned(),
+                        match number(entry, "/until") {
+                            Some(_) => format!("until {}", time(entry, "/until")),
+                            None => "for good".to_owned(),
+                        },
+                    ]
+                })
+                .collect();
+            for row in table(&rows) {
+                ui.line(row);
+            }
+            ui.document(&json!({"ok": true, "suppressions": found}));
+            Ok(true)
+        }
+        SuppressionAction::Add { address } => {
+            let reply = change("POST", address)?;
+            if reply.code == 404 {
+                return Err(unexpected(&reply));
+            }
+            ui.line(format!("{GOOD}suppressed{GOOD:#}: mails to this address are answered `suppressed` and not sent"));
+            ui.document(&json!({"ok": true, "status": "suppressed"}));
+            Ok(true)
+        }
+        SuppressionAction::Remove { address } => {
+            let removed = change("DELETE", address)?.code == 200;
+            let (status, says) = if removed {
+                (
+                    "removed",
+                    "mails to this address are sent again (within a minute, everywhere)",
+                )
+            } else {
+                ("not_found", "this address was not suppressed")
+            };
+            ui.line(format!("{status}: {says}"));
+            ui.document(&json!({"ok": removed, "status": status}));
+            Ok(removed)
+        }
+    }
+}
+
+/// Runs `inspect`: the shape of the first real event of each template.
+pub fn inspect(args: &InspectArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    let admin = Admin::new(&args.target, http)?;
+    let all = admin.get("shapes")?;
+    let found: Vec<&Value> = list(&all, "/templates")
+        .iter()
+        .filter(|template| {
+            args.slug
+                .as_deref()
+                .is_none_or(|slug| text(template, "/slug") == slug)
+        })
+        .collect();
+    if found.is_empty() {
+        ui.line("no event of it has come yet: in Clerk's dashboard, sign in with a test user");
+    }
+    for template in &found {
+        ui.line(format!(
+            "{BOLD}{}{BOLD:#} {DIM}first seen {}{DIM:#}",
+            or_dash(text(template, "/slug")),
+            time(template, "/at")
+        ));
+        let rows: Vec<Vec<String>> = list(template, "/fields")
+            .iter()
+            .map(|field| {
+                let length = number(field, "/length")
+                    .map_or_else(String::new, |length| format!("{length} long"));
+                vec![
+                    format!("  {}", text(field, "/path")),
+                    text(field, "/type").to_owned(),
+                    length,
+                ]
+            })
+            .collect();
+        for row in table(&rows) {
+            ui.line(row);
+        }
+    }
+    ui.document(&json!({"ok": !found.is_empty(), "templates": found}));
+    Ok(!found.is_empty())
+}

@@ -1,0 +1,213 @@
+//! Clerk: which templates it leaves to the relay, and under which name.
+
+use super::{Finding, Patient, fail, pass, skip, some_of, warn};
+use crate::http::{Ask, list, text};
+use clerk_nylas_relay::clerk::Slug;
+use serde_json::Value;
+
+const CHECKS: [&str; 5] = [
+    "clerk-key",
+    "clerk-templates",
+    "clerk-filter",
+    "clerk-from",
+    "clerk-domain",
+];
+
+pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
+    let [key_id, rest @ ..] = CHECKS;
+    let without = |first: Finding| {
+        let others = rest.map(|id| skip(id, "Clerk was not asked", "see clerk-key"));
+        std::iter::once(first).chain(others).collect::<Vec<_>>()
+    };
+    let Some(key) = patient.secret("CLERK_SECRET_KEY") else {
+        return without(skip(
+            key_id,
+            "CLERK_SECRET_KEY is not known, so Clerk cannot be asked; it is optional",
+            "put it into the environment for this one command: Clerk's dashboard, API keys, sk_...",
+        ));
+    };
+    let base = patient.args.clerk_base.trim_end_matches('/');
+    let ask = |path: &str| {
+        patient
+            .http
+            .call(&Ask::get(format!("{base}{path}")).bearer(key))
+    };
+    let reply = match ask("/v1/templates/email") {
+        Ok(reply) => reply,
+        Err(failure) => return without(fail(key_id, failure.message, failure.fix)),
+    };
+    if reply.code != 200 {
+        let fix = match reply.code {
+            401 | 403 => {
+                "copy the secret key of the right instance from Clerk's dashboard, API keys: sk_test_ is development, sk_live_ production"
+            }
+            _ => "try again; https://status.clerk.com",
+        };
+        return without(fail(key_id, format!("Clerk answered {}", reply.code), fix));
+    }
+    let body = reply.json();
+    // A bare list, or one in `data`: Clerk's API has both.
+    let templates: Vec<Value> = match body.as_array() {
+        Some(all) => all.clone(),
+        None => list(&body, "/data").to_vec(),
+    };
+    let kind = if key.starts_with("sk_live_") {
+        "production"
+    } else {
+        "development"
+    };
+    let mut findings = vec![pass(
+        key_id,
+        format!("accepted ({kind} instance), {} templates", templates.len()),
+    )];
+    let with = |by_clerk: bool| -> Vec<&Value> {
+        let is = move |template: &&Value| {
+            template.get("delivered_by_clerk") == Some(&Value::Bool(by_clerk))
+        };
+        templates.iter().filter(is).collect()
+    };
+    let slug = |template: &&Value| text(template, "/slug").to_owned();
+    let (ours, theirs) = (with(false), with(true));
+    let still: Vec<String> = theirs.iter().map(slug).collect();
+    const SWITCH: &str =
+        "Clerk's dashboard, Customization, Emails, the template: switch \"Delivered by Clerk\" off";
+    findings.push(if templates.is_empty() {
+        warn(
+            "clerk-templates",
+            "Clerk lists no templates",
+            "look at Customization, Emails, in Clerk's dashboard",
+        )
+    } else if ours.is_empty() {
+        fail(
+            "clerk-templates",
+            format!(
+                "Clerk delivers all {} templates itself: the relay sends nothing",
+                still.len()
+            ),
+            SWITCH,
+        )
+    } else if still.is_empty() {
+        pass(
+            "clerk-templates",
+            format!("all {} are left to the relay", ours.len()),
+        )
+    } else {
+        // Those that people wait for first.
+        let mut shown = still.clone();
+        shown.sort_by_key(|slug| Slug::new(Some(slug)).life());
+        warn(
+            "clerk-templates",
+            format!(
+                "{} left to the relay; still delivered by Clerk: {}",
+                ours.len(),
+                some_of(&shown, 8)
+            ),
+            SWITCH,
+        )
+    });
+    let filter = patient.variable("TEMPLATES");
+    let dropped: Vec<String> = match &filter {
+        Some(filter) => ours
+            .iter()
+            .map(slug)
+            .filter(|slug| !filter.split(',').any(|named| named.trim() == slug))
+            .collect(),
+        None => Vec::new(),
+    };
+    findings.push(if dropped.is_empty() {
+        pass("clerk-filter", "every one does")
+    } else {
+        fail(
+            "clerk-filter",
+            format!(
+                "Clerk does not deliver {}, and TEMPLATES leaves it out: nobody sends it",
+                some_of(&dropped, 8)
+            ),
+            "add it to TEMPLATES in wrangler.toml, or switch \"Delivered by Clerk\" on for it",
+        )
+    });
+    findings.push(from(patient, &ours));
+    findings.push(domain(
+        patient,
+        kind,
+        ask("/v1/domains")
+            .ok()
+            .filter(|reply| reply.code == 200)
+            .map(|reply| reply.json()),
+    ));
+    findings
+}
+
+fn from(patient: &Patient<'_>, ours: &[&Value]) -> Finding {
+    const ID: &str = "clerk-from";
+    let locals: Vec<&str> = patient
+        .addresses
+        .iter()
+        .filter_map(|address| address.split('@').next())
+        .collect();
+    if locals.is_empty() {
+        return skip(ID, "the account's address is not known", "see nylas-grant");
+    }
+    let mut others: Vec<String> = ours
+        .iter()
+        .map(|template| text(template, "/from_email_name"))
+        .filter(|name| {
+            !name.is_empty() && !locals.iter().any(|local| local.eq_ignore_ascii_case(name))
+        })
+        .map(str::to_owned)
+        .collect();
+    others.sort();
+    others.dedup();
+    if others.is_empty() {
+        pass(ID, format!("{}@ at both", locals.join("@, ")))
+    } else {
+        warn(
+            ID,
+            format!(
+                "Clerk's templates say {}@, mails come from {}",
+                others.join("@, "),
+                some_of(&patient.addresses, 3)
+            ),
+            "set the template's From name in Clerk to the account's local part, so that nobody relies on an address that is not used",
+        )
+    }
+}
+
+fn domain(patient: &Patient<'_>, kind: &str, answer: Option<Value>) -> Finding {
+    const ID: &str = "clerk-domain";
+    if kind == "development" {
+        return skip(ID, "a development instance has Clerk's own domain", "");
+    }
+    let Some(answer) = answer else {
+        return skip(ID, "Clerk did not tell its domains", "");
+    };
+    let known: Vec<String> = list(&answer, "/data")
+        .iter()
+        .map(|domain| text(domain, "/name").to_lowercase())
+        .collect();
+    let belongs = |domain: &String| {
+        known
+            .iter()
+            .any(|known| domain == known || domain.ends_with(&format!(".{known}")))
+    };
+    let strange: Vec<String> = patient
+        .domains()
+        .into_iter()
+        .filter(|domain| !belongs(domain))
+        .collect();
+    if patient.domains().is_empty() {
+        skip(ID, "the account's address is not known", "see nylas-grant")
+    } else if strange.is_empty() {
+        pass(ID, some_of(&patient.domains(), 3))
+    } else {
+        warn(
+            ID,
+            format!(
+                "mails come from {}, the application is {}: users may take them for phishing",
+                strange.join(", "),
+                some_of(&known, 3)
+            ),
+            "use an Agent Account on the application's domain or a subdomain of it",
+        )
+    }
+}

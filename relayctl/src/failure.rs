@@ -1,0 +1,46 @@
+//! How a command ends when it does not end well.
+
+use std::fmt;
+
+/// What went wrong, and what to do about it. Never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Whether the command was called wrongly (exit code 2) or failed (1).
+    pub usage: bool,
+    /// What happened.
+    pub message: String,
+    /// What mends it.
+    pub fix: String,
+}
+
+impl Failure {
+    /// The command could not do it.
+    pub fn new(message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            usage: false,
+            message: message.into(),
+            fix: fix.into(),
+        }
+    }
+
+    /// The command was called wrongly.
+    pub fn usage(message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            usage: true,
+            ..Self::new(message, fix)
+        }
+    }
+
+    /// 1, or 2 for a wrong call.
+    pub fn exit_code(&self) -> u8 {
+        if self.usage { 2 } else { 1 }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}\n  fix: {}", self.message, self.fix)
+    }
+}
+
+impl std::error::Error for Failure {}

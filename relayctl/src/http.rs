@@ -1,0 +1,233 @@
+//! Requests out: each with a time limit, each failure in words.
+
+use crate::{clock::Stopwatch, failure::Failure};
+use serde_json::Value;
+use std::{io, time::Duration};
+
+/// Longest answer read.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// A client with one time limit for everything from connecting to the last byte.
+#[derive(Clone, Debug)]
+pub struct Http {
+    agent: ureq::Agent,
+    limit: Duration,
+}
+
+/// A request.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// `GET`, `POST`, `PUT`, `DELETE`.
+    pub method: &'static str,
+    /// The whole address.
+    pub url: String,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body, if any.
+    pub body: Option<Vec<u8>>,
+}
+
+impl Ask {
+    /// A GET of that address.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self {
+            method: "GET",
+            url: url.into(),
+            ..Self::default()
+        }
+    }
+
+    /// With a header more.
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With a bearer token.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// Another method, with a JSON body.
+    pub fn json(mut self, method: &'static str, body: &Value) -> Self {
+        self.method = method;
+        self.body = Some(body.to_string().into_bytes());
+        self.header("content-type", "application/json")
+    }
+}
+
+/// An answer, of whatever status.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status code.
+    pub code: u16,
+    /// Header names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// From connecting to the last byte.
+    pub took_ms: f64,
+}
+
+impl Reply {
+    /// The first header of that name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(known, _)| known == name);
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON; null where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// The answer's `status`, as the relay words it.
+    pub fn status(&self) -> String {
+        text(&self.json(), "/status").to_owned()
+    }
+}
+
+/// The text at that place, or nothing.
+pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// The list at that place, or an empty one.
+pub fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+impl Http {
+    /// A client that waits that long, and no longer.
+    pub fn new(limit: Duration) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            // A redirected secret is a lost secret.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_global(Some(limit))
+            .user_agent(concat!("relayctl/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Self { agent, limit }
+    }
+
+    /// Asks. `Err` only when there is no answer; it says why, and names the host but nothing secret.
+    pub fn call(&self, ask: &Ask) -> Result<Reply, Failure> {
+        let watch = Stopwatch::start();
+        let answered = match (ask.method, &ask.body) {
+            ("GET", _) => with_headers(self.agent.get(&ask.url), ask).call(),
+            ("DELETE", None) => with_headers(self.agent.delete(&ask.url), ask).call(),
+            ("DELETE", Some(body)) => with_headers(self.agent.delete(&ask.url), ask)
+                .force_send_body()
+                .send(body.as_slice()),
+            ("PUT", body) => with_headers(self.agent.put(&ask.url), ask)
+                .send(body.as_deref().unwrap_or_default()),
+            (_, body) => with_headers(self.agent.post(&ask.url), ask)
+                .send(body.as_deref().unwrap_or_default()),
+        };
+        let mut answer = answered.map_err(|error| self.explain(&ask.url, &error))?;
+        let body = answer
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_vec()
+            .map_err(|error| self.explain(&ask.url, &error))?;
+        let headers = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                (name.as_str().to_owned(), value)
+            })
+            .collect();
+        Ok(Reply {
+            code: answer.status().as_u16(),
+            headers,
+            body,
+            took_ms: watch.elapsed_ms(),
+        })
+    }
+
+    fn explain(&self, url: &str, error: &ureq::Error) -> Failure {
+        let host = host(url);
+        match error {
+            ureq::Error::Timeout(_) => Failure::new(
+                format!("{host} did not answer within {} s", self.limit.as_secs()),
+                "check the address and the network; --timeout SECONDS waits longer",
+            ),
+            ureq::Error::HostNotFound => Failure::new(
+                format!("there is no host {host}"),
+                "check the spelling of the address and the name service",
+            ),
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => Failure::usage(
+                format!("{} is not an address", without_query(url)),
+                "write it as https://host or http://127.0.0.1:port",
+            ),
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Failure::new(
+                    format!("nothing listens at {host}"),
+                    "start what should answer there (`make dev` for a relay on this machine), or name another address",
+                )
+            }
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Failure::new(
+                format!("{host} did not answer within {} s", self.limit.as_secs()),
+                "check the address and the network; --timeout SECONDS waits longer",
+            ),
+            error => Failure::new(
+                format!("{host} could not be asked: {error}"),
+                "check the address and the network; a proxy goes into HTTPS_PROXY",
+            ),
+        }
+    }
+}
+
+fn with_headers<Kind>(
+    mut request: ureq::RequestBuilder<Kind>,
+    ask: &Ask,
+) -> ureq::RequestBuilder<Kind> {
+    for (name, value) in &ask.headers {
+        request = request.header(name, value);
+    }
+    request
+}
+
+/// Host and port of an address.
+pub fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    rest.get(..end).unwrap_or(rest)
+}
+
+/// Whether the address is on this machine.
+pub fn is_loopback(url: &str) -> bool {
+    let host = host(url);
+    ["127.", "localhost", "[::1]"]
+        .iter()
+        .any(|start| host.starts_with(start))
+}
+
+fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(start, _)| start)
+}
+
+/// An address without what the relay's routes add to it, so that either form may be given.
+pub fn relay_base(url: &str) -> &str {
+    let url = url.trim().trim_end_matches('/');
+    [
+        "/api/webhooks/clerk",
+        "/api/webhooks/nylas",
+        "/health",
+        "/api/admin",
+        "/admin",
+    ]
+    .iter()
+    .find_map(|path| url.strip_suffix(path))
+    .unwrap_or(url)
+}

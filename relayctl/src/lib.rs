@@ -1,0 +1,60 @@
+//! `relayctl`: sets up, checks, tries out and repairs a clerk-nylas-relay. See `docs/relayctl.md`.
+//!
+//! One module per command, and a few they share: [`http`] (every request out), [`secrets`] (where secrets come from),
+//! [`ui`] (what is printed), [`failure`] (how a command fails).
+
+// Outside tests it is denied: see `[workspace.lints]`.
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
+pub mod admin;
+pub mod cli;
+pub mod clock;
+pub mod dns;
+pub mod doctor;
+pub mod failure;
+pub mod http;
+pub mod nylas;
+pub mod project;
+pub mod roundtrip;
+pub mod sample;
+pub mod secrets;
+pub mod setup;
+pub mod sign;
+pub mod trigger;
+pub mod ui;
+pub mod verify;
+pub mod wrangler;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use http::Http;
+use std::time::Duration;
+use ui::Ui;
+
+/// Runs the command line of this process; its exit code.
+pub fn run() -> u8 {
+    let cli = Cli::parse();
+    let ui = Ui { json: cli.json };
+    let http = Http::new(Duration::from_secs(cli.timeout));
+    let done = match &cli.command {
+        Command::Setup(args) => setup::run(args, &http, &ui),
+        Command::Roundtrip(args) => roundtrip::run(args, &http, &ui),
+        Command::Trigger(args) => trigger::run(args, &http, &ui),
+        Command::Verify(args) => verify::run(args, &ui),
+        Command::Doctor(args) => doctor::run(args, &http, &ui),
+        Command::Status(args) => admin::status(args, &http, &ui),
+        Command::List(args) => admin::run_list(args, &http, &ui),
+        Command::Tail(args) => admin::tail(args, &http, &ui),
+        Command::Redrive(args) => admin::redrive(args, &http, &ui),
+        Command::Suppression(args) => admin::suppression(args, &http, &ui),
+        Command::Inspect(args) => admin::inspect(args, &http, &ui),
+    };
+    match done {
+        Ok(true) => 0,
+        Ok(false) => 1,
+        Err(failure) => {
+            ui.failure(&failure);
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The project's folder: `wrangler.toml`, read and edited without losing a comment.
+
+use crate::failure::Failure;
+use clerk_nylas_relay::config::Bound;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use toml_edit::{DocumentMut, Item, Table, TableLike, value};
+
+/// The settings that are secrets: never in `wrangler.toml`.
+pub const SECRETS: [&str; 4] = [
+    "CLERK_WEBHOOK_SIGNING_SECRET",
+    "NYLAS_API_KEY",
+    "NYLAS_WEBHOOK_SECRET",
+    "ADMIN_TOKEN",
+];
+
+/// One `wrangler.toml`.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Where it is.
+    pub path: PathBuf,
+    document: DocumentMut,
+}
+
+impl Project {
+    /// Reads `wrangler.toml` in that folder; `None` where there is none.
+    pub fn read(folder: &Path) -> Result<Option<Self>, Failure> {
+        let path = folder.join("wrangler.toml");
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(path, &text).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::new(
+                format!("{} cannot be read: {error}", path.display()),
+                "check its permissions",
+            )),
+        }
+    }
+
+    /// Takes that text as the file's content.
+    pub fn parse(path: PathBuf, text: &str) -> Result<Self, Failure> {
+        match text.parse::<DocumentMut>() {
+            Ok(document) => Ok(Self { path, document }),
+            Err(error) => Err(Failure::new(
+                format!("{} is not TOML: {}", path.display(), error.message()),
+                "mend the line, or take the file from the project again",
+            )),
+        }
+    }
+
+    /// The file's text, with every edit.
+    pub fn text(&self) -> String {
+        self.document.to_string()
+    }
+
+    /// Writes it.
+    pub fn write(&self) -> Result<(), Failure> {
+        fs::write(&self.path, self.text()).map_err(|error| {
+            Failure::new(
+                format!("{} cannot be written: {error}", self.path.display()),
+                "check its permissions and those of the folder",
+            )
+        })
+    }
+
+    /// The Worker's name.
+    pub fn name(&self) -> &str {
+        self.text_at("name")
+    }
+
+    /// The Worker's entry point.
+    pub fn main(&self) -> &str {
+        self.text_at("main")
+    }
+
+    /// Whether `wrangler deploy` builds first.
+    pub fn is_built_by_wrangler(&self) -> bool {
+        self.document.get("build").is_some()
+    }
+
+    /// Takes an already built Worker.
+    pub fn use_built(&mut self, main: &str) {
+        self.document.remove("build");
+        self.document.insert("main", value(main));
+    }
+
+    fn text_at(&self, name: &str) -> &str {
+        self.document
+            .get(name)
+            .and_then(Item::as_str)
+            .unwrap_or_default()
+    }
+
+    /// A variable of `[vars]`; empty counts as unset.
+    pub fn var(&self, name: &str) -> Option<String> {
+        let value = self.document.get("vars")?.get(name)?;
+        let text = match value.as_str() {
+            Some(text) => text.to_owned(),
+            None => value.to_string().trim().to_owned(),
+        };
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// Sets a variable, or empties it; whether that changed anything.
+    pub fn set_var(&mut self, name: &str, new: Option<&str>) -> bool {
+        if self.var(name).as_deref() == new.filter(|new| !new.is_empty()) {
+            return false;
+        }
+        let vars = self
+            .document
+            .entry("vars")
+            .or_insert(Item::Table(Table::new()));
+        let Some(vars) = vars.as_table_like_mut() else {
+            return false;
+        };
+        let text = new.unwrap_or_default();
+        match vars.get_mut(name).and_then(Item::as_value_mut) {
+            Some(known) => {
+                // The comment behind the value stays.
+                let decor = known.decor().clone();
+                *known = text.into();
+                *known.decor_mut() = decor;
+            }
+            None => {
+                vars.insert(name, value(text));
+            }
+        }
+        true
+    }
+
+    fn entries<'a>(&'a self, path: &[&str]) -> Vec<&'a dyn TableLike> {
+        let mut item = Some(self.document.as_item());
+        for name in path {
+            item = item.and_then(|item| item.get(name));
+        }
+        match item {
+            Some(Item::ArrayOfTables(tables)) => {
+                tables.iter().map(|table| table as &dyn TableLike).collect()
+            }
+            Some(Item::Value(toml_edit::Value::Array(array))) => array
+                .iter()
+                .filter_map(|value| value.as_inline_table())
+                .map(|table| table as &dyn TableLike)
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The id of the KV namespace bound under that name: `None` if none is bound, an empty text if its id is left to
+    /// wrangler.
+    pub fn namespace(&self, binding: &str) -> Option<String> {
+        let found = self
+            .entries(&["kv_namespaces"])
+            .into_iter()
+            .find(|entry| text_of(*entry, "binding") == binding)?;
+        Some(text_of(found, "id").to_owned())
+    }
+
+    /// Writes the id of a KV namespace into its binding, which is made where it is missing.
+    pub fn set_namespace(&mut self, binding: &str, id: &str) -> bool {
+        if self.namespace(binding).as_deref() == Some(id) {
+            return false;
+        }
+        let namespaces = self
+            .document
+            .entry("kv_namespaces")
+            .or_insert(Item::ArrayOfTables(toml_edit::ArrayOfTables::new()));
+        if let Some(tables) = namespaces.as_array_of_tables_mut() {
+            for table in tables.iter_mut() {
+                if text_of(table, "binding") == binding {
+                    table.insert("id", value(id));
+                    return true;
+                }
+            }
+            let mut table = Table::new();
+            table.insert("binding", value(binding));
+            table.insert("id", value(id));
+            tables.push(table);
+            return true;
+        }
+        let Some(array) = namespaces.as_array_mut() else {
+            return false;
+        };
+        for entry in array
+            .iter_mut()
+            .filter_map(|value| value.as_inline_table_mut())
+        {
+            if text_of(entry, "binding") == binding {
+                entry.insert("id", id.into());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The queue bound under that name.
+    pub fn producer(&self, binding: &str) -> Option<String> {
+        let found = self
+            .entries(&["queues", "producers"])
+            .into_iter()
+            .find(|entry| text_of(*entry, "binding") == binding)?;
+        Some(text_of(found, "queue").to_owned())
+    }
+
+    /// Consumers: queue, its dead letter queue, its longest wait for a fuller batch.
+    pub fn consumers(&self) -> Vec<(String, String, Option<i64>)> {
+        self.entries(&["queues", "consumers"])
+            .into_iter()
+            .map(|entry| {
+                let wait = entry.get("max_batch_timeout").and_then(Item::as_integer);
+                (
+                    text_of(entry, "queue").to_owned(),
+                    text_of(entry, "dead_letter_queue").to_owned(),
+                    wait,
+                )
+            })
+            .collect()
+    }
+
+    /// Every queue named.
+    pub fn queues(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.producer("OUTBOX").into_iter().collect();
+        for (queue, dead, _) in self.consumers() {
+            names.push(queue);
+            names.push(dead);
+        }
+        names.retain(|name| !name.is_empty());
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// What the relay's settings need to know of the bindings.
+    pub fn bound(&self) -> Bound {
+        Bound {
+            ledger: self.namespace("LEDGER").is_some(),
+            outbox: self
+                .producer("OUTBOX")
+                .is_some_and(|queue| !queue.is_empty()),
+        }
+    }
+}
+
+fn text_of<'a>(table: &'a dyn TableLike, name: &str) -> &'a str {
+    table.get(name).and_then(Item::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_projects_own_file_is_read_and_edited_without_losing_a_comment() {
+        let text = include_str!("../../wrangler.toml");
+        let mut project = Project::parse("wrangler.toml".into(), text).unwrap();
+        assert_eq!(project.text(), text);
+        assert_eq!(project.name(), "clerk-nylas-relay");
+        assert_eq!(project.namespace("LEDGER").as_deref(), Some(""));
+        assert_eq!(
+            project.queues(),
+            ["clerk-nylas-relay-dead", "clerk-nylas-relay-outbox"]
+        );
+        assert_eq!(project.var("NYLAS_GRANT_ID"), None);
+        assert!(project.set_var("NYLAS_GRANT_ID", Some("grant-1")));
+        assert!(!project.set_var("NYLAS_GRANT_ID", Some("grant-1")));
+        assert!(project.set_var("NYLAS_FROM_NAME", Some("Acme")));
+        assert!(project.set_namespace("LEDGER", "0123"));
+        assert!(!project.set_namespace("LEDGER", "0123"));
+        let edited = project.text();
+        for line in text.lines().filter(|line| line.starts_with('#')) {
+            assert!(edited.contains(line), "{line}");
+        }
+        let again = Project::parse("wrangler.toml".into(), &edited).unwrap();
+        assert_eq!(again.var("NYLAS_GRANT_ID").as_deref(), Some("grant-1"));
+        assert_eq!(again.namespace("LEDGER").as_deref(), Some("0123"));
+    }
+}

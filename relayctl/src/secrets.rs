@@ -1,0 +1,154 @@
+//! Secrets come from a file, the environment, `.dev.vars` or a prompt; never from the command line, and they are never
+//! shown.
+
+use crate::{failure::Failure, ui::Ui};
+use clerk_nylas_relay::config::Secret;
+use std::{fs, path::Path};
+
+/// A secret and where it was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The secret.
+    pub secret: Secret,
+    /// In words.
+    pub from: String,
+}
+
+/// The secret of that name: from `file` if one is named, else from the environment, else from `.dev.vars` in `folder`.
+pub fn find(name: &str, file: Option<&Path>, folder: &Path) -> Result<Option<Found>, Failure> {
+    if let Some(file) = file {
+        let content = fs::read_to_string(file).map_err(|error| {
+            Failure::usage(
+                format!("{} cannot be read: {error}", file.display()),
+                "name a file that holds the secret, or NAME=VALUE lines",
+            )
+        })?;
+        let value = entry(&content, name).or_else(|| {
+            let bare = content.trim();
+            (!bare.contains(['=', '\n']) || bare.starts_with("whsec_")).then(|| bare.to_owned())
+        });
+        return match value.filter(|value| !value.is_empty()) {
+            Some(value) => Ok(Some(Found {
+                secret: Secret::new(value),
+                from: file.display().to_string(),
+            })),
+            None => Err(Failure::usage(
+                format!("{} holds no {name}", file.display()),
+                format!("write the secret alone into it, or a line {name}=..."),
+            )),
+        };
+    }
+    if let Some(value) = std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
+    {
+        return Ok(Some(Found {
+            secret: Secret::new(value.trim()),
+            from: "the environment".to_owned(),
+        }));
+    }
+    let dev_vars = folder.join(".dev.vars");
+    let value = fs::read_to_string(&dev_vars)
+        .ok()
+        .and_then(|content| entry(&content, name))
+        .filter(|value| !value.trim().is_empty());
+    Ok(value.map(|value| Found {
+        secret: Secret::new(value.trim()),
+        from: ".dev.vars".to_owned(),
+    }))
+}
+
+/// The same, but it must be there.
+pub fn require(name: &str, file: Option<&Path>, folder: &Path) -> Result<Found, Failure> {
+    find(name, file, folder)?.ok_or_else(|| {
+        Failure::usage(
+            format!("{name} is not known"),
+            format!("put it into the environment variable {name}, into .dev.vars, or into a file named with the option for it (see --help)"),
+        )
+    })
+}
+
+/// Asks a person, without showing what is typed.
+pub fn ask(ui: &Ui, question: &str, name: &str) -> Result<Secret, Failure> {
+    if !ui.can_ask() {
+        return Err(Failure::usage(
+            format!("{name} is not known, and there is nobody to ask"),
+            format!("put it into the environment variable {name}, or into .dev.vars"),
+        ));
+    }
+    let typed = rpassword::prompt_password(format!("{question}: ")).map_err(|error| {
+        Failure::new(
+            format!("the terminal could not be read: {error}"),
+            format!("put it into the environment variable {name}"),
+        )
+    })?;
+    let typed = typed.trim();
+    if typed.is_empty() {
+        return Err(Failure::usage(
+            format!("{name} was not given"),
+            "run it again; what is done stays done",
+        ));
+    }
+    Ok(Secret::new(typed))
+}
+
+/// The value of a name in a file of `NAME=VALUE` lines.
+pub fn entry(content: &str, name: &str) -> Option<String> {
+    content.lines().find_map(|line| {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let (known, value) = line.split_once('=')?;
+        (known.trim() == name).then(|| unquote(value.trim()).to_owned())
+    })
+}
+
+fn unquote(value: &str) -> &str {
+    for quote in ['"', '\'', '`'] {
+        if let Some(rest) = value.strip_prefix(quote) {
+            return rest.split_once(quote).map_or(rest, |(inside, _)| inside);
+        }
+    }
+    value
+        .split_once(" #")
+        .map_or(value, |(value, _)| value.trim())
+}
+
+/// Random bytes from the system.
+pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Failure::new(
+            format!("the system gave no random bytes: {error}"),
+            "try again",
+        )
+    })?;
+    Ok(bytes)
+}
+
+/// Random letters and digits of the hexadecimal kind, two a byte.
+pub fn random_hex<const N: usize>() -> Result<String, Failure> {
+    Ok(hex(&random::<N>()?))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_wrangler_reads_them() {
+        let content = "# C=no\nA=one\nB = \"two words # not a comment\"\nexport C='three' \nD=four # comment\n";
+        assert_eq!(entry(content, "A").as_deref(), Some("one"));
+        assert_eq!(
+            entry(content, "B").as_deref(),
+            Some("two words # not a comment")
+        );
+        assert_eq!(entry(content, "C").as_deref(), Some("three"));
+        assert_eq!(entry(content, "D").as_deref(), Some("four"));
+        assert_eq!(entry(content, "E"), None);
+    }
+}

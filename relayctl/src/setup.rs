@@ -1,0 +1,1021 @@
+//! `relayctl setup`: from empty accounts to a working relay. Every step first looks at what is there, so it can be run again
+//! at any time, and goes on where it stopped. It keeps no notes: what exists is the state.
+
+use crate::{
+    clock::{self, Stopwatch},
+    doctor::{self, DoctorArgs, State},
+    failure::Failure,
+    http::{Ask, Http, list, relay_base, text},
+    nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, ok, said},
+    project::Project,
+    secrets,
+    sign::{Signer, random_secret},
+    trigger,
+    ui::{BOLD, DIM, GOOD, Ui, WARN},
+    wrangler::Wrangler,
+};
+use clap::{Args, ValueEnum};
+use clerk_nylas_relay::config::{NYLAS_API_BASE_DEFAULT, Secret};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// What a new `wrangler.toml` is made from.
+const WRANGLER_TOML: &str = include_str!("../../wrangler.toml");
+/// How long a change may take to reach the Worker that answers.
+const PROPAGATION: Duration = Duration::from_secs(45);
+
+/// What `setup` is told. Everything it does not know and needs, it asks.
+#[derive(Args, Clone, Debug)]
+pub struct SetupArgs {
+    /// The folder of wrangler.toml, which is written where it is missing
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub folder: PathBuf,
+    /// Only these steps
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STEP")]
+    pub only: Vec<Step>,
+    /// Shows what would be done, and does nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Asks nothing: what is needed comes from options, the environment and .dev.vars
+    #[arg(long, short)]
+    pub yes: bool,
+    /// The Agent Account's address; several for several accounts
+    #[arg(long, env = "NYLAS_EMAIL", value_delimiter = ',')]
+    pub email: Vec<String>,
+    /// The display name in From
+    #[arg(long, env = "NYLAS_FROM_NAME")]
+    pub from_name: Option<String>,
+    /// Where Nylas is: us, eu, or an address
+    #[arg(long, env = "NYLAS_API_BASE")]
+    pub region: Option<String>,
+    /// The Worker's address, where it is not the one wrangler prints (a domain of your own)
+    #[arg(long, env = "RELAY_URL")]
+    pub url: Option<String>,
+    /// An already built Worker (index.js), where the folder is not the project's
+    #[arg(long, value_name = "FILE")]
+    pub worker: Option<String>,
+    /// Also sets ADMIN_TOKEN: from this file, which is written with a new token where it is missing
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// How wrangler is run
+    #[arg(long, env = "RELAYCTL_WRANGLER", default_value = "npx wrangler")]
+    pub wrangler: String,
+    /// Clerk's API
+    #[arg(
+        long,
+        env = "CLERK_API_BASE",
+        default_value = "https://api.clerk.com",
+        hide = true
+    )]
+    pub clerk_base: String,
+    /// Where names are looked up
+    #[arg(
+        long,
+        env = "RELAYCTL_DNS",
+        default_value = "https://cloudflare-dns.com/dns-query",
+        hide = true
+    )]
+    pub dns: String,
+}
+
+/// The steps, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Step {
+    /// The Agent Account at Nylas: made, or found by its address
+    Account,
+    /// wrangler.toml: the account, Nylas' region, the display name
+    Settings,
+    /// The KV namespace for the ledger
+    Storage,
+    /// The queue and its dead letters
+    Queues,
+    /// The secrets the Worker does not have yet
+    Secrets,
+    /// The Worker, if it differs from the deployed one
+    Deploy,
+    /// Nylas' webhook to the Worker, and its secret
+    Webhook,
+    /// What to click in Clerk, and its signing secret
+    Clerk,
+    /// All checks
+    Doctor,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It was so already.
+    Unchanged(String),
+    /// Now it is so.
+    Changed(String),
+    /// It would be done.
+    Would(String),
+    /// Left to the operator.
+    Yours(String),
+}
+
+struct Setup<'a> {
+    args: &'a SetupArgs,
+    http: &'a Http,
+    ui: &'a Ui,
+    wrangler: Wrangler,
+    logged_in: bool,
+    /// Grant id, address, name.
+    accounts: Vec<(String, String, String)>,
+    url: Option<String>,
+    key: Option<Secret>,
+}
+
+/// Runs `setup`; whether nothing is left to do.
+pub fn run(args: &SetupArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    let mut setup = Setup {
+        args,
+        http,
+        ui,
+        wrangler: Wrangler {
+            program: args.wrangler.clone(),
+            folder: args.folder.clone(),
+        },
+        logged_in: false,
+        accounts: Vec::new(),
+        url: args.url.as_deref().map(|url| relay_base(url).to_owned()),
+        key: None,
+    };
+    let (mut done, mut complete) = (Vec::new(), true);
+    for step in Step::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(step) {
+            continue;
+        }
+        let name = step
+            .to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned());
+        let outcome = match step {
+            Step::Account => setup.account(),
+            Step::Settings => setup.settings(),
+            Step::Storage => setup.storage(),
+            Step::Queues => setup.queues(),
+            Step::Secrets => setup.secrets(),
+            Step::Deploy => setup.deploy(),
+            Step::Webhook => setup.webhook(),
+            Step::Clerk => setup.clerk(),
+            Step::Doctor => setup.doctor(),
+        };
+        let outcome = outcome.map_err(|failure| Failure {
+            message: format!("step {name}: {}", failure.message),
+            ..failure
+        })?;
+        let (style, word, says) = match &outcome {
+            Outcome::Unchanged(says) => (GOOD, "as it should be", says),
+            Outcome::Changed(says) => (GOOD, "done", says),
+            Outcome::Would(says) => (WARN, "would be done", says),
+            Outcome::Yours(says) => (WARN, "yours to do", says),
+        };
+        complete &= !matches!(outcome, Outcome::Yours(_));
+        ui.line(format!(
+            "{style}{word:<16}{style:#}{BOLD}{name}{BOLD:#}: {says}"
+        ));
+        let state = match outcome {
+            Outcome::Unchanged(_) => "unchanged",
+            Outcome::Changed(_) => "changed",
+            Outcome::Would(_) => "would_change",
+            Outcome::Yours(_) => "yours",
+        };
+        done.push(json!({"step": name, "state": state, "says": says}));
+    }
+    ui.document(&json!({"ok": complete, "url": setup.url, "steps": done}));
+    Ok(complete)
+}
+
+impl Setup<'_> {
+    fn can_ask(&self) -> bool {
+        !self.args.yes && self.ui.can_ask()
+    }
+
+    fn question(&self, question: &str, missing: &str, fix: &str) -> Result<String, Failure> {
+        if !self.can_ask() {
+            return Err(Failure::usage(missing, fix));
+        }
+        let _ = write!(anstream::stderr(), "{question}: ");
+        let mut typed = String::new();
+        let read = std::io::stdin().read_line(&mut typed);
+        match (read, typed.trim()) {
+            (Ok(_), typed) if !typed.is_empty() => Ok(typed.to_owned()),
+            _ => Err(Failure::usage(missing, fix)),
+        }
+    }
+
+    fn secret(&self, name: &str, question: &str) -> Result<Secret, Failure> {
+        if let Some(found) = secrets::find(name, None, &self.args.folder)? {
+            return Ok(found.secret);
+        }
+        let ui = Ui {
+            json: self.ui.json || self.args.yes,
+        };
+        secrets::ask(&ui, question, name)
+    }
+
+    fn project(&self) -> Result<Option<Project>, Failure> {
+        Project::read(&self.args.folder)
+    }
+
+    fn existing_project(&self) -> Result<Project, Failure> {
+        self.project()?.ok_or_else(|| {
+            Failure::new(
+                format!(
+                    "there is no wrangler.toml in {}",
+                    self.args.folder.display()
+                ),
+                "`relayctl setup --only settings` writes it",
+            )
+        })
+    }
+
+    fn login(&mut self) -> Result<(), Failure> {
+        if !self.logged_in {
+            self.wrangler.check_login()?;
+            self.logged_in = true;
+        }
+        Ok(())
+    }
+
+    fn api_base(&self, project: Option<&Project>) -> Result<String, Failure> {
+        let given = match self.args.region.as_deref() {
+            Some(region) => {
+                let known = REGIONS
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case(region));
+                Some(known.map_or(region, |(_, address)| address).to_owned())
+            }
+            None => project.and_then(|project| project.var("NYLAS_API_BASE")),
+        };
+        let wanted = given.unwrap_or_else(|| NYLAS_API_BASE_DEFAULT.to_owned());
+        base(&wanted).ok_or_else(|| {
+            Failure::usage(
+                format!("{wanted} is neither a region nor an address the relay accepts"),
+                "--region us, --region eu",
+            )
+        })
+    }
+
+    fn nylas(&mut self) -> Result<Nylas<'_>, Failure> {
+        let base = self.api_base(self.project()?.as_ref())?;
+        let key = match &self.key {
+            Some(key) => key.clone(),
+            None => self.secret(
+                "NYLAS_API_KEY",
+                "Nylas' API key (dashboard.nylas.com, API keys)",
+            )?,
+        };
+        self.key = Some(key.clone());
+        Ok(Nylas {
+            http: self.http,
+            base,
+            key,
+        })
+    }
+
+    /// Grant ids that are configured.
+    fn configured(project: Option<&Project>) -> Vec<String> {
+        let Some(project) = project else {
+            return Vec::new();
+        };
+        if let Some(grant_id) = project.var("NYLAS_GRANT_ID") {
+            return vec![grant_id];
+        }
+        let accounts = project
+            .var("NYLAS_ACCOUNTS")
+            .and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let accounts = accounts.unwrap_or_default();
+        list(&accounts, "")
+            .iter()
+            .map(|account| text(account, "/grant_id").to_owned())
+            .collect()
+    }
+
+    fn account(&mut self) -> Result<Outcome, Failure> {
+        let configured = Self::configured(self.project()?.as_ref());
+        let mut emails = self.args.email.clone();
+        emails.retain(|email| !email.trim().is_empty());
+        let name = self.args.from_name.clone();
+        let mut known = Vec::new();
+        {
+            let nylas = self.nylas()?;
+            for id in &configured {
+                let reply = nylas.grant(id)?;
+                if reply.code == 404 {
+                    continue;
+                }
+                ok(&reply)?;
+                let grant = reply.json();
+                known.push((
+                    id.clone(),
+                    text(&grant, "/data/email").to_owned(),
+                    text(&grant, "/data/name").to_owned(),
+                ));
+            }
+        }
+        emails.retain(|email| {
+            !known
+                .iter()
+                .any(|(_, address, _)| address.eq_ignore_ascii_case(email))
+        });
+        if emails.is_empty() && !known.is_empty() {
+            let shown: Vec<&str> = known
+                .iter()
+                .map(|(_, address, _)| address.as_str())
+                .collect();
+            let says = format!("{} at Nylas", shown.join(", "));
+            self.accounts = known;
+            return Ok(Outcome::Unchanged(says));
+        }
+        if emails.is_empty() {
+            emails.push(self.question(
+                "The address your mails come from (on a domain that is verified at Nylas, or *.nylas.email)",
+                "the Agent Account's address is not known",
+                "--email login@mail.example.com",
+            )?);
+        }
+        if self.args.dry_run {
+            self.accounts = known;
+            let each = emails.iter().map(|email| {
+                (
+                    String::new(),
+                    email.clone(),
+                    name.clone().unwrap_or_default(),
+                )
+            });
+            self.accounts.extend(each);
+            return Ok(Outcome::Would(format!(
+                "POST /v3/connect/custom for {}; an account that is there already is kept",
+                emails.join(", ")
+            )));
+        }
+        let mut made = Vec::new();
+        {
+            let nylas = self.nylas()?;
+            for email in &emails {
+                let grant = nylas.create_account(email, name.as_deref())?;
+                let id = text(&grant, "/id");
+                if id.is_empty() {
+                    return Err(Failure::new(
+                        "Nylas gave no grant id",
+                        "look into Nylas' dashboard, Grants",
+                    ));
+                }
+                made.push((
+                    id.to_owned(),
+                    text(&grant, "/email").to_owned(),
+                    text(&grant, "/name").to_owned(),
+                ));
+            }
+        }
+        known.extend(made);
+        self.accounts = known;
+        Ok(Outcome::Changed(format!("{} at Nylas", emails.join(", "))))
+    }
+
+    /// The accounts, also where the step for them was not run.
+    fn need_accounts(&mut self) -> Result<(), Failure> {
+        if self.accounts.is_empty() {
+            self.account()?;
+        }
+        Ok(())
+    }
+
+    fn settings(&mut self) -> Result<Outcome, Failure> {
+        self.need_accounts()?;
+        let existing = self.project()?;
+        let api_base = self.api_base(existing.as_ref())?;
+        let is_new = existing.is_none();
+        let mut project = match existing {
+            Some(project) => project,
+            None => Project::parse(self.args.folder.join("wrangler.toml"), WRANGLER_TOML)?,
+        };
+        let before = project.text();
+        if let Some(worker) = &self.args.worker {
+            if project.main() != worker || project.is_built_by_wrangler() {
+                project.use_built(worker);
+            }
+        } else if is_new && !self.args.folder.join("scripts/build").exists() {
+            project.use_built("index.js");
+        }
+        let mut set = Vec::new();
+        let mut change = |name: &str, value: Option<&str>| {
+            if project.set_var(name, value) {
+                set.push(format!("{name}={}", value.unwrap_or_default()));
+            }
+        };
+        change("NYLAS_API_BASE", Some(&api_base));
+        match self.accounts.as_slice() {
+            [] => {}
+            [(id, _, name)] => {
+                change("NYLAS_GRANT_ID", Some(id));
+                change("NYLAS_ACCOUNTS", None);
+                if let Some(wanted) = self
+                    .args
+                    .from_name
+                    .as_deref()
+                    .filter(|wanted| wanted != name)
+                {
+                    change("NYLAS_FROM_NAME", Some(wanted));
+                }
+            }
+            several => {
+                let from_name = self.args.from_name.as_deref();
+                let accounts: Vec<Value> = several
+                    .iter()
+                    .map(|(id, email, name)| {
+                        let name = from_name.unwrap_or(name);
+                        if name.is_empty() {
+                            json!({"grant_id": id, "email": email})
+                        } else {
+                            json!({"grant_id": id, "email": email, "name": name})
+                        }
+                    })
+                    .collect();
+                change("NYLAS_GRANT_ID", None);
+                change("NYLAS_ACCOUNTS", Some(&Value::Array(accounts).to_string()));
+            }
+        }
+        if !is_new && project.text() == before {
+            return Ok(Outcome::Unchanged("wrangler.toml".to_owned()));
+        }
+        let verb = if is_new {
+            "a new wrangler.toml"
+        } else {
+            "wrangler.toml"
+        };
+        let says = format!("{verb}: {}", set.join(", "));
+        if self.args.dry_run {
+            return Ok(Outcome::Would(says));
+        }
+        if is_new {
+            fs::create_dir_all(&self.args.folder).map_err(|error| {
+                Failure::new(
+                    format!("the folder cannot be made: {error}"),
+                    "check its permissions",
+                )
+            })?;
+        }
+        project.write()?;
+        Ok(Outcome::Changed(says))
+    }
+
+    fn storage(&mut self) -> Result<Outcome, Failure> {
+        let planned =
+            |args: &SetupArgs, project: Option<Project>| -> Result<Option<Project>, Failure> {
+                match project {
+                    Some(project) => Ok(Some(project)),
+                    None if args.dry_run => Ok(None),
+                    None => Err(Failure::new(
+                        "there is no wrangler.toml",
+                        "`relayctl setup --only settings` writes it",
+                    )),
+                }
+            };
+        let Some(mut project) = planned(self.args, self.project()?)? else {
+            return Ok(Outcome::Would(
+                "wrangler kv namespace create clerk-nylas-relay-ledger".to_owned(),
+            ));
+        };
+        let title = format!("{}-ledger", project.name());
+        self.login()?;
+        let id_of = |all: &Value, wanted: &dyn Fn(&Value) -> bool| {
+            list(all, "")
+                .iter()
+                .find(|namespace| wanted(namespace))
+                .map(|namespace| text(namespace, "/id").to_owned())
+        };
+        let known = project.namespace("LEDGER").unwrap_or_default();
+        let all = self.wrangler.json(&["kv", "namespace", "list"])?;
+        if !known.is_empty() {
+            return match id_of(&all, &|namespace| text(namespace, "/id") == known) {
+                Some(_) => Ok(Outcome::Unchanged("the KV namespace LEDGER".to_owned())),
+                None => Err(Failure::new(
+                    format!(
+                        "wrangler.toml binds LEDGER to a namespace {known} that this Cloudflare account does not have"
+                    ),
+                    "take the id out of wrangler.toml and run this again, or log in to the right account",
+                )),
+            };
+        }
+        let named = |namespace: &Value| text(namespace, "/title").eq_ignore_ascii_case(&title);
+        let (id, made) = match id_of(&all, &named) {
+            Some(id) => (id, false),
+            None if self.args.dry_run => {
+                return Ok(Outcome::Would(format!(
+                    "wrangler kv namespace create {title}, its id into wrangler.toml"
+                )));
+            }
+            None => {
+                self.wrangler
+                    .run(&["kv", "namespace", "create", &title], None)?;
+                let all = self.wrangler.json(&["kv", "namespace", "list"])?;
+                let id = id_of(&all, &named).ok_or_else(|| {
+                    Failure::new(
+                        format!("the namespace {title} was made and is not listed"),
+                        "run it again in a minute",
+                    )
+                })?;
+                (id, true)
+            }
+        };
+        if self.args.dry_run {
+            return Ok(Outcome::Would(format!(
+                "the id of {title} into wrangler.toml"
+            )));
+        }
+        project.set_namespace("LEDGER", &id);
+        project.write()?;
+        Ok(Outcome::Changed(format!(
+            "KV namespace {title}{}, bound as LEDGER",
+            if made { ", made" } else { "" }
+        )))
+    }
+
+    fn queues(&mut self) -> Result<Outcome, Failure> {
+        let names = match self.project()? {
+            Some(project) => project.queues(),
+            None => Project::parse(PathBuf::new(), WRANGLER_TOML)?.queues(),
+        };
+        if names.is_empty() {
+            return Ok(Outcome::Unchanged(
+                "wrangler.toml names no queue".to_owned(),
+            ));
+        }
+        self.login()?;
+        let mut missing = Vec::new();
+        for name in &names {
+            let info = self.wrangler.try_run(&["queues", "info", name], None)?;
+            if info.ok {
+                continue;
+            }
+            if !format!("{}{}", info.out, info.err).contains("does not exist") {
+                // The same again, for its message.
+                self.wrangler.run(&["queues", "info", name], None)?;
+            }
+            missing.push(name.as_str());
+        }
+        if missing.is_empty() {
+            return Ok(Outcome::Unchanged(names.join(", ")));
+        }
+        if self.args.dry_run {
+            return Ok(Outcome::Would(format!(
+                "wrangler queues create {}",
+                missing.join(" and ")
+            )));
+        }
+        for name in &missing {
+            self.wrangler.run(&["queues", "create", name], None)?;
+        }
+        Ok(Outcome::Changed(format!("{}, made", missing.join(", "))))
+    }
+
+    /// The names of the secrets the Worker has; none where there is no Worker yet.
+    fn stored(&mut self) -> Result<Vec<String>, Failure> {
+        self.login()?;
+        let printed = self
+            .wrangler
+            .try_run(&["secret", "list", "--format", "json"], None)?;
+        if !printed.ok {
+            let said = format!("{}{}", printed.err, printed.out);
+            // 10007: there is no such Worker.
+            if said.contains("10007")
+                || said.contains("not found")
+                || said.contains("does not exist")
+            {
+                return Ok(Vec::new());
+            }
+        }
+        let stored = self
+            .wrangler
+            .json(&["secret", "list", "--format", "json"])?;
+        Ok(list(&stored, "")
+            .iter()
+            .map(|secret| text(secret, "/name").to_owned())
+            .collect())
+    }
+
+    fn secrets(&mut self) -> Result<Outcome, Failure> {
+        if !self.args.dry_run {
+            self.existing_project()?;
+        }
+        let stored = if self.project()?.is_some() {
+            self.stored()?
+        } else {
+            Vec::new()
+        };
+        let has = |name: &str| stored.iter().any(|stored| stored == name);
+        let mut wanted = vec!["NYLAS_API_KEY", "CLERK_WEBHOOK_SIGNING_SECRET"];
+        if self.args.admin_token_file.is_some() {
+            wanted.push("ADMIN_TOKEN");
+        }
+        wanted.retain(|name| !has(name));
+        if wanted.is_empty() {
+            return Ok(Outcome::Unchanged(format!(
+                "the Worker has {}",
+                stored.join(", ")
+            )));
+        }
+        if self.args.dry_run {
+            return Ok(Outcome::Would(format!(
+                "wrangler secret bulk: {}",
+                wanted.join(", ")
+            )));
+        }
+        let mut values = serde_json::Map::new();
+        let mut notes = Vec::new();
+        for name in wanted {
+            let value = match name {
+                "NYLAS_API_KEY" => self.nylas()?.key.reveal().to_owned(),
+                "ADMIN_TOKEN" => admin_token(self.args.admin_token_file.as_deref())?,
+                _ => match secrets::find(name, None, &self.args.folder)? {
+                    Some(found) => {
+                        Signer::parse_all(found.secret.reveal(), &found.from)?;
+                        found.secret.reveal().to_owned()
+                    }
+                    // The Worker does not start without one; nobody knows this one, so nothing is believed.
+                    None => {
+                        notes.push("Clerk's is a random one until step clerk");
+                        random_secret()?
+                    }
+                },
+            };
+            values.insert(name.to_owned(), json!(value));
+        }
+        let names: Vec<String> = values.keys().cloned().collect();
+        self.wrangler.run(
+            &["secret", "bulk"],
+            Some(&Value::Object(values).to_string()),
+        )?;
+        Ok(Outcome::Changed(format!(
+            "{} stored at Cloudflare{}",
+            names.join(", "),
+            notes
+                .iter()
+                .map(|note| format!(" ({note})"))
+                .collect::<String>()
+        )))
+    }
+
+    fn deploy(&mut self) -> Result<Outcome, Failure> {
+        let Some(project) = self.project()? else {
+            if self.args.dry_run {
+                return Ok(Outcome::Would("wrangler deploy".to_owned()));
+            }
+            self.existing_project()?;
+            return Ok(Outcome::Unchanged(String::new()));
+        };
+        let main = self.args.folder.join(project.main());
+        if !project.is_built_by_wrangler() && !main.exists() && !self.args.dry_run {
+            return Err(Failure::new(
+                format!("there is no built Worker at {}", main.display()),
+                "unpack a release into the folder, or name its index.js with --worker; or work in the project's own folder",
+            ));
+        }
+        let tag = fingerprint(&self.args.folder, &project);
+        self.login()?;
+        // Versions that a new secret made have no tag of ours; the newest that was uploaded counts.
+        let versions = self
+            .wrangler
+            .try_run(&["versions", "list", "--json"], None)?;
+        let versions: Value = versions
+            .out
+            .find('[')
+            .and_then(|start| serde_json::from_str(versions.out.get(start..)?).ok())
+            .unwrap_or_default();
+        let deployed = list(&versions, "")
+            .iter()
+            .rev()
+            .map(|version| text(version, "/annotations/workers~1tag"))
+            .find(|tag| !tag.is_empty())
+            .is_some_and(|newest| newest == tag);
+        if deployed {
+            if self.url.is_none() {
+                self.url = self.url_from_webhook()?;
+            }
+            if let Some(url) = &self.url {
+                return Ok(Outcome::Unchanged(format!("{url}, version {tag}")));
+            }
+        }
+        if self.args.dry_run {
+            return Ok(Outcome::Would("wrangler deploy".to_owned()));
+        }
+        self.ui
+            .note("deploying; the first time this compiles, which takes minutes ...");
+        let printed = self.wrangler.run(
+            &["deploy", "--tag", &tag, "--message", "relayctl setup"],
+            None,
+        )?;
+        if self.url.is_none() {
+            self.url = printed
+                .out
+                .lines()
+                .skip_while(|line| !line.contains("Deployed "))
+                .map(str::trim)
+                .find(|line| {
+                    line.starts_with("https://")
+                        || (line.starts_with("http://") && crate::http::is_loopback(line))
+                })
+                .map(|line| relay_base(line.split_whitespace().next().unwrap_or(line)).to_owned());
+        }
+        match &self.url {
+            Some(url) => Ok(Outcome::Changed(url.clone())),
+            None => Err(Failure::new(
+                "wrangler deployed the Worker and printed no address",
+                "give it a route or a workers.dev address, and name it with --url",
+            )),
+        }
+    }
+
+    fn url_from_webhook(&mut self) -> Result<Option<String>, Failure> {
+        let webhooks = self.nylas()?.webhooks()?;
+        let mut ours = webhooks
+            .iter()
+            .map(|webhook| text(webhook, "/webhook_url"))
+            .filter_map(|url| url.strip_suffix(WEBHOOK_PATH));
+        Ok(match (ours.next(), ours.next()) {
+            (Some(only), None) => Some(only.to_owned()),
+            _ => None,
+        })
+    }
+
+    fn need_url(&mut self) -> Result<String, Failure> {
+        if self.url.is_none() {
+            self.url = self.url_from_webhook()?;
+        }
+        self.url.clone().ok_or_else(|| {
+            Failure::usage(
+                "the Worker's address is not known",
+                "run the step deploy as well, or name it with --url",
+            )
+        })
+    }
+
+    fn webhook(&mut self) -> Result<Outcome, Failure> {
+        if self.args.dry_run && self.url.is_none() && self.url_from_webhook()?.is_none() {
+            return Ok(Outcome::Would(format!(
+                "POST /v3/webhooks to the Worker's {WEBHOOK_PATH} ({}), its secret to Cloudflare",
+                TRIGGERS.join(", ")
+            )));
+        }
+        let address = format!("{}{WEBHOOK_PATH}", self.need_url()?);
+        let existing = self
+            .nylas()?
+            .webhooks()?
+            .into_iter()
+            .find(|webhook| text(webhook, "/webhook_url") == address);
+        let stored = self
+            .stored()?
+            .iter()
+            .any(|name| name == "NYLAS_WEBHOOK_SECRET");
+        let secret = match (existing, stored) {
+            (Some(_), true) => return Ok(Outcome::Unchanged(address)),
+            (Some(_), false) if self.args.dry_run => {
+                return Ok(Outcome::Would(
+                    "a new secret for Nylas' webhook, to Cloudflare".to_owned(),
+                ));
+            }
+            (None, _) if self.args.dry_run => {
+                return Ok(Outcome::Would(format!(
+                    "POST /v3/webhooks to {address}, its secret to Cloudflare"
+                )));
+            }
+            // Made before, and its secret was lost on the way: a new one.
+            (Some(webhook), false) => {
+                let path = format!("/v3/webhooks/rotate-secret/{}", text(&webhook, "/id"));
+                let reply = self.nylas()?.post(&path, &json!({}))?;
+                ok(&reply)?;
+                text(&reply.json(), "/data/webhook_secret").to_owned()
+            }
+            (None, _) => self.create_webhook(&address)?,
+        };
+        if secret.is_empty() {
+            return Err(Failure::new(
+                "Nylas gave no secret for the webhook",
+                "delete the webhook in Nylas' dashboard and run this step again",
+            ));
+        }
+        self.wrangler
+            .run(&["secret", "put", "NYLAS_WEBHOOK_SECRET"], Some(&secret))?;
+        Ok(Outcome::Changed(format!(
+            "{address}, its secret stored at Cloudflare"
+        )))
+    }
+
+    fn create_webhook(&mut self, address: &str) -> Result<String, Failure> {
+        let wanted = json!({
+            "trigger_types": TRIGGERS, "webhook_url": address, "description": "clerk-nylas-relay",
+        });
+        let watch = Stopwatch::start();
+        loop {
+            let reply = self.nylas()?.post("/v3/webhooks", &wanted)?;
+            if (200..300).contains(&reply.code) {
+                return Ok(text(&reply.json(), "/data/webhook_secret").to_owned());
+            }
+            let unreachable = reply.code == 400 && said(&reply).contains("unable.verify");
+            // A new Worker takes some seconds until the whole world sees it.
+            if !unreachable || watch.elapsed() > PROPAGATION || crate::http::is_loopback(address) {
+                return Err(Failure::new(
+                    format!("Nylas refused the webhook ({}){}", reply.code, said(&reply)),
+                    if unreachable {
+                        "Nylas could not reach the Worker: `relayctl doctor --only worker` tells whether you can"
+                    } else {
+                        "see the message"
+                    },
+                ));
+            }
+            self.ui
+                .note("Nylas does not see the Worker yet; trying again ...");
+            std::thread::sleep(Duration::from_secs(5));
+        }
+    }
+
+    fn clerk(&mut self) -> Result<Outcome, Failure> {
+        if self.args.dry_run {
+            return Ok(Outcome::Would(
+                "show what to click in Clerk, and store its signing secret".to_owned(),
+            ));
+        }
+        let url = self.need_url()?;
+        for line in [
+            format!("\n{BOLD}In Clerk's dashboard (dashboard.clerk.com), in this order{BOLD:#}"),
+            "  1. Configure, Webhooks, Add endpoint".to_owned(),
+            format!("     Endpoint URL: {BOLD}{url}/api/webhooks/clerk{BOLD:#}"),
+            "     Subscribe to events: email.created, and no other".to_owned(),
+            "  2. On the endpoint's page: Signing Secret, copy (whsec_...)".to_owned(),
+            format!("  3. {DIM}When doctor is content:{DIM:#} Customization, Emails, one template, e.g. Verification code:"),
+            "     \"Delivered by Clerk\" off. Sign in with a test user. Then the other templates.\n".to_owned(),
+        ] {
+            self.ui.line(line);
+        }
+        const NAME: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
+        let found = secrets::find(NAME, None, &self.args.folder)?;
+        let secret = match found {
+            Some(found) => found.secret,
+            None if self.can_ask() => {
+                secrets::ask(self.ui, "The endpoint's signing secret (whsec_...)", NAME)?
+            }
+            None => {
+                return Ok(Outcome::Yours(format!(
+                    "do the above, then run this step again with {NAME} in the environment"
+                )));
+            }
+        };
+        let signer = Signer::parse(secret.reveal(), "Clerk")?;
+        if self.believes(&url, &signer)? {
+            return Ok(Outcome::Unchanged(
+                "the Worker believes Clerk's signing secret".to_owned(),
+            ));
+        }
+        self.login()?;
+        self.wrangler
+            .run(&["secret", "put", NAME], Some(secret.reveal()))?;
+        let watch = Stopwatch::start();
+        while !self.believes(&url, &signer)? {
+            if watch.elapsed() > PROPAGATION {
+                return Err(Failure::new(
+                    "the signing secret is stored, and the Worker does not believe it yet",
+                    "wait a minute and run this step again; `relayctl doctor --only worker` tells more",
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        Ok(Outcome::Changed(
+            "the signing secret is stored at Cloudflare, and the Worker believes it".to_owned(),
+        ))
+    }
+
+    /// Whether a signed event of no importance is believed.
+    fn believes(&self, url: &str, signer: &Signer) -> Result<bool, Failure> {
+        let probe = json!({"object": "event", "type": "relayctl.probe", "data": {}})
+            .to_string()
+            .into_bytes();
+        let id = trigger::message_id()?;
+        let ask: Ask = trigger::signed(
+            &format!("{url}/api/webhooks/clerk"),
+            signer,
+            &id,
+            clock::now(),
+            probe,
+        );
+        Ok(self.http.call(&ask)?.code == 200)
+    }
+
+    fn doctor(&mut self) -> Result<Outcome, Failure> {
+        if self.args.dry_run {
+            return Ok(Outcome::Would("relayctl doctor".to_owned()));
+        }
+        let args = DoctorArgs {
+            folder: self.args.folder.clone(),
+            url: self.url.clone(),
+            only: Vec::new(),
+            daily_cap: 200,
+            clerk_base: self.args.clerk_base.clone(),
+            other_region: None,
+            dns: self.args.dns.clone(),
+            dkim_selector: None,
+            strict: false,
+            list: false,
+        };
+        let findings = doctor::examine(&args, self.http, self.ui)?;
+        // One JSON document a command: there, only what failed is named.
+        if !self.ui.json {
+            doctor::report(&findings, false, self.ui);
+        }
+        let failed: Vec<&str> = findings
+            .iter()
+            .filter(|finding| finding.state == State::Fail)
+            .map(|finding| finding.id)
+            .collect();
+        Ok(if failed.is_empty() {
+            Outcome::Unchanged("nothing is wrong".to_owned())
+        } else {
+            Outcome::Yours(format!(
+                "mend {} (`relayctl doctor` tells how)",
+                failed.join(", ")
+            ))
+        })
+    }
+}
+
+/// The token in that file; a new one where there is none.
+fn admin_token(file: Option<&Path>) -> Result<String, Failure> {
+    let Some(file) = file else {
+        return Err(Failure::usage(
+            "ADMIN_TOKEN is not known",
+            "--admin-token-file FILE",
+        ));
+    };
+    if let Some(token) = fs::read_to_string(file)
+        .ok()
+        .map(|token| token.trim().to_owned())
+        .filter(|token| !token.is_empty())
+    {
+        return Ok(token);
+    }
+    let token = secrets::random_hex::<32>()?;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options
+        .open(file)
+        .and_then(|mut file| file.write_all(format!("{token}\n").as_bytes()));
+    written.map_err(|error| {
+        Failure::new(
+            format!("{} cannot be written: {error}", file.display()),
+            "name another file",
+        )
+    })?;
+    Ok(token)
+}
+
+/// Names what would be deployed: the settings, and the built Worker or its source.
+fn fingerprint(folder: &Path, project: &Project) -> String {
+    let mut hash = Sha256::new();
+    hash.update(project.text());
+    hash.update(env!("CARGO_PKG_VERSION"));
+    let mut files = Vec::new();
+    if project.is_built_by_wrangler() {
+        files.push(folder.join("Cargo.lock"));
+        collect(&folder.join("src"), &mut files);
+    } else {
+        let main = folder.join(project.main());
+        if let Some(built) = main.parent() {
+            collect_flat(built, &mut files);
+        }
+    }
+    files.sort();
+    for file in files {
+        hash.update(fs::read(file).unwrap_or_default());
+    }
+    let digest = secrets::hex(&hash.finalize());
+    format!("relayctl-{}", digest.get(..12).unwrap_or(&digest))
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+/// The built Worker's own files: JavaScript and WebAssembly.
+fn collect_flat(folder: &Path, files: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.extend(entries.map(|entry| entry.path()).filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "js" || extension == "mjs" || extension == "wasm")
+    }));
+}

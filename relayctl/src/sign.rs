@@ -1,0 +1,112 @@
+//! Signs as Clerk's sender (Svix) and as Nylas do. What is signed here is believed by
+//! [`clerk_nylas_relay::webhook`], and by Svix' own library (see `tests/trigger.rs`).
+
+use crate::failure::Failure;
+use base64::{
+    Engine,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
+use clerk_nylas_relay::webhook::SigningSecret;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use std::fmt;
+
+/// One signing secret, with which requests can be signed.
+#[derive(Clone)]
+pub struct Signer {
+    key: Vec<u8>,
+    /// The same secret as the relay holds it.
+    pub secret: SigningSecret,
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Signer(..)")
+    }
+}
+
+impl Signer {
+    /// Reads a secret by the relay's own rule. Of several (rotation), the first is what signs.
+    pub fn parse(text: &str, from: &str) -> Result<Self, Failure> {
+        Self::parse_all(text, from)?
+            .into_iter()
+            .next()
+            .ok_or_else(|| {
+                Failure::usage(
+                    format!("the signing secret from {from} is empty"),
+                    "copy it from Clerk's dashboard: Webhooks, your endpoint, Signing Secret",
+                )
+            })
+    }
+
+    /// Reads all of several secrets.
+    pub fn parse_all(text: &str, from: &str) -> Result<Vec<Self>, Failure> {
+        text.split(|letter: char| letter == ',' || letter.is_whitespace())
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                let secret = SigningSecret::parse(part).map_err(|problem| {
+                    Failure::usage(
+                        format!("the signing secret from {from} {problem}"),
+                        "Clerk's dashboard: Webhooks, your endpoint, Signing Secret; it begins with whsec_",
+                    )
+                })?;
+                let any_padding = GeneralPurpose::new(
+                    &base64::alphabet::STANDARD,
+                    GeneralPurposeConfig::new()
+                        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+                );
+                let encoded = part.strip_prefix("whsec_").unwrap_or(part);
+                let key = any_padding.decode(encoded).map_err(|_| {
+                    Failure::usage(
+                        format!("the signing secret from {from} is not base64"),
+                        "copy it again",
+                    )
+                })?;
+                Ok(Self { key, secret })
+            })
+            .collect()
+    }
+
+    /// A secret nobody else has.
+    pub fn random() -> Result<Self, Failure> {
+        Self::parse(&random_secret()?, "nowhere")
+    }
+
+    /// The `svix-signature` of a request.
+    pub fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
+        sign_with(&self.key, id, timestamp, body)
+    }
+}
+
+/// A well-formed signing secret nobody else has.
+pub fn random_secret() -> Result<String, Failure> {
+    Ok(format!(
+        "whsec_{}",
+        STANDARD.encode(crate::secrets::random::<24>()?)
+    ))
+}
+
+/// Svix' signature with any key.
+pub fn sign_with(key: &[u8], id: &str, timestamp: &str, body: &[u8]) -> String {
+    let code = hmac(
+        key,
+        &[id.as_bytes(), b".", timestamp.as_bytes(), b".", body],
+    );
+    format!("v1,{}", STANDARD.encode(code))
+}
+
+/// The `x-nylas-signature` of a notification.
+pub fn nylas(secret: &str, body: &[u8]) -> String {
+    crate::secrets::hex(&hmac(secret.as_bytes(), &[body]))
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    // HMAC takes a key of any length, so there is always one.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return Vec::new();
+    };
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().to_vec()
+}

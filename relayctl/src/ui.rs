@@ -1,0 +1,103 @@
+//! What is printed: text with colours for people, one JSON document for scripts.
+
+use crate::failure::Failure;
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+
+/// Green.
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// Yellow.
+pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
+/// Red.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Less important.
+pub const DIM: Style = Style::new().dimmed();
+/// A heading.
+pub const BOLD: Style = Style::new().bold();
+
+/// Where a command's words go.
+#[derive(Clone, Copy, Debug)]
+pub struct Ui {
+    /// One JSON document on standard output, and nothing else there.
+    pub json: bool,
+}
+
+impl Ui {
+    /// A line for people. Colours are dropped where there is no terminal, and with `NO_COLOR`.
+    pub fn line(&self, text: impl std::fmt::Display) {
+        if !self.json {
+            // A closed pipe (`| head`) is no reason to fail.
+            let _ = writeln!(anstream::stdout(), "{text}");
+        }
+    }
+
+    /// The document for scripts.
+    pub fn document(&self, document: &Value) {
+        if self.json {
+            let _ = writeln!(anstream::stdout(), "{document}");
+        }
+    }
+
+    /// Progress, on standard error.
+    pub fn note(&self, text: impl std::fmt::Display) {
+        if !self.json {
+            let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
+        }
+    }
+
+    /// How a failed command ends.
+    pub fn failure(&self, failure: &Failure) {
+        if self.json {
+            let document = json!({"ok": false, "error": failure.message, "fix": failure.fix});
+            let _ = writeln!(anstream::stdout(), "{document}");
+        } else {
+            let _ = writeln!(
+                anstream::stderr(),
+                "{BAD}relayctl: {}{BAD:#}\n  fix: {}",
+                failure.message,
+                failure.fix
+            );
+        }
+    }
+
+    /// Whether there is somebody to ask.
+    pub fn can_ask(&self) -> bool {
+        !self.json && std::io::stdin().is_terminal()
+    }
+}
+
+/// A length of time in milliseconds, as people say it.
+pub fn length(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{ms} ms"),
+        10_000..120_000 => format!("{} s", ms / 1000),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} days", ms / 86_400_000),
+    }
+}
+
+/// Rows with aligned columns.
+pub fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        for (column, cell) in row.iter().enumerate() {
+            let width = cell.chars().count();
+            match widths.get_mut(column) {
+                Some(widest) => *widest = width.max(*widest),
+                None => widths.push(width),
+            }
+        }
+    }
+    rows.iter()
+        .map(|row| {
+            let padded: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
+            padded.join("  ").trim_end().to_owned()
+        })
+        .collect()
+}

@@ -1,0 +1,157 @@
+//! Cloudflare's own command, run as a person would run it. Secrets go to it on standard input, never as arguments.
+
+use crate::{clock::Stopwatch, failure::Failure, project::SECRETS};
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+/// How long a command may take; a deployment may compile first.
+const LIMIT: Duration = Duration::from_secs(180);
+const DEPLOY_LIMIT: Duration = Duration::from_secs(1800);
+
+/// wrangler, in a folder.
+#[derive(Clone, Debug)]
+pub struct Wrangler {
+    /// The program and its first arguments.
+    pub program: String,
+    /// Where `wrangler.toml` is.
+    pub folder: PathBuf,
+}
+
+/// What a command printed.
+#[derive(Clone, Debug)]
+pub struct Printed {
+    /// Whether it ended with exit code 0.
+    pub ok: bool,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Wrangler {
+    /// Runs it and returns what it printed, whether it failed or not.
+    pub fn try_run(&self, args: &[&str], input: Option<&str>) -> Result<Printed, Failure> {
+        let shown = format!("wrangler {}", args.join(" "));
+        let mut words = self.program.split_whitespace();
+        let mut command = Command::new(words.next().unwrap_or("npx"));
+        command
+            .args(words)
+            .args(args)
+            .current_dir(&self.folder)
+            .env("WRANGLER_SEND_METRICS", "false")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for name in SECRETS.into_iter().chain(["CLERK_SECRET_KEY"]) {
+            command.env_remove(name);
+        }
+        let mut child = command.spawn().map_err(|error| {
+            Failure::new(
+                format!("{} cannot be run: {error}", self.program),
+                "install Node 22 and run `npm install` in the project, or name wrangler with --wrangler",
+            )
+        })?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that does not read its input says more by its exit code.
+            let _ = stdin.write_all(input.unwrap_or_default().as_bytes());
+        }
+        let out = child.stdout.take().map(drain);
+        let err = child.stderr.take().map(drain);
+        let limit = if args.first() == Some(&"deploy") {
+            DEPLOY_LIMIT
+        } else {
+            LIMIT
+        };
+        let watch = Stopwatch::start();
+        let ended = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if watch.elapsed() < limit => {
+                    std::thread::sleep(Duration::from_millis(20))
+                }
+                Ok(None) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(Failure::new(
+                        format!("`{shown}` did not end within {} s", limit.as_secs()),
+                        "run it by hand and see what it waits for",
+                    ));
+                }
+                Err(error) => {
+                    return Err(Failure::new(
+                        format!("`{shown}` was lost: {error}"),
+                        "run it again",
+                    ));
+                }
+            }
+        };
+        let text = |reader: Option<std::thread::JoinHandle<String>>| {
+            reader
+                .and_then(|reader| reader.join().ok())
+                .unwrap_or_default()
+        };
+        Ok(Printed {
+            ok: ended.success(),
+            out: text(out),
+            err: text(err),
+        })
+    }
+
+    /// Runs it; a failure says what wrangler said.
+    pub fn run(&self, args: &[&str], input: Option<&str>) -> Result<Printed, Failure> {
+        let printed = self.try_run(args, input)?;
+        if printed.ok {
+            return Ok(printed);
+        }
+        let all = format!("{}\n{}", printed.err, printed.out);
+        let mut lines = all.lines().map(str::trim).filter(|line| !line.is_empty());
+        let said = lines
+            .clone()
+            .find(|line| line.contains("ERROR"))
+            .or_else(|| lines.next_back())
+            .unwrap_or("nothing");
+        Err(Failure::new(
+            format!("`wrangler {}` failed: {said}", args.join(" ")),
+            "mend that and run setup again: what is done stays done",
+        ))
+    }
+
+    /// Whether somebody is logged in.
+    pub fn check_login(&self) -> Result<(), Failure> {
+        if self.try_run(&["whoami", "--json"], None)?.ok {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "wrangler is not logged in to Cloudflare",
+            "`npx wrangler login`, or CLOUDFLARE_API_TOKEN (and CLOUDFLARE_ACCOUNT_ID) in the environment",
+        ))
+    }
+
+    /// The JSON in what a command printed; wrangler may print a banner before it.
+    pub fn json(&self, args: &[&str]) -> Result<serde_json::Value, Failure> {
+        let printed = self.run(args, None)?;
+        let start = printed.out.find(['[', '{']).unwrap_or(0);
+        serde_json::from_str(printed.out.get(start..).unwrap_or_default()).map_err(|_| {
+            Failure::new(
+                format!(
+                    "`wrangler {}` printed something that is not JSON",
+                    args.join(" ")
+                ),
+                "use the wrangler of this project's package-lock.json: `npm install`",
+            )
+        })
+    }
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}

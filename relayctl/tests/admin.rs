@@ -1,0 +1,326 @@
+//! `relayctl status`, `list`, `tail`, `redrive`, `suppression`, `inspect`.
+//!
+//! POINT ELSEWHERE LATER: the operator API here is a fake, written from its contract. Everything goes through `fake()`, so a
+//! real Worker's address can take its place.
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod common;
+
+use common::{ADMIN_TOKEN, Answer, Asked, FakeRelay, Folder, Relayctl, Server};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+
+const AT: u64 = 1_795_446_245_000;
+
+#[derive(Default)]
+struct Operated {
+    dead: Vec<Value>,
+    suppressed: Vec<String>,
+    looks: u64,
+}
+
+fn delivery(number: u64) -> Value {
+    let (state, slug) = match number {
+        3 => ("rejected", "invitation"),
+        7 => ("queued", "verification_code"),
+        _ => ("sent", "verification_code"),
+    };
+    json!({"svix_id": format!("msg_{number}"), "at": AT + number * 1000, "state": state, "slug": slug, "reason": "accepted_by_nylas", "total_ms": 80, "attempts": 1})
+}
+
+fn fake() -> Server {
+    let dead = ["msg_dead", "msg_old"]
+        .map(|id| json!({"id": id, "at": AT, "slug": "invitation", "reason": "retries_used_up"}));
+    let operated = Mutex::new(Operated {
+        dead: dead.into(),
+        ..Operated::default()
+    });
+    let admin = move |asked: &Asked| answer(&mut operated.lock().unwrap(), asked);
+    FakeRelay {
+        admin: Some(Arc::new(admin)),
+        ..FakeRelay::default()
+    }
+    .start()
+}
+
+fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
+    let missing = || Answer::json(404, &json!({"status": "not_found"}));
+    let path = asked.path.trim_start_matches("/api/admin/").to_owned();
+    let parts: Vec<&str> = path.split('/').collect();
+    match (asked.method.as_str(), parts.as_slice()) {
+        ("GET", ["summary"]) => Answer::json(
+            200,
+            &json!({
+                "version": "0.1.0", "now": AT, "deliveries": {"sent": 8, "queued": 1, "waiting": 0, "rejected": 1, "expired": 0, "dead_lettered": 2},
+                "latency_ms": {"p50": 80, "p90": 120, "p99": 900, "count": 10},
+                "accounts": [{"grant_id": "g1", "state": "up", "sent_today": 8, "cap": 200}, {"grant_id": "g2", "state": "down", "reason": "account_paused", "since": AT, "until": AT + 600_000}],
+                "replies": {}, "oldest_queued_ms": 1200
+            }),
+        ),
+        ("GET", ["deliveries"]) => {
+            operated.looks += 1;
+            // One more after the first look.
+            let newest = if operated.looks > 1 { 11 } else { 10 };
+            let limit: u64 = asked.query("limit").unwrap().parse().unwrap();
+            let from: u64 = asked
+                .query("cursor")
+                .map_or(newest, |cursor| cursor.parse().unwrap());
+            // Small pages: who asks must follow the cursor.
+            let to = from.saturating_sub(limit.min(4));
+            let page: Vec<Value> = (to + 1..=from).rev().map(delivery).collect();
+            let mut body = json!({"deliveries": page});
+            if to > 0 {
+                body["cursor"] = json!(to.to_string());
+            }
+            Answer::json(200, &body)
+        }
+        ("GET", ["deliveries", "msg_dead"]) => {
+            let mut delivery = delivery(3);
+            delivery["svix_id"] = json!("msg_dead");
+            delivery["state"] = json!("dead_lettered");
+            Answer::json(200, &json!({"delivery": delivery, "dead_letter": true}))
+        }
+        ("GET", ["deliveries", "msg_1"]) => {
+            let mut delivery = delivery(1);
+            delivery["message_id"] = json!("nylas-1");
+            delivery["history"] = json!([{"at": AT, "state": "queued", "reason": "nylas_error"}, {"at": AT + 1000, "state": "sent", "reason": "accepted_by_nylas"}]);
+            Answer::json(200, &json!({"delivery": delivery, "dead_letter": false}))
+        }
+        ("GET", ["dead"]) => Answer::json(200, &json!({"dead_letters": operated.dead})),
+        ("POST", ["dead", id, "redrive"]) => {
+            let known = operated.dead.iter().position(|entry| entry["id"] == *id);
+            match known {
+                Some(_) if *id == "msg_old" => Answer::json(409, &json!({"status": "expired"})),
+                Some(at) => {
+                    operated.dead.remove(at);
+                    Answer::json(200, &json!({"status": "redriven"}))
+                }
+                None => missing(),
+            }
+        }
+        ("GET", ["replies"]) => Answer::json(
+            200,
+            &json!({"replies": [{"id": "r1", "at": AT, "class": "human", "svix_id": "msg_1", "handed_to": ["agent"]}]}),
+        ),
+        ("GET", ["suppressions"]) => {
+            let all: Vec<Value> = operated.suppressed.iter().map(|address| json!({"key": format!("hash-{}", address.len()), "reason": "by_hand", "at": AT})).collect();
+            Answer::json(200, &json!({"suppressions": all}))
+        }
+        ("POST", ["suppressions"]) => {
+            operated
+                .suppressed
+                .push(asked.json()["address"].as_str().unwrap().to_owned());
+            Answer::json(200, &json!({"status": "suppressed"}))
+        }
+        ("DELETE", ["suppressions"]) => {
+            let before = operated.suppressed.len();
+            operated
+                .suppressed
+                .retain(|address| *address != asked.json()["address"]);
+            if operated.suppressed.len() < before {
+                Answer::json(200, &json!({"status": "removed"}))
+            } else {
+                missing()
+            }
+        }
+        ("GET", ["shapes"]) => Answer::json(
+            200,
+            &json!({"templates": [{"slug": "verification_code", "at": AT, "fields": [{"path": "data.otp_code", "type": "string", "length": 6}, {"path": "user_id", "type": "null"}]}]}),
+        ),
+        _ => missing(),
+    }
+}
+
+fn relayctl(folder: &Folder, relay: &Server) -> Relayctl {
+    Relayctl::new(&folder.0)
+        .env("ADMIN_TOKEN", ADMIN_TOKEN)
+        .env("RELAY_URL", &relay.url)
+}
+
+#[test]
+fn status_tells_one_message_and_the_whole_relay() {
+    let (folder, relay) = (Folder::new(), fake());
+    let relayctl = relayctl(&folder, &relay);
+    let sent = relayctl.run(&["status", "msg_1"]);
+    assert_eq!(sent.code, 0, "{}", sent.all());
+    for word in [
+        "sent",
+        "verification_code",
+        "nylas-1",
+        "queued nylas_error",
+        "2026-11-23",
+    ] {
+        assert!(sent.out.contains(word), "{word}: {}", sent.out);
+    }
+    let dead = relayctl.run(&["status", "msg_dead", "--json"]);
+    assert_eq!(dead.code, 1);
+    assert_eq!(dead.json()["dead_letter"], true);
+    let unknown = relayctl.run(&["status", "msg_none"]);
+    assert_eq!(unknown.code, 1);
+    assert!(
+        unknown.err.contains("knows no message") && unknown.err.contains("Message Attempts"),
+        "{}",
+        unknown.err
+    );
+    assert_eq!(relayctl.run(&["status", "not/an/id"]).code, 2);
+    let whole = relayctl.run(&["status"]);
+    assert_eq!(whole.code, 1, "an account is down");
+    assert!(
+        whole.out.contains("8 of 200 sent today") && whole.out.contains("account_paused until"),
+        "{}",
+        whole.out
+    );
+}
+
+#[test]
+fn lists_follow_the_pages_and_filter() {
+    let (folder, relay) = (Folder::new(), fake());
+    let relayctl = relayctl(&folder, &relay);
+    let ids = |args: &[&str]| -> Vec<String> {
+        let document = relayctl.run(&[args, &["--json"]].concat()).json();
+        let list = document["deliveries"].as_array().unwrap().clone();
+        list.iter()
+            .map(|delivery| delivery["svix_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(ids(&["list", "--limit", "6"]).len(), 6);
+    assert_eq!(ids(&["list"]).len(), 11);
+    assert_eq!(ids(&["list", "--state", "rejected"]), ["msg_3"]);
+    assert_eq!(ids(&["list", "--slug", "invitation"]), ["msg_3"]);
+    assert!(relayctl.run(&["list", "--dead"]).out.contains("msg_dead"));
+    assert!(relayctl.run(&["list", "--replies"]).out.contains("human"));
+}
+
+#[test]
+fn tail_shows_what_is_new_once() {
+    let (folder, relay) = (Folder::new(), fake());
+    let ran = relayctl(&folder, &relay).run(&[
+        "tail", "--before", "2", "--every", "0.1", "--looks", "3", "--json",
+    ]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let ids: Vec<String> = ran
+        .out
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["svix_id"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(ids, ["msg_9", "msg_10", "msg_11"].map(str::to_owned));
+}
+
+#[test]
+fn dead_letters_are_redriven_one_or_all() {
+    let (folder, relay) = (Folder::new(), fake());
+    let relayctl = relayctl(&folder, &relay);
+    let all = relayctl.run(&["redrive", "--dead", "--json"]);
+    assert_eq!(all.code, 1, "one of them is too old");
+    assert_eq!(
+        all.json()["redriven"],
+        json!([{"id": "msg_dead", "status": "redriven"}, {"id": "msg_old", "status": "expired"}])
+    );
+    let again = relayctl.run(&["redrive", "msg_dead"]);
+    assert_eq!(again.code, 1);
+    assert!(again.out.contains("no such dead letter"), "{}", again.all());
+    assert_eq!(relayctl.run(&["redrive"]).code, 2);
+    assert_eq!(relayctl.run(&["redrive", "msg_1", "--dead"]).code, 2);
+}
+
+#[test]
+fn suppressions_come_and_go() {
+    let (folder, relay) = (Folder::new(), fake());
+    let relayctl = relayctl(&folder, &relay);
+    assert!(
+        relayctl
+            .run(&["suppression", "list"])
+            .out
+            .contains("nobody")
+    );
+    assert_eq!(
+        relayctl
+            .run(&["suppression", "add", "ada@example.com"])
+            .code,
+        0
+    );
+    let listed = relayctl.run(&["suppression", "list"]);
+    assert!(
+        listed.out.contains("by_hand") && !listed.out.contains("ada@"),
+        "{}",
+        listed.out
+    );
+    assert_eq!(
+        relayctl
+            .run(&["suppression", "remove", "ada@example.com"])
+            .code,
+        0
+    );
+    assert_eq!(
+        relayctl
+            .run(&["suppression", "remove", "ada@example.com"])
+            .code,
+        1
+    );
+    assert_eq!(relayctl.run(&["suppression", "add", "ada"]).code, 2);
+}
+
+#[test]
+fn shapes_hold_names_types_and_lengths() {
+    let (folder, relay) = (Folder::new(), fake());
+    let ran = relayctl(&folder, &relay).run(&["inspect", "verification_code"]);
+    assert_eq!(ran.code, 0);
+    assert!(
+        ran.out.contains("data.otp_code  string  6 long"),
+        "{}",
+        ran.out
+    );
+    assert_eq!(
+        relayctl(&folder, &relay)
+            .run(&["inspect", "invitation"])
+            .code,
+        1
+    );
+}
+
+#[test]
+fn a_wrong_token_and_a_missing_api_are_told_apart() {
+    let (folder, relay) = (Folder::new(), fake());
+    let wrong = relayctl(&folder, &relay)
+        .env("ADMIN_TOKEN", "wrong-token")
+        .run(&["list", "--json"]);
+    assert_eq!(wrong.code, 1);
+    assert!(
+        wrong.json()["error"]
+            .as_str()
+            .unwrap()
+            .contains("another ADMIN_TOKEN")
+    );
+    assert!(!wrong.all().contains("wrong-token"));
+    let without = FakeRelay::default().start();
+    for command in [
+        &["list"] as &[&str],
+        &["status"],
+        &["redrive", "--dead"],
+        &["inspect"],
+    ] {
+        let none = relayctl(&folder, &without).run(command);
+        assert_eq!(none.code, 1);
+        assert!(none.err.contains("no operator API"), "{}", none.err);
+    }
+    let nobody = Relayctl::new(&folder.0)
+        .env("RELAY_URL", &relay.url)
+        .run(&["list"]);
+    assert_eq!(nobody.code, 2);
+    let open = Relayctl::new(&folder.0)
+        .env("ADMIN_TOKEN", ADMIN_TOKEN)
+        .run(&["list", "--url", "http://relay.example"]);
+    assert_eq!(open.code, 2, "{}", open.all());
+}

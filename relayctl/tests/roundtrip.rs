@@ -1,0 +1,105 @@
+//! `relayctl roundtrip`: one mail from the account to itself.
+
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod common;
+
+use common::{API_KEY, Folder, Relayctl};
+use nylas_stand_in::{Account, AccountState, Inbound, Options, StandIn};
+use std::time::Duration;
+
+const ADDRESS: &str = "login@acme.example";
+
+fn nylas() -> StandIn {
+    let account = Account {
+        grant_id: "g1".into(),
+        email: ADDRESS.into(),
+        name: Some("Acme".into()),
+    };
+    StandIn::start_blocking(Options::new(API_KEY, vec![account])).unwrap()
+}
+
+fn relayctl(folder: &Folder, nylas: &StandIn) -> Relayctl {
+    Relayctl::new(&folder.0)
+        .env("NYLAS_API_BASE", nylas.base_url())
+        .env("NYLAS_API_KEY", API_KEY)
+        .env("NYLAS_GRANT_ID", "g1")
+}
+
+#[test]
+fn a_mail_comes_back_and_is_in_sent() {
+    let (folder, nylas) = (Folder::new(), nylas());
+    let ran = std::thread::scope(|scope| {
+        // The stand-in delivers nothing by itself: this is the way through the world.
+        scope.spawn(|| {
+            let mail = nylas
+                .wait_for_mail(ADDRESS, Duration::from_secs(10))
+                .unwrap();
+            nylas
+                .receive(Inbound {
+                    grant_id: "g1".into(),
+                    from: ADDRESS.into(),
+                    subject: mail.subject,
+                    body: "back".into(),
+                    from_name: None,
+                    in_reply_to_message_id: None,
+                    headers: Vec::new(),
+                    folder: None,
+                })
+                .unwrap();
+        });
+        relayctl(&folder, &nylas).run(&["roundtrip", "--json", "--wait", "20"])
+    });
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let document = ran.json();
+    assert_eq!(document["address"], ADDRESS);
+    assert!(
+        document["sent_ms"].is_number() && document["inbox_ms"].is_number(),
+        "{document}"
+    );
+}
+
+#[test]
+fn a_mail_that_does_not_come_back_is_a_failure() {
+    let (folder, nylas) = (Folder::new(), nylas());
+    let ran = relayctl(&folder, &nylas).run(&["roundtrip", "--wait", "1"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.out.contains("in Sent after")
+            && ran.out.contains("in inbox after 1 s")
+            && ran.out.contains("fix:"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn nylas_refusals_are_said() {
+    let (folder, nylas) = (Folder::new(), nylas());
+    nylas.set_account_state("g1", AccountState::Paused);
+    let paused = relayctl(&folder, &nylas).run(&["roundtrip"]);
+    assert_eq!(paused.code, 1);
+    assert!(paused.err.contains("paused"), "{}", paused.err);
+    let wrong = relayctl(&folder, &nylas)
+        .env("NYLAS_API_KEY", "wrong")
+        .run(&["roundtrip"]);
+    assert!(
+        wrong.code == 1 && wrong.err.contains("401") && !wrong.err.contains("wrong"),
+        "{}",
+        wrong.err
+    );
+    assert_eq!(
+        Relayctl::new(&folder.0)
+            .env("NYLAS_API_KEY", API_KEY)
+            .run(&["roundtrip"])
+            .code,
+        2
+    );
+}

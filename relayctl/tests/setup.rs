@@ -1,0 +1,406 @@
+//! `relayctl setup`: from nothing to a working relay, twice; each step alone; nothing without asking.
+
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod common;
+
+use common::{API_KEY, FakeRelay, Folder, OTHER_SECRET, Ran, Relayctl, SECRET, Server};
+use nylas_stand_in::{Options, StandIn};
+use serde_json::Value;
+
+/// Empty accounts everywhere, and an empty folder with a built Worker in it.
+struct World {
+    project: Folder,
+    cloud: Folder,
+    nylas: StandIn,
+    relay: Server,
+}
+
+impl World {
+    fn empty() -> Self {
+        let (project, cloud) = (Folder::new(), Folder::new());
+        project.write("index.js", "// built");
+        let relay = FakeRelay {
+            cloud: Some(cloud.0.clone()),
+            ..FakeRelay::default()
+        }
+        .start();
+        cloud.write("url", &relay.url);
+        cloud.write("log", "");
+        let nylas = StandIn::start_blocking(Options::new(API_KEY, Vec::new())).unwrap();
+        Self {
+            project,
+            cloud,
+            nylas,
+            relay,
+        }
+    }
+
+    fn relayctl(&self) -> Relayctl {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/wrangler.sh");
+        Relayctl::new(&self.project.0)
+            .env("RELAYCTL_WRANGLER", format!("sh {script}"))
+            .env("FAKE_CLOUD", self.cloud.0.to_str().unwrap())
+            .env("NYLAS_API_BASE", self.nylas.base_url())
+            .env("NYLAS_API_KEY", API_KEY)
+            .env("NYLAS_EMAIL", "login@acme.example")
+            .env("RELAYCTL_DNS", "http://127.0.0.1:1")
+    }
+
+    fn setup(&self, relayctl: &Relayctl, more: &[&str]) -> Ran {
+        let ran = relayctl.run(&[&["setup", "--yes", "--json"], more].concat());
+        let log = self.log();
+        for secret in [&SECRET[6..], &OTHER_SECRET[6..], API_KEY] {
+            assert!(!ran.all().contains(secret), "shown: {}", ran.all());
+            assert!(
+                !log.contains(secret),
+                "given to wrangler as an argument: {log}"
+            );
+        }
+        ran
+    }
+
+    fn log(&self) -> String {
+        self.cloud.read("log")
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.cloud.0.join(name).exists()
+    }
+
+    /// What was asked of Nylas that changes something.
+    fn changes_at_nylas(&self) -> Vec<String> {
+        self.nylas
+            .requests()
+            .into_iter()
+            .filter(|request| request.method != "GET")
+            .map(|request| request.path)
+            .collect()
+    }
+}
+
+fn states(ran: &Ran) -> Vec<(String, String)> {
+    let document = ran.json();
+    let steps = document["steps"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{document}"))
+        .clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    steps
+        .iter()
+        .map(|step| (text(&step["step"]), text(&step["state"])))
+        .collect()
+}
+
+const WRITES: [&str; 5] = ["create", "put", "bulk", "deploy --tag", "delete"];
+
+#[test]
+fn from_nothing_to_a_working_relay_twice() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let first = world.setup(&relayctl, &["--from-name", "Acme"]);
+    assert_eq!(first.code, 0, "{}", first.all());
+    assert_eq!(first.json()["url"], world.relay.url);
+    let changed: Vec<String> = states(&first)
+        .into_iter()
+        .filter(|(_, state)| state == "changed")
+        .map(|(step, _)| step)
+        .collect();
+    assert_eq!(
+        changed,
+        [
+            "account", "settings", "storage", "queues", "secrets", "deploy", "webhook"
+        ]
+    );
+    assert_eq!(
+        world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),
+        SECRET
+    );
+    assert_eq!(world.cloud.read("secret-NYLAS_API_KEY"), API_KEY);
+    assert!(world.has("secret-NYLAS_WEBHOOK_SECRET") && world.has("queue-clerk-nylas-relay-dead"));
+    let toml = world.project.read("wrangler.toml");
+    assert!(
+        toml.contains("id = \"0123abcd\"") && toml.contains("# Where Nylas is"),
+        "{toml}"
+    );
+    // The deployed relay takes a sample, and the stored secret is what signs.
+    let sample = relayctl.run(&["trigger", "--url", &world.relay.url]);
+    assert_eq!(sample.code, 0, "{}", sample.all());
+
+    let (log, changes) = (world.log(), world.changes_at_nylas());
+    let second = world.setup(&relayctl, &["--from-name", "Acme"]);
+    assert_eq!(second.code, 0, "{}", second.all());
+    assert!(
+        states(&second)
+            .iter()
+            .all(|(_, state)| state == "unchanged"),
+        "{}",
+        second.all()
+    );
+    assert_eq!(world.project.read("wrangler.toml"), toml);
+    assert_eq!(
+        world.changes_at_nylas(),
+        changes,
+        "nothing changed at Nylas"
+    );
+    let asked = world.log().replacen(&log, "", 1);
+    assert!(
+        WRITES.iter().all(|write| !asked.contains(write)),
+        "nothing changed at Cloudflare: {asked}"
+    );
+}
+
+#[test]
+fn a_dry_run_changes_nothing_anywhere() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let ran = world.setup(&relayctl, &["--dry-run"]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(
+        states(&ran)
+            .iter()
+            .all(|(_, state)| state == "would_change"),
+        "{}",
+        ran.all()
+    );
+    assert!(!world.project.0.join("wrangler.toml").exists());
+    assert_eq!(world.changes_at_nylas(), [""; 0]);
+    assert!(
+        WRITES.iter().all(|write| !world.log().contains(write)),
+        "{}",
+        world.log()
+    );
+}
+
+#[test]
+fn every_step_can_be_done_alone() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    for step in [
+        "account", "settings", "storage", "queues", "secrets", "deploy", "webhook",
+    ] {
+        // Before there is a webhook, only deploy or the operator knows the address.
+        let url = ["--url", world.relay.url.as_str()];
+        let more = if step == "webhook" { &url[..] } else { &[] };
+        let ran = world.setup(&relayctl, &[&["--only", step], more].concat());
+        assert_eq!(ran.code, 0, "{}", ran.all());
+        assert_eq!(states(&ran), [(step.to_owned(), "changed".to_owned())]);
+    }
+    for step in [
+        "storage", "queues", "secrets", "deploy", "webhook", "clerk", "doctor",
+    ] {
+        let ran = world.setup(&relayctl, &["--only", step]);
+        assert_eq!(
+            states(&ran),
+            [(step.to_owned(), "unchanged".to_owned())],
+            "{}",
+            ran.all()
+        );
+    }
+}
+
+#[test]
+fn without_clerks_secret_the_rest_is_done_and_clerk_is_yours() {
+    let world = World::empty();
+    let ran = world.setup(&world.relayctl(), &[]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(
+        states(&ran).contains(&("clerk".into(), "yours".into())),
+        "{}",
+        ran.all()
+    );
+    let placeholder = world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET");
+    assert!(placeholder.starts_with("whsec_") && placeholder != SECRET);
+    assert!(!ran.all().contains(&placeholder));
+    let text = world.relayctl().run(&["setup", "--yes", "--only", "clerk"]);
+    assert!(
+        text.out.contains("/api/webhooks/clerk") && text.out.contains("email.created"),
+        "{}",
+        text.out
+    );
+    let later = world.setup(
+        &world
+            .relayctl()
+            .env("CLERK_WEBHOOK_SIGNING_SECRET", OTHER_SECRET),
+        &[],
+    );
+    assert_eq!(later.code, 0, "{}", later.all());
+    assert_eq!(
+        world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),
+        OTHER_SECRET
+    );
+}
+
+#[test]
+fn it_goes_on_where_it_stopped() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    world.cloud.write("full", "");
+    let stopped = world.setup(&relayctl, &[]);
+    assert_eq!(stopped.code, 1);
+    assert!(
+        stopped.json()["error"]
+            .as_str()
+            .unwrap()
+            .contains("step webhook"),
+        "{}",
+        stopped.all()
+    );
+    std::fs::remove_file(world.cloud.0.join("full")).unwrap();
+    // The webhook was made and its secret lost: it gets a new one, and is not made twice.
+    let again = world.setup(&relayctl, &[]);
+    assert_eq!(again.code, 0, "{}", again.all());
+    let made = world
+        .changes_at_nylas()
+        .iter()
+        .filter(|path| *path == "/v3/webhooks")
+        .count();
+    let rotated = world
+        .changes_at_nylas()
+        .iter()
+        .filter(|path| path.contains("rotate-secret"))
+        .count();
+    assert_eq!((made, rotated), (1, 1));
+}
+
+#[test]
+fn an_account_that_is_there_is_recognised() {
+    let world = World::empty();
+    let relayctl = world.relayctl();
+    let grant = |ran: &Ran| {
+        assert_eq!(ran.code, 0, "{}", ran.all());
+        world
+            .project
+            .read("wrangler.toml")
+            .lines()
+            .find(|line| line.starts_with("NYLAS_GRANT_ID"))
+            .unwrap()
+            .to_owned()
+    };
+    let first = grant(&world.setup(&relayctl, &["--only", "settings"]));
+    std::fs::remove_file(world.project.0.join("wrangler.toml")).unwrap();
+    assert_eq!(
+        grant(&world.setup(&relayctl, &["--only", "settings"])),
+        first
+    );
+}
+
+#[test]
+fn several_accounts_are_listed() {
+    let world = World::empty();
+    let relayctl = world
+        .relayctl()
+        .env("NYLAS_EMAIL", "login@acme.example,codes@acme.example");
+    let ran = world.setup(
+        &relayctl,
+        &["--only", "account,settings", "--from-name", "Acme"],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let toml = world.project.read("wrangler.toml");
+    assert!(
+        toml.contains("NYLAS_GRANT_ID = \"\"") && toml.contains("codes@acme.example"),
+        "{toml}"
+    );
+    let doctor = relayctl.run(&["doctor", "--only", "config", "--json"]);
+    assert_eq!(doctor.code, 0, "{}", doctor.all());
+    let again = world.setup(
+        &relayctl,
+        &["--only", "account,settings", "--from-name", "Acme"],
+    );
+    assert!(
+        states(&again).iter().all(|(_, state)| state == "unchanged"),
+        "{}",
+        again.all()
+    );
+}
+
+#[test]
+fn a_changed_setting_is_deployed_again() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    assert_eq!(world.setup(&relayctl, &[]).code, 0);
+    let renamed = world.setup(&relayctl, &["--from-name", "Acme Login"]);
+    let changed: Vec<String> = states(&renamed)
+        .into_iter()
+        .filter(|(_, state)| state == "changed")
+        .map(|(step, _)| step)
+        .collect();
+    assert_eq!(changed, ["settings", "deploy"], "{}", renamed.all());
+}
+
+#[test]
+fn the_admin_token_is_made_and_kept_from_others() {
+    let world = World::empty();
+    let ran = world.setup(
+        &world.relayctl(),
+        &[
+            "--only",
+            "settings,storage,secrets",
+            "--admin-token-file",
+            "token",
+        ],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let token = world.project.read("token").trim().to_owned();
+    assert_eq!(world.cloud.read("secret-ADMIN_TOKEN"), token);
+    assert!(token.len() == 64 && !ran.all().contains(&token) && !world.log().contains(&token));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(world.project.0.join("token"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn what_is_missing_is_said_with_its_remedy() {
+    let world = World::empty();
+    world.cloud.write("logged-out", "");
+    let ran = world.setup(&world.relayctl(), &[]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.json()["fix"]
+            .as_str()
+            .unwrap()
+            .contains("wrangler login"),
+        "{}",
+        ran.all()
+    );
+    std::fs::remove_file(world.project.0.join("wrangler.toml")).unwrap();
+    let no_email = world.setup(
+        &world.relayctl().env("NYLAS_EMAIL", ""),
+        &["--only", "account"],
+    );
+    assert_eq!(no_email.code, 2, "{}", no_email.all());
+    let no_program = world.setup(
+        &world.relayctl().env("RELAYCTL_WRANGLER", "no-such-program"),
+        &["--only", "settings,storage"],
+    );
+    assert!(
+        no_program.json()["fix"]
+            .as_str()
+            .unwrap()
+            .contains("npm install"),
+        "{}",
+        no_program.all()
+    );
+    let wrong_key = world.setup(
+        &world.relayctl().env("NYLAS_API_KEY", "wrong"),
+        &["--only", "account"],
+    );
+    assert!(
+        wrong_key.json()["error"].as_str().unwrap().contains("401"),
+        "{}",
+        wrong_key.all()
+    );
+}

@@ -1,0 +1,228 @@
+//! `relayctl trigger`: what it signs, Svix believes; what a relay must answer, it checks.
+
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod common;
+
+use common::{FakeRelay, Folder, OTHER_SECRET, Relayctl, SECRET};
+
+fn relayctl(folder: &Folder, url: &str) -> Relayctl {
+    Relayctl::new(&folder.0)
+        .env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET)
+        .env("RELAY_URL", url)
+}
+
+#[test]
+fn a_sample_of_every_template_is_believed_and_sent() {
+    let (folder, relay) = (Folder::new(), FakeRelay::default().start());
+    let relayctl = relayctl(&folder, &relay.url);
+    let listed = relayctl.run(&["trigger", "list", "--json"]).json();
+    let slugs = listed["slugs"].as_array().unwrap();
+    assert!(slugs.len() >= 26);
+    for slug in slugs {
+        let ran = relayctl.run(&["--json", "trigger", slug.as_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{slug}: {}", ran.all());
+        assert_eq!(ran.json()["attempts"][0]["status"], "sent");
+    }
+    for asked in relay.asked() {
+        let event = asked.json();
+        let text = event["data"]["body"].as_str().unwrap();
+        assert!(!text.contains("{{") && !text.contains('$'), "{text}");
+        assert!(!event["data"]["subject"].as_str().unwrap().trim().is_empty());
+        assert_eq!(event["data"]["delivered_by_clerk"], false);
+    }
+}
+
+#[test]
+fn what_is_set_is_what_is_rendered() {
+    let (folder, relay) = (Folder::new(), FakeRelay::default().start());
+    let set = [
+        "trigger",
+        "--to",
+        "Eve@Example.com",
+        "--set",
+        "data.otp_code=424242",
+        "--set",
+        "reply_to_email_name=help",
+        "--set",
+        "event.instance_id=ins_9",
+    ];
+    let ran = relayctl(&folder, &relay.url).run(&set);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let event = relay.asked()[0].json();
+    assert_eq!(event["data"]["subject"], "424242 is your verification code");
+    assert!(event["data"]["body"].as_str().unwrap().contains("424242"));
+    assert_eq!(event["data"]["data"]["otp_code"], "424242");
+    assert_eq!(event["data"]["to_email_address"], "Eve@Example.com");
+    assert_eq!(event["data"]["reply_to_email_name"], "help");
+    assert_eq!(event["instance_id"], "ins_9");
+}
+
+#[test]
+fn every_hostile_variant_gets_the_answer_it_must() {
+    let (folder, relay) = (Folder::new(), FakeRelay::default().start());
+    let ran = relayctl(&folder, &relay.url).run(&["trigger", "--hostile", "all", "--json"]);
+    let document = ran.json();
+    for attempt in document["attempts"].as_array().unwrap() {
+        assert_eq!(attempt["as_expected"], true, "{attempt}");
+    }
+    assert_eq!(ran.code, 0);
+    assert_eq!(
+        document["attempts"].as_array().unwrap().len(),
+        20,
+        "19 variants, one of them with two requests"
+    );
+}
+
+#[test]
+fn a_relay_that_believes_anybody_is_found_out() {
+    let relay = FakeRelay {
+        gullible: true,
+        ..FakeRelay::default()
+    };
+    let (folder, relay) = (Folder::new(), relay.start());
+    for variant in [
+        "forged",
+        "stale",
+        "future",
+        "unsigned",
+        "tampered",
+        "truncated",
+    ] {
+        let ran = relayctl(&folder, &relay.url).run(&["trigger", "--hostile", variant]);
+        assert_eq!(ran.code, 1, "{variant}: {}", ran.all());
+        assert!(
+            ran.out.contains("expected 400 bad_signature"),
+            "{}",
+            ran.out
+        );
+    }
+}
+
+#[test]
+fn a_load_ends_with_its_latencies() {
+    let (folder, relay) = (Folder::new(), FakeRelay::default().start());
+    let ran =
+        relayctl(&folder, &relay.url).run(&["trigger", "--count", "30", "--rate", "200", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let document = ran.json();
+    assert_eq!(document["statuses"]["200 sent"], 30);
+    assert_eq!(document["latency_ms"]["count"], 30);
+    assert!(document["latency_ms"]["p50"].as_f64() <= document["latency_ms"]["max"].as_f64());
+    assert!(
+        document["seconds"].as_f64().unwrap() >= 29.0 / 200.0,
+        "the rate was kept"
+    );
+    let text = relayctl(&folder, &relay.url)
+        .run(&["trigger", "--count", "3"])
+        .out;
+    assert!(
+        text.contains("3 requests") && text.contains("p99"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_wrong_secret_is_explained() {
+    let relay = FakeRelay {
+        secret: OTHER_SECRET.into(),
+        ..FakeRelay::default()
+    };
+    let (folder, relay) = (Folder::new(), relay.start());
+    let ran = relayctl(&folder, &relay.url).run(&["trigger"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("another signing secret"), "{}", ran.out);
+}
+
+#[test]
+fn the_secret_comes_from_a_file_or_dev_vars_and_is_never_shown() {
+    let (folder, relay) = (Folder::new(), FakeRelay::default().start());
+    let bare = folder.write("secret", SECRET);
+    let plain = Relayctl::new(&folder.0).env("RELAY_URL", &relay.url);
+    let missing = plain.run(&["trigger"]);
+    assert_eq!(missing.code, 2, "{}", missing.all());
+    assert!(
+        missing.err.contains("CLERK_WEBHOOK_SIGNING_SECRET"),
+        "{}",
+        missing.err
+    );
+    let from_file = plain.run(&["trigger", "--secret-file", bare.to_str().unwrap()]);
+    assert_eq!(from_file.code, 0, "{}", from_file.all());
+    folder.write(
+        ".dev.vars",
+        format!("NYLAS_API_KEY=x\nCLERK_WEBHOOK_SIGNING_SECRET=\"{SECRET}\"\n"),
+    );
+    let from_dev_vars = plain.run(&["trigger", "--json"]);
+    assert_eq!(from_dev_vars.code, 0, "{}", from_dev_vars.all());
+    for ran in [missing, from_file, from_dev_vars] {
+        assert!(!ran.all().contains(&SECRET[6..]), "{}", ran.all());
+    }
+}
+
+#[test]
+fn nobody_else_is_mailed_by_mistake() {
+    let folder = Folder::new();
+    let ran = relayctl(&folder, "https://relay.invalid").run(&["trigger"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("--to"), "{}", ran.err);
+}
+
+#[test]
+fn a_failing_network_is_explained_in_words() {
+    let folder = Folder::new();
+    let refused = relayctl(&folder, "http://127.0.0.1:1").run(&["trigger", "--json"]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.json()["attempts"][0]["error"]
+            .as_str()
+            .unwrap()
+            .contains("nothing listens at 127.0.0.1:1")
+    );
+    let slow = common::Server::start(|_| {
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        common::Answer::text(200, "")
+    });
+    let ran = relayctl(&folder, &slow.url).run(&["trigger", "--timeout", "1"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.out.contains("did not answer within 1 s"),
+        "{}",
+        ran.all()
+    );
+}
+
+#[test]
+fn a_wrong_name_is_corrected() {
+    let folder = Folder::new();
+    let ran =
+        relayctl(&folder, "http://127.0.0.1:1").run(&["trigger", "email_link_sign_in", "--json"]);
+    assert_eq!(ran.code, 2);
+    assert_eq!(ran.json()["fix"], "Clerk calls it magic_link_sign_in");
+    assert_eq!(
+        relayctl(&folder, "x").run(&["trigger", "--nonsense"]).code,
+        2
+    );
+}
+
+#[test]
+fn colours_are_for_terminals() {
+    let (folder, relay) = (Folder::new(), FakeRelay::default().start());
+    let plain = relayctl(&folder, &relay.url).run(&["trigger"]);
+    assert!(!plain.all().contains('\u{1b}'));
+    let forced = relayctl(&folder, &relay.url)
+        .env("CLICOLOR_FORCE", "1")
+        .run(&["trigger"]);
+    assert!(forced.out.contains('\u{1b}'));
+    let never = relayctl(&folder, &relay.url)
+        .env("CLICOLOR_FORCE", "1")
+        .env("NO_COLOR", "1")
+        .run(&["trigger"]);
+    assert!(!never.out.contains('\u{1b}'));
+}
