@@ -175,6 +175,10 @@ fn words(record: &Record) -> (&'static str, &'static str) {
             "a message was given up.",
             "Its reader will not get it. Look at it with relayctl list --dead, then relayctl redrive.",
         ),
+        (Event::MailFate, "rejected") => (
+            "Nylas found a virus in a mail.",
+            "Its user does not get it. Look at the template.",
+        ),
         (_, "rejected") => (
             "Nylas refused a mail for good.",
             "Its user does not get it. Look at the reason; mend; press Resend in Clerk.",

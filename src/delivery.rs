@@ -361,7 +361,8 @@ impl<P: Clock + Http + Store + Log> Attempt<'_, P> {
             let Some(slot) = trail.current().cloned() else {
                 return Verdict::later("no_account");
             };
-            if !self.nylas.has_time() {
+            // What came before may have taken its time.
+            if !self.nylas.has_time() || self.email.is_expired(self.ports.now()) {
                 return Verdict::later("out_of_time");
             }
             let stepped = match self.try_slot(&slot, trail).await {

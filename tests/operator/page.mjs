@@ -1,0 +1,54 @@
+// The operator's page in a real browser, with scripts switched off: it can be read, also on a phone, its form works, and nothing
+// is loaded from anywhere. Called by the end-to-end tests: RELAY_URL and ADMIN_TOKEN say where; CHROMIUM_BIN names the browser,
+// PAGE_SCREENSHOTS a folder to keep the pictures in. Prints what went wrong, or `ok`.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const { ADMIN_TOKEN, CHROMIUM_BIN, PAGE_SCREENSHOTS, RELAY_URL } = process.env;
+if (!CHROMIUM_BIN) {
+  console.log("skipped: no Chromium");
+  process.exit(0);
+}
+const browser = await chromium.launch({
+  executablePath: CHROMIUM_BIN,
+  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
+});
+try {
+  for (const [name, viewport] of [["desktop", { width: 1180, height: 800 }], ["phone", { width: 390, height: 844 }]]) {
+    const context = await browser.newContext({
+      viewport,
+      javaScriptEnabled: false,
+      httpCredentials: { username: "operator", password: ADMIN_TOKEN },
+    });
+    const page = await context.newPage();
+    const wrong = [];
+    const foreign = [];
+    page.on("console", (message) => ["error", "warning"].includes(message.type()) && wrong.push(message.text()));
+    context.on("request", (request) => request.url() === `${RELAY_URL}/admin` || foreign.push(request.url()));
+    const response = await page.goto(`${RELAY_URL}/admin`);
+    assert.equal(response.status(), 200);
+    for (const title of ["Mails", "Accounts", "Latest mails", "Dead letters", "Replies", "Suppressed"])
+      assert.ok(await page.getByRole("heading", { name: title, exact: true }).first().isVisible(), title);
+    const mails = page.getByRole("table").nth(1);
+    assert.ok((await mails.getByRole("cell", { name: "verification_code" }).count()) > 0, "no mail is listed");
+    // A wide table scrolls by itself; the page does not.
+    const { width } = await page.locator("h1").boundingBox();
+    assert.ok(width <= viewport.width, `${name}: ${width} wide`);
+    if (PAGE_SCREENSHOTS) await page.screenshot({ path: join(PAGE_SCREENSHOTS, `${name}.png`) });
+    await page.getByLabel("Address").fill(`marker-${name}@example.com`);
+    const back = page.waitForResponse((answer) => answer.request().method() === "GET");
+    await page.getByRole("button", { name: "Suppress" }).click();
+    assert.equal((await back).status(), 200);
+    await page.getByRole("heading", { name: "Latest mails" }).waitFor();
+    assert.equal(page.url(), `${RELAY_URL}/admin`);
+    assert.deepEqual(foreign, []);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  }
+  console.log("ok");
+} catch (error) {
+  console.log(String(error));
+} finally {
+  await browser.close();
+}
