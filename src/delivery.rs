@@ -36,10 +36,6 @@ use std::time::Duration;
 /// less: a request that starts in time ends in time.
 pub const KEY_TRUSTED_FOR: Duration = MINUTE.saturating_mul(55);
 
-/// And from then on Nylas has forgotten the first of a trail's keys, but for the seconds between our clock
-/// and the request.
-pub const KEY_FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60 + 10);
-
 /// A mailbox that does not show a mail this long after an ambiguous answer is believed not to have
 /// it. Until then the send may still be going on behind the answer.
 pub const SETTLING_TAKES: Duration = Duration::from_secs(20);
@@ -175,9 +171,12 @@ impl Trail {
 
     /// Sets out in this order, unless it has: from then on it is fixed where the mail goes.
     ///
-    /// When its keys may be forgotten it sets out anew, as an attempt that knows nothing of it would.
+    /// From when its keys may be forgotten it sets out anew each time, as an attempt that knows nothing of it
+    /// would: what is still kept at Nylas leads both the same way.
     pub fn begin(&mut self, order: &[&GrantId], now: UnixMillis) {
-        if !self.slots.is_empty() && now.since(self.begun_at) >= KEY_FORGOTTEN_AFTER {
+        let mut begun_at = now;
+        if !self.slots.is_empty() && now.since(self.begun_at) >= KEY_TRUSTED_FOR {
+            begun_at = self.begun_at;
             *self = Self {
                 failed: std::mem::take(&mut self.failed),
                 ..Self::default()
@@ -185,7 +184,7 @@ impl Trail {
         }
         if self.slots.is_empty() {
             self.know(order);
-            self.begun_at = now;
+            self.begun_at = begun_at;
             self.step(order);
         }
     }

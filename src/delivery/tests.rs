@@ -118,6 +118,9 @@ fn a_trail_whose_keys_may_be_forgotten_sets_out_anew() {
     trail.step(&ids(&two));
     trail.begin(&ids(&two), NOW.plus(MINUTE * 54));
     assert_eq!(trail.slots().len(), 2);
-    trail.begin(&ids(&two), NOW.plus(KEY_FORGOTTEN_AFTER));
-    assert_eq!(walk(&trail), [("g1", 0)]);
+    for minutes in [55, 56, 120] {
+        trail.begin(&ids(&two), NOW.plus(MINUTE * minutes));
+        assert_eq!(walk(&trail), [("g1", 0)]);
+        trail.step(&ids(&two));
+    }
 }
