@@ -25,10 +25,11 @@
 //! | `hint:replies` | that the log said how to have replies handed on | 30 days |
 
 use crate::{
+    cleaning::has,
     clerk::{Content, Email, Slug},
     config::{GrantId, Secret},
     delivery::Trail,
-    json::{FromJson, field, optional},
+    json::{self, FromJson, field, optional},
     nylas::{AccountFault, Identity},
     outbox::QueuedMail,
     ports::{Clock, Store, StoreError},
@@ -390,9 +391,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
             };
             let key = name.strip_prefix(kind).unwrap_or_default();
             row.insert(id.to_owned(), key.into());
-            for private in ["trail", "mail", "here"] {
-                row.remove(private);
-            }
+            json::remove(&mut row, &["trail", "mail", "here"]);
             // Sorted by insertion: a sort of the library's is larger than all of this.
             let at = |row: &Value| row.get("at").and_then(Value::as_u64);
             let row = Value::Object(row);
@@ -467,7 +466,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         let is_complaint = why == COMPLAINED;
         if !is_complaint
             && let Some(known) = self.get(&name).await?
-            && known.contains(COMPLAINED)
+            && has(&known, COMPLAINED)
         {
             return Ok(());
         }
