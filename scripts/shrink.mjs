@@ -43,7 +43,15 @@ writeFileSync(GLUE, glue);
 
 // What the glue no longer mentions nobody can call; wasm-opt removes what only that needed.
 text = text.replace(/^ \(export "(\w+)" .*\n/gm, (line, name) => (new RegExp(`\\.${name}\\b`).test(glue) ? line : ""));
-writeFileSync(TEXT, text);
+
+// gzip finds what repeats within 32 kB only: functions that take and return the same, and are of one size, stand side by side.
+const end = text.lastIndexOf("\n)") + 1;
+const parts = text.slice(0, end).split(/^(?= \()/m);
+const isFunction = (part) => part.startsWith(" (func ");
+const signature = (part) => part.split("\n", 1)[0].match(/\((param|result) .*?\)/g)?.join() ?? "";
+const functions = parts.filter(isFunction).map((part) => [signature(part), part]);
+functions.sort(([a, one], [b, other]) => (a === b ? one.length - other.length : a < b ? -1 : 1));
+writeFileSync(TEXT, [...parts.filter((part) => !isFunction(part)), ...functions.map(([, part]) => part), text.slice(end)].join(""));
 
 // worker-build's own wasm-opt step keeps the names of all functions: 30 kB of the compressed upload. This one drops them; a panic's
 // log line still says file and line. Large functions called once stay on their own: they compress better.

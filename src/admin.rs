@@ -6,7 +6,7 @@
 use crate::{
     clerk::is_address,
     config::{Config, Secret},
-    json::object,
+    json::{self, object},
     ledger::{Ledger, MailRecord, MailState},
     observe::VERSION,
     outbox::Message,
@@ -80,7 +80,7 @@ pub async fn api<P: Ports>(ports: &P, config: &Config, request: &AdminRequest<'_
 
 /// A form of the page: what to do, and to what.
 pub async fn act<P: Ports>(ports: &P, config: &Config, action: &str, subject: &str) -> AdminAnswer {
-    let body = object([("address", subject.into())]).to_string();
+    let body = json::text(&object([("address", subject.into())]));
     let path = format!("dead/{subject}/redrive");
     let (method, path) = match action {
         "redrive" => ("POST", path.as_str()),
@@ -447,7 +447,7 @@ impl Page {
                 let at = number.as_u64().unwrap_or_default();
                 self.when(at);
             }
-            other => self.text(&other.to_string()),
+            other => self.text(&json::text(other)),
         }
     }
 

@@ -121,7 +121,7 @@ fn find(text: &str, piece: &str) -> Option<usize> {
         .position(|window| window == piece.as_bytes())
 }
 
-fn has(text: &str, piece: &str) -> bool {
+pub(crate) fn has(text: &str, piece: &str) -> bool {
     find(text, piece).is_some()
 }
 

@@ -3,6 +3,7 @@
 
 use crate::{
     config::Config,
+    json,
     ledger::Ledger,
     observe::{Event, Level, Record},
     outbox::PATIENT_TRIES,
@@ -74,7 +75,7 @@ async fn post<P: Ports>(
     payload: &Value,
 ) -> Result<u16, &'static str> {
     let agent = config.agent.as_ref().ok_or("no_agent_configured")?;
-    let body = payload.to_string();
+    let body = json::text(payload);
     let now = ports.now();
     let request = HttpRequest {
         method: HttpMethod::Post,

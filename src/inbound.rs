@@ -57,7 +57,8 @@ impl<'a> InboundMail<'a> {
     }
 
     pub fn from_name(&self) -> &'a str {
-        let name = self.0.pointer("/from/0/name").and_then(Value::as_str);
+        let first = self.0.get("from").and_then(|from| from.get(0));
+        let name = first.and_then(|first| first.get("name")?.as_str());
         name.unwrap_or_default()
     }
 

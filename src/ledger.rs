@@ -28,10 +28,11 @@
 //! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 use crate::{
+    cleaning::has,
     clerk::{Content, Email, Slug},
     config::{GrantId, Secret},
     delivery::Trail,
-    json::{FromJson, field, optional},
+    json::{self, FromJson, field, optional},
     nylas::{AccountFault, Identity},
     outbox::QueuedMail,
     ports::{Clock, Store, StoreError},
@@ -331,47 +332,58 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
     }
 
     pub async fn mail(&self, id: &SvixId) -> Result<Option<MailRecord>, StoreError> {
-        self.read(&format!("mail:{id}")).await
+        self.read(key_of("mail:", id.as_str())).await
     }
 
     /// Remembers where a mail stands. A failure is nobody's to handle: what it would have spared is
     /// done again, under the same key.
-    pub async fn put_mail(&self, id: &SvixId, record: &MailRecord) -> Result<(), StoreError> {
+    pub fn put_mail(
+        &self,
+        id: &SvixId,
+        record: &MailRecord,
+    ) -> impl Future<Output = Result<(), StoreError>> {
         let lifetime = match record.state {
             MailState::Queued | MailState::Waiting => record.slug.life().saturating_add(DAY),
             _ => MAIL_KEPT,
         };
-        self.write(&format!("mail:{id}"), record, lifetime).await
+        self.write(key_of("mail:", id.as_str()), record, lifetime)
     }
 
     pub async fn content(&self, id: &SvixId) -> Result<Option<Content>, StoreError> {
-        self.read(&format!("body:{id}")).await
+        self.read(key_of("body:", id.as_str())).await
     }
 
-    pub async fn put_content(&self, email: &Email, content: &Content) -> Result<(), StoreError> {
+    pub fn put_content(
+        &self,
+        email: &Email,
+        content: &Content,
+    ) -> impl Future<Output = Result<(), StoreError>> {
         let lifetime = email.slug.life().saturating_add(DAY);
-        self.write(&format!("body:{}", email.svix_id), content, lifetime)
-            .await
+        self.write(key_of("body:", email.svix_id.as_str()), content, lifetime)
     }
 
     /// Keeps a dead letter as it is, so that a person can look and send it again.
-    pub async fn put_dead_letter(&self, name: &str, text: &str) -> Result<(), StoreError> {
-        self.put(&format!("dead:{name}"), text, DEAD_LETTER_KEPT)
-            .await
+    pub fn put_dead_letter(
+        &self,
+        name: &str,
+        text: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        let text = Some(text.to_owned());
+        self.put(key_of("dead:", name), text, DEAD_LETTER_KEPT)
     }
 
     pub async fn dead_letter(&self, name: &str) -> Result<Option<String>, StoreError> {
-        self.get(&format!("dead:{name}")).await
+        self.get(key_of("dead:", name)).await
     }
 
     pub async fn forget_dead_letter(&self, name: &str) -> Result<(), StoreError> {
-        self.ports.delete(&format!("dead:{name}")).await
+        self.ports.delete(&key_of("dead:", name)).await
     }
 
     /// Takes an address off the list of those that must not be written to. Whether it was on it.
     pub async fn lift(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
         let name = suppression_key(address, key);
-        let was_on_it = self.get(&name).await?.is_some();
+        let was_on_it = self.has(name.clone()).await?;
         self.ports.delete(&name).await?;
         Ok(was_on_it)
     }
@@ -398,7 +410,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
                 Some(text) => Some(text),
                 None if reads < READS_MAX => {
                     reads = reads.saturating_add(1);
-                    self.get(&name).await?
+                    self.get(name.clone()).await?
                 }
                 None => None,
             };
@@ -409,9 +421,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
             };
             let key = name.strip_prefix(kind).unwrap_or_default();
             row.insert(id.to_owned(), key.into());
-            for private in ["trail", "mail", "here"] {
-                row.remove(private);
-            }
+            json::remove(&mut row, &["trail", "mail", "here"]);
             // Sorted by insertion: a sort of the library's is larger than all of this.
             let at = |row: &Value| row.get("at").and_then(Value::as_u64);
             let row = Value::Object(row);
@@ -422,25 +432,25 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
     }
 
     pub async fn identity(&self, grant_id: &GrantId) -> Option<Identity> {
-        self.read(&format!("account:{}", grant_id.as_str()))
+        self.read(key_of("account:", grant_id.as_str()))
             .await
             .ok()
             .flatten()
     }
 
-    pub async fn put_identity(
+    pub fn put_identity(
         &self,
         grant_id: &GrantId,
         identity: &Identity,
-    ) -> Result<(), StoreError> {
-        let key = format!("account:{}", grant_id.as_str());
-        self.write(&key, identity, IDENTITY_KEPT).await
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        let key = key_of("account:", grant_id.as_str());
+        self.write(key, identity, IDENTITY_KEPT)
     }
 
     /// Whether an account is noted to be down. A note that cannot be read is none; it ends by itself.
     pub async fn is_down(&self, grant_id: &GrantId) -> bool {
-        let note = self.get(&format!("down:{}", grant_id.as_str())).await;
-        matches!(note, Ok(Some(_)))
+        let note = self.has(key_of("down:", grant_id.as_str())).await;
+        note == Ok(true)
     }
 
     /// Notes that an account is down: until midnight UTC where its day is used up, for an hour otherwise.
@@ -459,20 +469,22 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
             since: now,
             until,
         };
-        let key = format!("down:{}", grant_id.as_str());
-        self.write(&key, &mark, until.since(now)).await
+        let key = key_of("down:", grant_id.as_str());
+        self.write(key, &mark, until.since(now)).await
     }
 
     /// Whether the address is on the list of those that must not be written to.
-    pub async fn is_suppressed(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
-        let value = self.get(&suppression_key(address, key)).await?;
-        Ok(value.is_some())
+    pub fn is_suppressed(
+        &self,
+        address: &str,
+        key: &Secret,
+    ) -> impl Future<Output = Result<bool, StoreError>> {
+        self.has(suppression_key(address, key))
     }
 
     /// What is kept of a mail, as it is.
-    pub async fn raw_mail(&self, id: &SvixId) -> Result<Option<Value>, StoreError> {
-        let text = self.get(&format!("mail:{id}")).await?;
-        Ok(text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok()))
+    pub fn raw_mail(&self, id: &SvixId) -> impl Future<Output = Result<Option<Value>, StoreError>> {
+        self.value(key_of("mail:", id.as_str()))
     }
 
     /// Puts an address on that list. A complaint outlasts a bounce.
@@ -485,8 +497,8 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         let name = suppression_key(address, key);
         let is_complaint = why == COMPLAINED;
         if !is_complaint
-            && let Some(known) = self.get(&name).await?
-            && known.contains(COMPLAINED)
+            && let Some(known) = self.get(name.clone()).await?
+            && has(&known, COMPLAINED)
         {
             return Ok(());
         }
@@ -499,53 +511,53 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         } else {
             BOUNCED_KEPT
         };
-        self.write(&name, &suppression, lifetime).await
+        self.write(name, &suppression, lifetime).await
     }
 
     /// Whether mails to the address' domain did nothing but bounce lately. A tally that cannot be read
     /// is none.
     pub async fn is_bouncing(&self, address: &str, key: &Secret) -> bool {
-        let bounces = self.bounces(&bounces_key(address, key)).await;
+        let bounces = self.bounces(bounces_key(address, key)).await;
         bounces.is_ok_and(|count| count >= BOUNCES_MAX)
     }
 
     /// Counts a hard bounce at the address' domain. Whether it was the one too many.
     pub async fn count_bounce(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
         let name = bounces_key(address, key);
-        let count = self.bounces(&name).await?.saturating_add(1);
-        self.write(&name, &Bounces { count }, BOUNCES_KEPT).await?;
+        let count = self.bounces(name.clone()).await?.saturating_add(1);
+        self.write(name, &Bounces { count }, BOUNCES_KEPT).await?;
         Ok(count == BOUNCES_MAX)
     }
 
     /// A mail arrived at the address' domain: it does not do nothing but bounce.
     pub async fn clear_bounces(&self, address: &str, key: &Secret) -> Result<(), StoreError> {
         let name = bounces_key(address, key);
-        if self.bounces(&name).await? > 0 {
-            self.write(&name, &Bounces { count: 0 }, BOUNCES_KEPT)
+        if self.bounces(name.clone()).await? > 0 {
+            self.write(name, &Bounces { count: 0 }, BOUNCES_KEPT)
                 .await?;
         }
         Ok(())
     }
 
-    async fn bounces(&self, name: &str) -> Result<u32, StoreError> {
+    async fn bounces(&self, name: String) -> Result<u32, StoreError> {
         let bounces = self.read::<Bounces>(name).await?;
         Ok(bounces.map_or(0, |bounces| bounces.count))
     }
 
     pub async fn pending(&self, id: &SvixId) -> Result<Option<Pending>, StoreError> {
-        self.read(&format!("pending:{id}")).await
+        self.read(key_of("pending:", id.as_str())).await
     }
 
     /// Keeps a mail that Nylas queued, until it is clear that it went out.
     pub async fn put_pending(&self, pending: &Pending) -> Result<(), StoreError> {
         let email = &pending.mail.email;
         let left = email.expires_at().since(self.ports.now()).min(DAY);
-        self.write(&format!("pending:{}", email.svix_id), pending, left)
+        self.write(key_of("pending:", email.svix_id.as_str()), pending, left)
             .await?;
         match pending.message_id.as_deref().filter(|id| is_short(id)) {
             Some(id) => {
-                let name = format!("accepted:{id}");
-                self.put(&name, email.svix_id.as_str(), left).await
+                let svix_id = Some(email.svix_id.as_str().to_owned());
+                self.put(key_of("accepted:", id), svix_id, left).await
             }
             None => Ok(()),
         }
@@ -556,25 +568,25 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         if !is_short(message_id) {
             return Ok(None);
         }
-        let id = self.get(&format!("accepted:{message_id}")).await?;
+        let id = self.get(key_of("accepted:", message_id)).await?;
         Ok(id.and_then(|id| SvixId::parse(&id)))
     }
 
     /// Whether Nylas said that it could not send this message.
     pub async fn has_failed(&self, message_id: &str) -> Result<bool, StoreError> {
-        Ok(is_short(message_id) && self.get(&format!("failed:{message_id}")).await?.is_some())
+        Ok(is_short(message_id) && self.has(key_of("failed:", message_id)).await?)
     }
 
     pub async fn put_failed(&self, message_id: &str) -> Result<(), StoreError> {
         if is_short(message_id) {
-            self.put_now(&format!("failed:{message_id}"), DAY).await?;
+            self.put_now(key_of("failed:", message_id), DAY).await?;
         }
         Ok(())
     }
 
     pub async fn thread(&self, grant: &GrantId, id: &str) -> Result<Option<Thread>, StoreError> {
         match thread_key(grant, id) {
-            Some(name) => self.read(&name).await,
+            Some(name) => self.read(name).await,
             None => Ok(None),
         }
     }
@@ -586,123 +598,165 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         thread: &Thread,
     ) -> Result<(), StoreError> {
         match thread_key(grant, id) {
-            Some(name) => self.write(&name, thread, THREAD_KEPT).await,
+            Some(name) => self.write(name, thread, THREAD_KEPT).await,
             None => Ok(()),
         }
     }
 
     pub async fn fate(&self, id: &SvixId) -> Result<Option<FateRecord>, StoreError> {
-        self.read(&format!("fate:{id}")).await
+        self.read(key_of("fate:", id.as_str())).await
     }
 
-    pub async fn put_fate(&self, id: &SvixId, fate: &FateRecord) -> Result<(), StoreError> {
-        self.write(&format!("fate:{id}"), fate, MAIL_KEPT).await
+    pub fn put_fate(
+        &self,
+        id: &SvixId,
+        fate: &FateRecord,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.write(key_of("fate:", id.as_str()), fate, MAIL_KEPT)
     }
 
-    pub async fn has_reply(&self, id: &str) -> Result<bool, StoreError> {
-        Ok(self.get(&format!("reply:{id}")).await?.is_some())
+    pub fn has_reply(&self, id: &str) -> impl Future<Output = Result<bool, StoreError>> {
+        self.has(key_of("reply:", id))
     }
 
-    pub async fn put_reply(&self, id: &str, reply: &ReplyRecord) -> Result<(), StoreError> {
-        self.write(&format!("reply:{id}"), reply, REPLY_KEPT).await
+    pub fn put_reply(
+        &self,
+        id: &str,
+        reply: &ReplyRecord,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.write(key_of("reply:", id), reply, REPLY_KEPT)
     }
 
-    pub async fn was_handed(&self, id: &str) -> Result<bool, StoreError> {
-        Ok(self.get(&format!("handed:{id}")).await?.is_some())
+    pub fn was_handed(&self, id: &str) -> impl Future<Output = Result<bool, StoreError>> {
+        self.has(key_of("handed:", id))
     }
 
-    pub async fn put_handed(&self, id: &str) -> Result<(), StoreError> {
-        self.put_now(&format!("handed:{id}"), REPLY_KEPT).await
+    pub fn put_handed(&self, id: &str) -> impl Future<Output = Result<(), StoreError>> {
+        self.put_now(key_of("handed:", id), REPLY_KEPT)
     }
 
-    pub async fn was_worked_off(&self, notification: &str) -> Result<bool, StoreError> {
-        let name = format!("notification:{notification}");
-        Ok(self.get(&name).await?.is_some())
+    pub fn was_worked_off(
+        &self,
+        notification: &str,
+    ) -> impl Future<Output = Result<bool, StoreError>> {
+        self.has(key_of("notification:", notification))
     }
 
-    pub async fn put_worked_off(&self, notification: &str) -> Result<(), StoreError> {
-        self.put_now(&format!("notification:{notification}"), NOTIFICATION_KEPT)
-            .await
+    pub fn put_worked_off(
+        &self,
+        notification: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.put_now(key_of("notification:", notification), NOTIFICATION_KEPT)
     }
 
     /// Whether the same alert was given lately.
-    pub async fn was_alerted(&self, key: &str) -> Result<bool, StoreError> {
-        Ok(self.get(&format!("alerted:{key}")).await?.is_some())
+    pub fn was_alerted(&self, key: &str) -> impl Future<Output = Result<bool, StoreError>> {
+        self.has(key_of("alerted:", key))
     }
 
-    pub async fn put_alerted(&self, key: &str, lasts: Duration) -> Result<(), StoreError> {
-        self.put_now(&format!("alerted:{key}"), lasts).await
+    pub fn put_alerted(
+        &self,
+        key: &str,
+        lasts: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.put_now(key_of("alerted:", key), lasts)
     }
 
     /// Remembers how many mails an account has sent today. Only what is news is written.
     pub async fn put_used(&self, grant: &GrantId, used: &Used) -> Result<(), StoreError> {
-        let name = format!("used:{}", grant.as_str());
+        let name = key_of("used:", grant.as_str());
         if self
-            .read::<Used>(&name)
+            .read::<Used>(name.clone())
             .await?
             .is_some_and(|known| known.sent == used.sent)
         {
             return Ok(());
         }
-        self.write(&name, used, DAY).await
+        self.write(name, used, DAY).await
     }
 
     pub async fn look(&self, grant: &GrantId) -> Result<Option<Look>, StoreError> {
-        self.read(&format!("looked:{}", grant.as_str())).await
+        self.read(key_of("looked:", grant.as_str())).await
     }
 
-    pub async fn put_look(&self, grant: &GrantId, look: &Look) -> Result<(), StoreError> {
-        let name = format!("looked:{}", grant.as_str());
-        self.write(&name, look, REPLY_KEPT).await
+    pub fn put_look(
+        &self,
+        grant: &GrantId,
+        look: &Look,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        let name = key_of("looked:", grant.as_str());
+        self.write(name, look, REPLY_KEPT)
     }
 
     /// Whether to say now what is said once in so long.
     pub async fn may_say(&self, what: &str, once_in: Duration) -> bool {
-        let name = format!("said:{what}");
-        matches!(self.get(&name).await, Ok(None)) && self.put_now(&name, once_in).await.is_ok()
+        let name = key_of("said:", what);
+        self.has(name.clone()).await == Ok(false) && self.put_now(name, once_in).await.is_ok()
     }
 
     /// Whether the shape of a template's events is known.
-    pub async fn has_shape(&self, slug: &str) -> Result<bool, StoreError> {
-        Ok(self.get(&format!("shape:{slug}")).await?.is_some())
+    pub fn has_shape(&self, slug: &str) -> impl Future<Output = Result<bool, StoreError>> {
+        self.has(key_of("shape:", slug))
     }
 
-    pub async fn put_shape(&self, slug: &str, shape: &str) -> Result<(), StoreError> {
-        self.put(&format!("shape:{slug}"), shape, COMPLAINED_KEPT)
-            .await
-    }
-
-    async fn put_now(&self, name: &str, lifetime: Duration) -> Result<(), StoreError> {
-        let now = self.ports.now().0.to_string();
-        self.put(name, &now, lifetime).await
-    }
-
-    async fn read<T: FromJson>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        let value = self.get(key).await?;
-        // A value of another version of the relay that cannot be read counts as absent.
-        Ok(value.and_then(|text| T::from_text(&text)))
-    }
-
-    async fn write<T: Serialize>(
+    pub fn put_shape(
         &self,
-        key: &str,
+        slug: &str,
+        shape: String,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.put(key_of("shape:", slug), Some(shape), COMPLAINED_KEPT)
+    }
+
+    fn put_now(
+        &self,
+        key: String,
+        lifetime: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.put(key, Some(self.ports.now().0.to_string()), lifetime)
+    }
+
+    async fn read<T: FromJson>(&self, key: String) -> Result<Option<T>, StoreError> {
+        let value = self.value(key).await?;
+        Ok(value.and_then(|value| T::from_json(&value)))
+    }
+
+    /// A value of another version of the relay that cannot be read counts as absent.
+    async fn value(&self, key: String) -> Result<Option<Value>, StoreError> {
+        let text = self.get(key).await?;
+        Ok(text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok()))
+    }
+
+    async fn has(&self, key: String) -> Result<bool, StoreError> {
+        Ok(self.get(key).await?.is_some())
+    }
+
+    fn write<T: Serialize>(
+        &self,
+        key: String,
         value: &T,
         lifetime: Duration,
-    ) -> Result<(), StoreError> {
-        let text = serde_json::to_string(value).map_err(|_| StoreError)?;
-        self.put(key, &text, lifetime).await
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.put(key, serde_json::to_string(value).ok(), lifetime)
     }
 
-    async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+    async fn get(&self, key: String) -> Result<Option<String>, StoreError> {
         let started = self.ports.now();
-        let result = self.ports.get(key).await;
+        let result = self.ports.get(&key).await;
         self.count(started);
         result
     }
 
-    async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError> {
+    /// `None`: a value that has no text.
+    async fn put(
+        &self,
+        key: String,
+        text: Option<String>,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let text = text.ok_or(StoreError)?;
         let started = self.ports.now();
-        let result = self.ports.put(key, value, lifetime.max(LIFETIME_MIN)).await;
+        let lifetime = lifetime.max(LIFETIME_MIN);
+        let result = self.ports.put(&key, &text, lifetime).await;
         self.count(started);
         result
     }
@@ -713,15 +767,20 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
     }
 }
 
+/// The key of one thing of a kind (`mail:`, ...).
+fn key_of(kind: &str, id: &str) -> String {
+    [kind, id].concat()
+}
+
 /// The key of an address on the suppression list: an HMAC keyed with the Nylas key, so that nobody
 /// who can only read the store learns who is on it.
 pub fn suppression_key(address: &str, key: &Secret) -> String {
-    format!("suppressed:{}", keyed_hash(address, key))
+    key_of("suppressed:", &keyed_hash(address, key))
 }
 
 fn bounces_key(address: &str, key: &Secret) -> String {
     let domain = address.rsplit('@').next().unwrap_or_default();
-    format!("bouncing:{}", keyed_hash(domain, key))
+    key_of("bouncing:", &keyed_hash(domain, key))
 }
 
 /// Tells addresses apart without showing them.

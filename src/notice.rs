@@ -4,7 +4,7 @@
 //! (`message.created.truncated`, `.transformed`, `.cleaned`, ...) that change nothing here, because the
 //! message itself is fetched anyway.
 
-use crate::{config::GrantId, nylas::address_of, webhook::SvixId};
+use crate::{cleaning::has, config::GrantId, json, nylas::address_of, webhook::SvixId};
 use serde_json::Value;
 
 /// One notification.
@@ -155,18 +155,19 @@ impl Notice {
 
 /// Takes out what nobody reads here and what is private: the message itself is fetched.
 pub fn slim(notification: &mut Value) {
-    for at in ["/data/object", "/data/object/message"] {
-        if let Some(Value::Object(object)) = notification.pointer_mut(at) {
-            for name in ["body", "snippet", "subject", "attachments", "headers"] {
-                object.remove(name);
-            }
+    const PRIVATE: [&str; 5] = ["body", "snippet", "subject", "attachments", "headers"];
+    let data = notification.get_mut("data");
+    if let Some(Value::Object(object)) = data.and_then(|data| data.get_mut("object")) {
+        json::remove(object, &PRIVATE);
+        if let Some(Value::Object(message)) = object.get_mut("message") {
+            json::remove(message, &PRIVATE);
         }
     }
 }
 
 /// A message of ours shows it: our metadata does not come from outside, nor does a folder.
 pub fn sent_by_us(message: &Value) -> Option<&'static str> {
-    if message.pointer("/metadata/key1").is_some_and(|id| {
+    if json::at(message, &["metadata", "key1"]).is_some_and(|id| {
         // Somebody else's application may use the name, too.
         id.as_str()
             .is_some_and(|id| ["msg_", "forward_"].iter().any(|kind| id.starts_with(kind)))
@@ -190,8 +191,7 @@ fn mail_fate(fate: Fate, object: &Value, details: &Value, recipients: &str) -> M
     let named = details.get(recipients).and_then(Value::as_array);
     MailFate {
         fate,
-        svix_id: message
-            .pointer("/metadata/key1")
+        svix_id: json::at(message, &["metadata", "key1"])
             .and_then(Value::as_str)
             .and_then(SvixId::parse),
         message_id: owned(message, "id"),
@@ -234,7 +234,7 @@ fn is_hard(kind: &str, diagnostic: Option<&str>) -> bool {
                 "large",
             ]
             .iter()
-            .any(|word| kind.contains(word))
+            .any(|word| has(&kind, word))
         }
     }
 }

@@ -6,6 +6,7 @@
 //! own documents write it both ways; and on words of the message only for what has no type of its own.
 
 use crate::{
+    cleaning::has,
     clerk::{Content, Email},
     config::{Config, GrantId, Secret},
     delivery::Trail,
@@ -463,15 +464,14 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
         match response.status {
             200 => {
                 let body = parse(&response.body);
+                let data = body.get("data").unwrap_or(&Value::Null);
                 let field = |name: &str| {
-                    body.get("data")
-                        .and_then(|data| data.get(name))
+                    data.get(name)
                         .and_then(Value::as_str)
                         .filter(|value| !value.is_empty() && !value.chars().any(char::is_control))
                         .map(str::to_owned)
                 };
-                let is_blocked = body.pointer("/data/blocked").and_then(Value::as_bool);
-                if is_blocked == Some(true) {
+                if data.get("blocked").and_then(Value::as_bool) == Some(true) {
                     return IdentityOutcome::AccountAtFault(AccountFault::Paused);
                 }
                 if field("grant_status").as_deref() == Some("invalid") {
@@ -640,12 +640,7 @@ fn sent_mail(message: &Value) -> SentMail {
 fn classify_send(response: &HttpResponse) -> SendOutcome {
     let body = parse(&response.body);
     let (error_type, message) = error_of(&body);
-    // Byte by byte: the library's search for a text within a text is 2 kB of the upload.
-    let contains = |word: &str| {
-        let mut windows = message.as_bytes().windows(word.len());
-        windows.any(|window| window == word.as_bytes())
-    };
-    let says = |words: &[&str]| words.iter().any(|word| contains(word));
+    let says = |words: &[&str]| words.iter().any(|word| has(&message, word));
     // Refusals of the account that come with a status of the mail's.
     let fault = || {
         if error_type.starts_with("token.") || error_type == "authentication_error" {

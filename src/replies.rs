@@ -11,7 +11,7 @@ use crate::{
     delivery::{Trail, identity},
     fates,
     inbound::{Class, InboundMail},
-    json::object,
+    json::{self, object},
     ledger::{Ledger, ReplyRecord, Thread, keyed_hash, push_hex},
     notice::{News, NotForUs, Notice, slim},
     nylas::{IdentityOutcome, Nylas, ReadOutcome, address_of},
@@ -104,7 +104,7 @@ pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &NylasReques
             } else {
                 slim(&mut notification);
                 let queued = Message::Notification {
-                    text: notification.to_string(),
+                    text: json::text(&notification),
                 }
                 .to_text()
                 .filter(|text| text.len() <= MESSAGE_BYTES_MAX);
@@ -172,7 +172,7 @@ pub fn seen(account: &GrantId, message_id: &str) -> Message {
         ("data", object([("object", message)])),
     ]);
     Message::Notification {
-        text: notification.to_string(),
+        text: json::text(&notification),
     }
 }
 
@@ -413,7 +413,7 @@ impl<P: Ports> Work<'_, P> {
         };
         let messages = answer.get("data").and_then(Value::as_array);
         let ours = messages.into_iter().flatten().find_map(|message| {
-            let id = message.pointer("/metadata/key1")?.as_str()?;
+            let id = json::at(message, &["metadata", "key1"])?.as_str()?;
             let id = SvixId::parse(id).filter(|id| id.as_str().starts_with("msg_"))?;
             Some((id, message))
         });

@@ -19,7 +19,7 @@ pub async fn keep<P: Ports>(ports: &P, slug: &str, event: &[u8]) {
     walk("", &event, &mut fields);
     let shape = object([("at", ports.now().0.into()), ("fields", fields.into())]);
     // Lost: the next one of it is as good.
-    let _ = ledger.put_shape(slug, &shape.to_string()).await;
+    let _ = ledger.put_shape(slug, shape.to_string()).await;
 }
 
 fn walk(path: &str, value: &Value, fields: &mut Vec<Value>) {
