@@ -40,11 +40,11 @@ fn walk(path: &str, value: &Value, fields: &mut Vec<Value>) {
                         .bytes()
                         .all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
                 let name = if is_plain { name.as_str() } else { "?" };
-                let inner = if path.is_empty() {
-                    name.to_owned()
-                } else {
-                    [path, name].join(".")
-                };
+                let mut inner = path.to_owned();
+                if !path.is_empty() {
+                    inner.push('.');
+                }
+                inner.push_str(name);
                 walk(&inner, member, fields);
             }
             return;
