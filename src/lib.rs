@@ -406,10 +406,15 @@ fn respond(answer: &Answer) -> Response {
 fn json_response(code: u16, body: &impl Serialize, header: Option<(&str, &str)>) -> Response {
     // Our bodies are texts only, which are always writable.
     let body = serde_json::to_string(body).unwrap_or_default();
+    json_text_response(code, &body, header)
+}
+
+/// Apart from the function above, which is compiled for every kind of body.
+fn json_text_response(code: u16, body: &str, header: Option<(&str, &str)>) -> Response {
     let mut headers = vec![
         ("content-type", "application/json"),
         ("cache-control", "no-store"),
     ];
     headers.extend(header);
-    platform::response(code, &body, &headers)
+    platform::response(code, body, &headers)
 }

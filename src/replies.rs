@@ -219,7 +219,7 @@ pub async fn work_off<P: Ports>(
         }
         News::Fate(fate) => {
             record.event = Event::MailFate;
-            fates::work_off(&work, &notice.id, fate, &mut record).await
+            Box::pin(fates::work_off(&work, &notice.id, fate, &mut record)).await
         }
         News::Grant(change) => {
             record.event = Event::Grant;
