@@ -3,7 +3,7 @@
 //! for an hour.
 
 use crate::{
-    json::object,
+    json::{object, text},
     ledger::Ledger,
     observe::{Event, Level, Record},
     outbox::{Message, patient_delay},
@@ -90,7 +90,7 @@ async fn post<P: Ports>(ports: &P, url: &str, body: &Value) -> bool {
         method: HttpMethod::Post,
         url: url.to_owned(),
         headers: vec![("content-type", "application/json".to_owned())],
-        body: Some(body.to_string()),
+        body: Some(text(body)),
     };
     let response = Http::send(ports, request, TIMEOUT).await;
     response.is_ok_and(|response| (200..300).contains(&response.status))
@@ -118,30 +118,30 @@ fn held_back_for(record: &Record) -> Duration {
 
 /// `text` is what Slack and plain receivers show, `content` what Discord does.
 fn body(record: &Record) -> Value {
-    let mut text = String::from("clerk-nylas-relay: ");
+    let mut said = String::from("clerk-nylas-relay: ");
     let (what, then) = words(record);
-    text.push_str(what);
+    said.push_str(what);
     for setting in &record.settings {
-        text.push(' ');
-        text.push_str(setting.name);
+        said.push(' ');
+        said.push_str(setting.name);
     }
     if let Some(account) = &record.account {
-        text.push_str(" Account ");
-        text.push_str(account.as_str());
-        text.push('.');
+        said.push_str(" Account ");
+        said.push_str(account.as_str());
+        said.push('.');
     }
-    text.push(' ');
-    text.push_str(then);
-    text.push_str(" (");
-    text.push_str(record.reason);
+    said.push(' ');
+    said.push_str(then);
+    said.push_str(" (");
+    said.push_str(record.reason);
     if let Some(id) = &record.svix_id {
-        text.push_str(", ");
-        text.push_str(id.as_str());
+        said.push_str(", ");
+        said.push_str(id.as_str());
     }
-    text.push(')');
+    said.push(')');
     object([
-        ("text", text.as_str().into()),
-        ("content", text.as_str().into()),
+        ("text", said.as_str().into()),
+        ("content", said.as_str().into()),
         ("event", record.event.as_str().into()),
         ("outcome", record.outcome.into()),
         ("reason", record.reason.into()),

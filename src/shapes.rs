@@ -1,7 +1,11 @@
 //! A first look at each template: the shape of the first real event of it - names, types and lengths, never
 //! values - so that an operator can compare it with Clerk's "Send example" before depending on it.
 
-use crate::{json::object, ledger::Ledger, ports::Ports};
+use crate::{
+    json::{object, text},
+    ledger::Ledger,
+    ports::Ports,
+};
 use serde_json::Value;
 
 const FIELDS_MAX: usize = 80;
@@ -19,7 +23,7 @@ pub async fn keep<P: Ports>(ports: &P, slug: &str, event: &[u8]) {
     walk("", &event, &mut fields);
     let shape = object([("at", ports.now().0.into()), ("fields", fields.into())]);
     // Lost: the next one of it is as good.
-    let _ = ledger.put_shape(slug, shape.to_string()).await;
+    let _ = ledger.put_shape(slug, text(&shape)).await;
 }
 
 fn walk(path: &str, value: &Value, fields: &mut Vec<Value>) {
