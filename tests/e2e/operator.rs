@@ -3,13 +3,13 @@
 use crate::{
     ADMIN_TOKEN, EXPIRED_LETTER, FOURTH, Stage, THIRD,
     clerk::{Event, MARKER},
-    relay::{Relay, Response},
+    relay::{Relay, Response, SECRET},
     tests::{SOON, one_mail, pair, rule},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use nylas_stand_in::Action;
 use serde_json::{Value, json};
-use std::{thread, time::Duration};
+use std::{process::Command, thread, time::Duration};
 
 type Test = fn(&Stage);
 
@@ -33,6 +33,7 @@ tests![
     an_alert_is_given_once_and_says_what_to_do,
     a_used_up_cap_is_an_alert_and_shown,
     wrong_settings_are_an_alert,
+    relayctl_tries_out_shows_and_repairs_the_running_relay,
 ];
 
 fn call(relay: &Relay, method: &str, path: &str, body: &Value) -> Response {
@@ -382,6 +383,67 @@ fn a_used_up_cap_is_an_alert_and_shown(stage: &Stage) {
         thread::sleep(Duration::from_secs(1));
     }
     panic!("the mails of the day are not shown");
+}
+
+/// The command line against the real thing. Its own tests are in `relayctl/tests`.
+fn relayctl_tries_out_shows_and_repairs_the_running_relay(stage: &Stage) {
+    let folder = std::env::temp_dir().join(format!("relayctl-e2e-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    // Built beside this test by `cargo test --workspace`, or now.
+    let program = std::env::current_exe().unwrap();
+    let program = program.ancestors().nth(2).unwrap().join("relayctl");
+    let built = Command::new("cargo")
+        .args(["build", "--quiet", "--locked", "-p", "relayctl"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(built.unwrap().success());
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&program)
+            .args(arguments)
+            .current_dir(&folder)
+            .env("RELAY_URL", stage.replies.url(""))
+            .env("ADMIN_TOKEN", ADMIN_TOKEN)
+            .env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}{wrong}");
+        said
+    };
+    run(&[
+        "trigger",
+        "invitation",
+        "--to",
+        "marker-relayctl@example.com",
+    ]);
+    assert!(
+        stage
+            .nylas
+            .wait_for_mail("marker-relayctl@example.com", SOON)
+            .is_some()
+    );
+    run(&[
+        "trigger",
+        "--hostile",
+        "all",
+        "--to",
+        "marker-hostile@example.com",
+    ]);
+    run(&["status"]);
+    let listed = run(&["list", "--json", "--limit", "1000"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let id = listed["deliveries"][0]["svix_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(run(&["status", &id]).contains(&id));
+    run(&["list", "--dead"]);
+    run(&["list", "--replies"]);
+    run(&["suppression", "add", "marker-command@example.com"]);
+    run(&["suppression", "list"]);
+    run(&["inspect"]);
+    let _ = std::fs::remove_dir_all(&folder);
 }
 
 fn wrong_settings_are_an_alert(stage: &Stage) {
