@@ -283,7 +283,7 @@ fn one_account(
         warn(
             "nylas-name",
             format!("mails come from the bare address {address}"),
-            "NYLAS_FROM_NAME in wrangler.toml (or \"name\" in NYLAS_ACCOUNTS): `relayctl setup --only from-name`",
+            "NYLAS_FROM_NAME in wrangler.toml (or \"name\" in NYLAS_ACCOUNTS): `relayctl setup --only settings --from-name NAME`",
         )
     } else {
         pass("nylas-name", format!("{name} <{address}>"))
