@@ -1,5 +1,5 @@
 # make help lists the targets. Everything of substance is in scripts/.
-.PHONY: help setup dev build test lint soak clean
+.PHONY: help setup dev build test lint release soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 ~ \2/p' Makefile | awk -F '~' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -19,8 +19,11 @@ test: ## lint and run all tests
 lint: ## formatting, clippy (native and wasm), licences, unused dependencies
 	@scripts/test --lint
 
+release: ## the built Worker as an archive for people without Rust, into release/
+	@scripts/release
+
 soak: ## the simulator over many messages: make soak MESSAGES=1000000
 	@scripts/with-tools cargo run --release -p simulator -- soak $(or $(MESSAGES),1000000)
 
 clean: ## remove what was built here (tools in the cache folder stay)
-	rm -rf build target .wrangler node_modules
+	rm -rf build target .wrangler node_modules release
