@@ -464,6 +464,8 @@ fn a_compressed_notification_is_verified_as_it_came(stage: &Stage) {
     let bomb = format!("{{\"id\":\"{}\"}}", "x".repeat(10_000_000));
     assert_eq!(notify(&packed(&bomb)), pair(200, "unusable"));
     assert_eq!(notify(b"not gzip"), pair(200, "unusable"));
+    // More than 1.5 MiB as it comes.
+    assert_eq!(notify(&vec![b'x'; 1_600_000]), pair(413, "too_large"));
 }
 
 fn other_notifications_are_answered_and_ignored(stage: &Stage) {
