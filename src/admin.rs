@@ -139,7 +139,7 @@ impl<P: Ports> Desk<'_, P> {
         let used = self.ledger.all("used:", "id").await?;
         let mut waits: Vec<u64> = Vec::new();
         for mail in mails.iter().filter(|mail| is_in(mail, "state", "sent")) {
-            if let Some(wait) = mail.get("age_ms").and_then(Value::as_u64) {
+            if let Some(wait) = number(mail, "age_ms") {
                 let place = waits.partition_point(|other| *other < wait);
                 waits.insert(place, wait);
             }
@@ -160,7 +160,6 @@ impl<P: Ports> Desk<'_, P> {
                 let id = account.grant_id.as_str();
                 let mark = of(&down, id);
                 let used = of(&used, id);
-                let fact = |row: &Value, name: &str| row.get(name).cloned().unwrap_or_default();
                 let state = if mark.is_null() { "up" } else { "down" };
                 object([
                     ("grant_id", id.into()),
@@ -176,7 +175,7 @@ impl<P: Ports> Desk<'_, P> {
         let oldest = mails
             .iter()
             .filter(|mail| is_in(mail, "state", "queued"))
-            .filter_map(|mail| mail.get("at").and_then(Value::as_u64))
+            .filter_map(|mail| number(mail, "at"))
             .min();
         let oldest = oldest.map(|at| now.0.saturating_sub(at));
         let latency = object([
@@ -196,6 +195,7 @@ impl<P: Ports> Desk<'_, P> {
         ]))
     }
 
+    /// One mail, and what became of it, the oldest first: made by Clerk, its last state, what Nylas said later, replies.
     async fn delivery(&self, id: &str) -> Result<AdminAnswer, StoreError> {
         let Some(id) = SvixId::parse(id) else {
             return Ok(status(404, "not_found"));
@@ -205,12 +205,34 @@ impl<P: Ports> Desk<'_, P> {
         let Some(mut delivery) = self.ledger.raw_mail(&id).await? else {
             return Ok(status(404, "not_found"));
         };
+        let mut history = Vec::new();
+        let mut happened = |at: u64, event: Value, reason: Value| {
+            let fields = [("at", at.into()), ("event", event), ("reason", reason)];
+            history.push(object(fields));
+        };
+        let at = number(&delivery, "at").unwrap_or_default();
+        let made = at.saturating_sub(number(&delivery, "age_ms").unwrap_or_default());
+        happened(made, "made".into(), Value::Null);
+        happened(at, fact(&delivery, "state"), fact(&delivery, "reason"));
+        if let Some(record) = &fate {
+            happened(record.at.0, record.fate.as_str().into(), Value::Null);
+        }
+        let replies = self.ledger.all("reply:", "id").await?;
+        for reply in replies.iter().rev() {
+            if is_in(reply, "svix_id", id.as_str()) {
+                let at = number(reply, "at");
+                happened(at.unwrap_or_default(), "reply".into(), fact(reply, "class"));
+            }
+        }
         if let Value::Object(row) = &mut delivery {
             row.insert("svix_id".to_owned(), id.as_str().into());
             row.insert("fate".to_owned(), fate.map(|record| record.fate).into());
         }
-        let dead_letter = dead_letter.is_some();
-        let answer = object([("delivery", delivery), ("dead_letter", dead_letter.into())]);
+        let answer = object([
+            ("delivery", delivery),
+            ("dead_letter", dead_letter.is_some().into()),
+            ("history", history.into()),
+        ]);
         Ok((200, answer))
     }
 
@@ -267,6 +289,17 @@ impl<P: Ports> Desk<'_, P> {
     }
 }
 
+#[inline(never)]
+fn fact(row: &Value, name: &str) -> Value {
+    row.get(name).cloned().unwrap_or_default()
+}
+
+#[inline(never)]
+fn number(row: &Value, name: &str) -> Option<u64> {
+    row.get(name).and_then(Value::as_u64)
+}
+
+#[inline(never)]
 fn is_in(row: &Value, name: &str, value: &str) -> bool {
     row.get(name).and_then(Value::as_str) == Some(value)
 }
@@ -336,7 +369,12 @@ const TABLES: [Table; 5] = [
         ],
         None,
     ),
-    ("Dead letters", "dead:", &["id"], Some("redrive")),
+    (
+        "Dead letters",
+        "dead:",
+        &["at", "slug", "id"],
+        Some("redrive"),
+    ),
     (
         "Replies",
         "reply:",

@@ -169,7 +169,7 @@ fn words(record: &Record) -> (&'static str, &'static str) {
         ),
         (Event::AccountDown, _) => (
             "an account cannot send.",
-            "Other accounts stand in, or mails wait until they expire. Look at the reason in docs/operations.md.",
+            "Other accounts stand in, or mails wait until they expire. Look at the reason.",
         ),
         (_, "dead_lettered") => (
             "a message was given up.",
@@ -214,7 +214,7 @@ fn words(record: &Record) -> (&'static str, &'static str) {
         ),
         (_, "bounces") => (
             "over 2 % of the mails bounce.",
-            "At 10 % Nylas pauses the account, and nobody signs in. Look who signs up with made-up addresses.",
+            "At 10 % Nylas pauses the account, and nobody signs in. Look whether somebody makes up addresses.",
         ),
         (_, "complaints") => (
             "over 0.05 % of the mails are called spam.",
@@ -232,10 +232,7 @@ fn words(record: &Record) -> (&'static str, &'static str) {
             "Clerk's sender name differs from the account's address.",
             "Mails come from the account's address. Change one of the two.",
         ),
-        _ => (
-            "something needs a look.",
-            "See the log and docs/operations.md.",
-        ),
+        _ => ("something needs a look.", "Look at the log."),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     config::{Account, Config},
-    ledger::{Ledger, Used},
+    ledger::Ledger,
     nylas::{IdentityOutcome, Nylas, ReadOutcome},
     observe::{Event, Level, Record},
     ports::{Ports, StoreError},
@@ -90,8 +90,7 @@ impl<P: Ports> Checks<'_, P> {
         else {
             return;
         };
-        let used = Used { sent, at: now };
-        let _ = self.ledger.put_used(&account.grant_id, &used).await;
+        let _ = self.ledger.put_used(&account.grant_id, sent).await;
         let percent = sent
             .saturating_mul(100)
             .checked_div(cap)

@@ -116,6 +116,15 @@ fn a_delivery_is_listed_and_shown(stage: &Stage) {
     let one = get(&stage.replies, &format!("deliveries/{}", event.id));
     assert_eq!(one["delivery"]["svix_id"], event.id.as_str());
     assert_eq!(one["dead_letter"], false);
+    let history = one["history"].as_array().unwrap();
+    assert_eq!(history[0]["event"], "made");
+    assert_eq!(history[1]["event"], "sent");
+    // What Nylas says later may have come by now.
+    assert_eq!(
+        history.get(2).map_or(&Value::Null, |told| &told["event"]),
+        &one["delivery"]["fate"]
+    );
+    assert!(history[0]["at"].as_u64() <= history[1]["at"].as_u64());
     assert!(!one.to_string().contains(MARKER), "{one}");
     let unknown = call(
         &stage.replies,
@@ -150,6 +159,8 @@ fn a_dead_letter_is_sent_again(stage: &Stage) {
         row["id"] == event.id.as_str()
     });
     assert!(!row.to_string().contains(MARKER), "{row}");
+    assert_eq!(row["slug"], "invitation");
+    assert!(row["at"].as_u64().is_some(), "{row}");
     let path = format!("dead/{}/redrive", event.id);
     let redriven = call(&relay, "POST", &path, &Value::Null);
     assert_eq!(redriven.answer(), pair(200, "redriven"));
