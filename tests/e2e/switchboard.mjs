@@ -42,7 +42,7 @@ export default {
     for (const message of batch.messages) {
       const text = message.body;
       seen.push(text);
-      const route = routes.find((route) => text.includes(route.text));
+      const route = routes.findLast((route) => text.includes(route.text));
       await env[route?.to ?? batch.queue.replace("-sent", "_work")].send(text, { contentType: "text" });
       message.ack();
     }
