@@ -323,9 +323,9 @@ fn a_suppression_of_the_newer_is_honoured_by_the_older(stage: &Stage) {
 fn a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older(stage: &Stage) {
     let event = Event::code();
     stage.nylas.script(rule(&event, Some(1), Action::Queue202));
-    BACK.route(stage, &event.id);
     assert_eq!(deliver(stage, "new", &event).answer(), pair(200, "sent"));
     let first = one_mail(stage, &event, SOON);
+    BACK.route(stage, &format!("\"failed\":[\"{}\"]", first.id));
     let failed = MailEvent::SendFailed {
         reason: "the queue gave up".to_owned(),
         metadata: true,
@@ -398,7 +398,7 @@ fn put_aside_at_once(stage: &Stage) {
 
 fn a_hand_off_the_older_does_not_know_waits_in_its_dead_letters(stage: &Stage) {
     let words = reply_that_goes_to_the_older(stage);
-    let id = dead_letter(stage, "hand_off");
+    let id = dead_letter(stage, &words);
     put_aside_at_once(stage);
     assert!(stage.agent.handed(&words).is_empty());
     // After the next upgrade.
