@@ -46,7 +46,7 @@ pub struct StatusArgs {
 #[derive(Args, Debug)]
 pub struct ListArgs {
     /// How many, newest first
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub limit: u64,
     /// Only those in this state: sent, queued, rejected, expired ...
     #[arg(long)]
@@ -205,22 +205,13 @@ impl<'a> Admin<'a> {
         }
     }
 
-    /// Deliveries, newest first, page by page.
+    /// Deliveries, newest first.
     fn deliveries(&self, limit: u64, keep: impl Fn(&Value) -> bool) -> Result<Vec<Value>, Failure> {
-        let (mut found, mut cursor) = (Vec::new(), String::new());
+        // As many as the Worker gives, of which `limit` that fit are wanted.
+        let all = self.get("deliveries?limit=1000")?;
+        let fitting = list(&all, "/deliveries").iter().filter(|row| keep(row));
         let enough = usize::try_from(limit).unwrap_or(usize::MAX);
-        for _ in 0..200 {
-            let page = self.get(&format!("deliveries?limit={}{cursor}", limit.min(100)))?;
-            let deliveries = list(&page, "/deliveries");
-            found.extend(deliveries.iter().filter(|delivery| keep(delivery)).cloned());
-            match text(&page, "/cursor") {
-                "" => break,
-                _ if found.len() >= enough || deliveries.is_empty() => break,
-                next => cursor = format!("&cursor={}", encode(next)),
-            }
-        }
-        found.truncate(enough);
-        Ok(found)
+        Ok(fitting.take(enough).cloned().collect())
     }
 }
 
@@ -293,8 +284,7 @@ pub fn status(args: &StatusArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     let rows = [
         ("template", or_dash(text(&delivery, "/slug")).to_owned()),
         ("at", time(&delivery, "/at")),
-        ("took", for_time(&delivery, "/total_ms")),
-        ("age when done", for_time(&delivery, "/age_ms")),
+        ("user waited", for_time(&delivery, "/age_ms")),
         (
             "attempts",
             number(&delivery, "/attempts").map_or_else(|| "-".into(), |count| count.to_string()),
@@ -317,18 +307,15 @@ pub fn status(args: &StatusArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     for (name, value) in rows.iter().filter(|(_, value)| value != "-") {
         ui.line(format!("  {name:<18} {value}"));
     }
-    for entry in list(&delivery, "/history") {
-        ui.line(format!(
+    let history = list(&body, "/history");
+    for entry in history {
+        let line = format!(
             "  {DIM}{}{DIM:#} {} {}",
             time(entry, "/at"),
-            [
-                text(entry, "/state"),
-                text(entry, "/event"),
-                text(entry, "/outcome")
-            ]
-            .concat(),
+            text(entry, "/event"),
             text(entry, "/reason")
-        ));
+        );
+        ui.line(line.trim_end());
     }
     let dead = body.get("dead_letter") == Some(&Value::Bool(true));
     if dead {
@@ -336,7 +323,9 @@ pub fn status(args: &StatusArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
             "  it is among the dead letters: {BOLD}relayctl redrive {id}{BOLD:#} sends it again"
         ));
     }
-    ui.document(&json!({"ok": true, "delivery": delivery, "dead_letter": dead}));
+    ui.document(
+        &json!({"ok": true, "delivery": delivery, "dead_letter": dead, "history": history}),
+    );
     Ok(!matches!(state, "rejected" | "expired" | "dead_lettered"))
 }
 
@@ -407,7 +396,7 @@ fn delivery_row(delivery: &Value) -> Vec<String> {
         or_dash(text(delivery, "/slug")).to_owned(),
         text(delivery, "/state").to_owned(),
         or_dash(text(delivery, "/reason")).to_owned(),
-        for_time(delivery, "/total_ms"),
+        for_time(delivery, "/age_ms"),
     ]
 }
 
@@ -434,12 +423,7 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
             .iter()
             .map(|entry| {
                 let slug = or_dash(text(entry, "/slug")).to_owned();
-                vec![
-                    time(entry, "/at"),
-                    text(entry, "/id").to_owned(),
-                    slug,
-                    or_dash(text(entry, "/reason")).to_owned(),
-                ]
+                vec![time(entry, "/at"), text(entry, "/id").to_owned(), slug]
             })
             .collect::<Vec<_>>();
         ("dead_letters", found, rows)
@@ -518,7 +502,7 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
                         text(delivery, "/svix_id"),
                         or_dash(text(delivery, "/slug")),
                         text(delivery, "/reason"),
-                        for_time(delivery, "/total_ms"),
+                        for_time(delivery, "/age_ms"),
                     ));
                     ui.document(delivery);
                 }
@@ -627,10 +611,6 @@ pub fn suppression(args: &SuppressionArgs, http: &Http, ui: &Ui) -> Result<bool,
                         time(entry, "/at"),
                         text(entry, "/key").to_owned(),
                         text(entry, "/reason").to_owned(),
-                        match number(entry, "/until") {
-                            Some(_) => format!("until {}", time(entry, "/until")),
-                            None => "for good".to_owned(),
-                        },
                     ]
                 })
                 .collect();
