@@ -453,7 +453,10 @@ fn relayctl_tries_out_shows_and_repairs_the_running_relay(stage: &Stage) {
         .as_str()
         .unwrap()
         .to_owned();
-    assert!(run(&["status", &id]).contains(&id));
+    let status = run(&["status", &id]);
+    assert!(status.contains(&id) && status.contains(" made"), "{status}");
+    let tail = run(&["tail", "--looks", "1", "--before", "100", "--json"]);
+    assert_eq!(tail.matches(&format!("\"{id}\"")).count(), 1, "{tail}");
     run(&["list", "--dead"]);
     run(&["list", "--replies"]);
     run(&["suppression", "add", "marker-command@example.com"]);
