@@ -58,7 +58,7 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
         ("GET", ["summary"]) => Answer::json(
             200,
             &json!({
-                "version": "0.1.0", "now": AT, "deliveries": {"sent": 8, "queued": 1, "waiting": 0, "rejected": 1, "expired": 0, "dead_lettered": 2},
+                "version": env!("CARGO_PKG_VERSION"), "now": AT, "deliveries": {"sent": 8, "queued": 1, "waiting": 0, "rejected": 1, "expired": 0, "dead_lettered": 2},
                 "latency_ms": {"p50": 80, "p90": 120, "p99": 900, "count": 10},
                 "accounts": [{"grant_id": "g1", "state": "up", "sent_today": 8, "cap": 200}, {"grant_id": "g2", "state": "down", "reason": "account_paused", "since": AT, "until": AT + 600_000}],
                 "replies": {}, "oldest_queued_ms": 1200

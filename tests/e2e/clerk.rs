@@ -69,12 +69,29 @@ impl Event {
 
     /// Delivers it as Svix does.
     pub fn deliver(&self, relay: &Relay) -> Response {
-        deliver(relay, &self.id, &self.body(), SECRET, now_seconds())
+        self.deliver_under(relay, "")
+    }
+
+    /// The same, to one of several Workers there.
+    pub fn deliver_under(&self, relay: &Relay, prefix: &str) -> Response {
+        let path = format!("{prefix}/api/webhooks/clerk");
+        post(relay, &path, &self.id, &self.body(), SECRET, now_seconds())
     }
 }
 
 /// Delivers any body, signed with a secret at a time.
 pub fn deliver(relay: &Relay, id: &str, body: &[u8], secret: &str, timestamp: i64) -> Response {
+    post(relay, "/api/webhooks/clerk", id, body, secret, timestamp)
+}
+
+fn post(
+    relay: &Relay,
+    path: &str,
+    id: &str,
+    body: &[u8],
+    secret: &str,
+    timestamp: i64,
+) -> Response {
     let signature = sign(id, body, secret, timestamp);
     let timestamp = timestamp.to_string();
     let headers = [
@@ -83,7 +100,7 @@ pub fn deliver(relay: &Relay, id: &str, body: &[u8], secret: &str, timestamp: i6
         ("Svix-Timestamp", timestamp.as_str()),
         ("Svix-Signature", signature.as_str()),
     ];
-    relay.post("/api/webhooks/clerk", &headers, body)
+    relay.post(path, &headers, body)
 }
 
 pub fn sign(id: &str, body: &[u8], secret: &str, timestamp: i64) -> String {

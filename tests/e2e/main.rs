@@ -14,6 +14,7 @@
 
 mod agent;
 mod clerk;
+mod compatibility;
 mod operator;
 mod relay;
 mod replies;
@@ -30,8 +31,13 @@ pub const FIRST: &str = "22222222-0000-4000-8000-000000000001";
 pub const SECOND: &str = "22222222-0000-4000-8000-000000000002";
 pub const THIRD: &str = "33333333-0000-4000-8000-000000000003";
 pub const FOURTH: &str = "33333333-0000-4000-8000-000000000004";
+pub const FIFTH: &str = "44444444-0000-4000-8000-000000000005";
+pub const SIXTH: &str = "44444444-0000-4000-8000-000000000006";
+pub const SEVENTH: &str = "44444444-0000-4000-8000-000000000007";
 /// Whom replies are forwarded to.
 pub const PERSON: &str = "marker-support@example.com";
+/// The same, where two versions run.
+pub const SUPPORT: &str = "marker-both@example.com";
 pub const ADMIN_TOKEN: &str = "an-operators-token-for-tests";
 /// A dead letter of long ago.
 pub const EXPIRED_LETTER: &str = "msg_expired_letter";
@@ -52,6 +58,8 @@ pub struct Stage {
     pub broken: Relay,
     /// Two accounts of its own; replies go to the agent and to a person.
     pub replies: Relay,
+    /// The release before and the present Worker, on one ledger and two accounts of their own.
+    pub beside: Relay,
     pub agent: Agent,
     /// Where alerts go.
     pub alerts: Agent,
@@ -72,6 +80,9 @@ impl Stage {
                 account(SECOND, "auth@second.example"),
                 account(THIRD, "auth@third.example"),
                 account(FOURTH, "auth@fourth.example"),
+                account(FIFTH, "auth@fifth.example"),
+                account(SIXTH, "auth@sixth.example"),
+                account(SEVENTH, "auth@seventh.example"),
             ],
         );
         // Time to start a Worker before the third attempt.
@@ -139,8 +150,24 @@ impl Stage {
             .var("ALERT_WEBHOOK_URL", &alerts.url)
             .var("NYLAS_DAILY_CAP", "1");
         let replies = start("replies", watched);
+        let both = serde_json::json!([
+            {"grant_id": FIFTH, "email": "auth@fifth.example"},
+            {"grant_id": SIXTH, "email": "auth@sixth.example"}
+        ]);
+        let both = hearing(&base, &agent)
+            .var("ADMIN_TOKEN", ADMIN_TOKEN)
+            .var("ALERT_WEBHOOK_URL", &alerts.url)
+            .var("NYLAS_ACCOUNTS", both.to_string())
+            .var("REPLY_FORWARD_TO", SUPPORT);
         let broken = Relay::start("broken", broken);
         let replies = replies.join().unwrap();
+        let beside = Relay::start_beside("beside", compatibility::BEFORE, &both);
+        let failed = beside.url("/new/api/webhooks/nylas");
+        nylas.add_webhook(
+            &failed,
+            relay::NYLAS_WEBHOOK_SECRET,
+            &["message.send_failed"],
+        );
         let url = replies.url("/api/webhooks/nylas");
         nylas.add_webhook(&url, relay::NYLAS_WEBHOOK_SECRET, &[]);
         Self {
@@ -151,6 +178,7 @@ impl Stage {
             impatient,
             broken,
             replies,
+            beside,
             agent,
             alerts,
         }
@@ -166,7 +194,7 @@ impl Stage {
         hearing(&self.nylas.base_url(), &self.agent)
     }
 
-    fn relays(&self) -> [&Relay; 6] {
+    fn relays(&self) -> [&Relay; 7] {
         [
             &self.relay,
             &self.simple,
@@ -174,6 +202,7 @@ impl Stage {
             &self.impatient,
             &self.broken,
             &self.replies,
+            &self.beside,
         ]
     }
 
@@ -230,6 +259,7 @@ fn main() -> ExitCode {
             .iter()
             .chain(replies::ALL)
             .chain(operator::ALL)
+            .chain(compatibility::ALL)
             .map(|(name, _)| Trial::test(*name, || Ok(())))
             .collect();
         return libtest_mimic::run(&arguments, none).exit_code();
@@ -239,6 +269,7 @@ fn main() -> ExitCode {
         .iter()
         .chain(replies::ALL)
         .chain(operator::ALL)
+        .chain(compatibility::ALL)
         .map(|(name, test)| {
             let stage = stage.clone();
             Trial::test(*name, move || {

@@ -30,6 +30,8 @@ pub struct Settings {
     pub max_retries: Option<i64>,
     /// What is in the ledger from the start.
     pub ledger: Vec<(String, String)>,
+    /// Whose Worker it is: a folder of `tests/releases`; `None`: the present one.
+    pub release: Option<&'static str>,
 }
 
 impl Settings {
@@ -42,12 +44,27 @@ impl Settings {
         self.secrets.insert(name, value.into());
         self
     }
+
+    /// Those of a test, and the usual ones.
+    fn all_secrets(&self) -> BTreeMap<&'static str, String> {
+        let usual = [
+            ("CLERK_WEBHOOK_SIGNING_SECRET", SECRET),
+            ("NYLAS_API_KEY", API_KEY),
+        ];
+        let mut secrets = self.secrets.clone();
+        for (name, value) in usual {
+            secrets.entry(name).or_insert_with(|| value.to_owned());
+        }
+        secrets
+    }
 }
 
 /// One running Worker. It and its processes end when dropped.
 pub struct Relay {
     port: u16,
     folder: PathBuf,
+    /// The settings' files; the first one's Worker answers.
+    files: &'static [&'static str],
     process: Mutex<Option<Child>>,
 }
 
@@ -58,38 +75,61 @@ fn root() -> &'static Path {
 impl Relay {
     /// Starts a Worker under that name and waits until it answers.
     pub fn start(name: &str, settings: Settings) -> Self {
+        let relay = Self::prepare(name, &["wrangler.toml"]);
+        relay.configure(&settings);
+        for (key, value) in &settings.ledger {
+            relay.put_in_ledger(key, value);
+        }
+        relay.run();
+        relay
+    }
+
+    /// Starts a release and the present Worker on one ledger, `switchboard.mjs` before and between them.
+    pub fn start_beside(name: &str, release: &'static str, settings: &Settings) -> Self {
+        let relay = Self::prepare(name, &["wrangler.toml", "old.toml", "new.toml"]);
+        relay.write("secrets", "");
+        relay.write("wrangler.toml", &switchboard_toml());
+        let old = Settings {
+            release: Some(release),
+            ..settings.clone()
+        };
+        relay.write("old.toml", &beside_toml("old", &old));
+        relay.write("new.toml", &beside_toml("new", settings));
+        relay.run();
+        relay
+    }
+
+    fn prepare(name: &str, files: &'static [&'static str]) -> Self {
         let folder = std::env::temp_dir().join(format!("relay-e2e-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("wrangler.toml"), wrangler_toml(&settings)).unwrap();
-        let defaults = [
-            ("CLERK_WEBHOOK_SIGNING_SECRET", SECRET),
-            ("NYLAS_API_KEY", API_KEY),
-        ];
-        let mut secrets = settings.secrets.clone();
-        for (name, value) in defaults {
-            secrets.entry(name).or_insert_with(|| value.to_owned());
-        }
-        let lines: String = secrets
-            .iter()
-            .map(|(name, value)| format!("{name}=\"{value}\"\n"))
-            .collect();
-        fs::write(folder.join("secrets"), lines).unwrap();
         // Asked for and given back: somebody else may take it in between, which shows.
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
-        let relay = Self {
+        Self {
             port,
             folder,
+            files,
             process: Mutex::new(None),
-        };
-        for (key, value) in &settings.ledger {
-            relay.put_in_ledger(key, value);
         }
-        relay.run();
-        relay
+    }
+
+    /// From its next run on.
+    pub fn configure(&self, settings: &Settings) {
+        let toml = toml::to_string(&wrangler_toml(settings)).unwrap();
+        self.write("wrangler.toml", &toml);
+        let secrets = settings.all_secrets();
+        let lines: String = secrets
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{value}\"\n"))
+            .collect();
+        self.write("secrets", &lines);
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.folder.join(file), text).unwrap();
     }
 
     fn wrangler(&self) -> Command {
@@ -163,6 +203,7 @@ impl Relay {
             .arg(self.port.to_string())
             .args(["--env-file", "secrets", "--persist-to"])
             .arg(self.folder.join("state"))
+            .args(self.files.iter().flat_map(|file| ["-c", file]))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -336,10 +377,13 @@ impl Response {
 }
 
 /// The project's own file, prebuilt, with a test's changes.
-fn wrangler_toml(settings: &Settings) -> String {
+fn wrangler_toml(settings: &Settings) -> toml::Table {
     let text = fs::read_to_string(root().join("wrangler.toml")).unwrap();
     let mut toml: toml::Table = text.parse().unwrap();
-    let built = root().join("build/index.js");
+    let built = match settings.release {
+        None => root().join("build/index.js"),
+        Some(release) => root().join(format!("tests/releases/{release}/index.js")),
+    };
     assert!(
         built.exists(),
         "the Worker is not built: run `make build` (or `make test`, which does)"
@@ -371,5 +415,40 @@ fn wrangler_toml(settings: &Settings) -> String {
             .unwrap()
             .insert("max_retries".into(), max_retries.into());
     }
+    toml
+}
+
+/// The same, for one of two versions: it puts into one queue, and works off another.
+fn beside_toml(name: &str, settings: &Settings) -> String {
+    let mut toml = wrangler_toml(settings);
+    toml.insert("name".into(), name.into());
+    toml.remove("secrets");
+    let vars = toml["vars"].as_table_mut().unwrap();
+    for (name, value) in settings.all_secrets() {
+        vars.insert(name.into(), value.into());
+    }
+    toml["queues"]["producers"][0]["queue"] = format!("{name}-sent").into();
+    let consumers = &mut toml["queues"]["consumers"];
+    consumers[0]["queue"] = format!("{name}-work").into();
+    consumers[0]["dead_letter_queue"] = format!("{name}-dead").into();
+    consumers[1]["queue"] = format!("{name}-dead").into();
     toml::to_string(&toml).unwrap()
+}
+
+fn switchboard_toml() -> String {
+    let main = root().join("tests/e2e/switchboard.mjs");
+    let mut text = format!(
+        "name = \"switchboard\"\nmain = {main:?}\ncompatibility_date = \"2026-11-01\"\n\
+         kv_namespaces = [{{ binding = \"LEDGER\", id = \"ledger\" }}]\n"
+    );
+    for version in ["old", "new"] {
+        let binding = version.to_uppercase();
+        text.push_str(&format!(
+            "[[services]]\nbinding = \"{binding}\"\nservice = \"{version}\"\n\
+             [[queues.consumers]]\nqueue = \"{version}-sent\"\nmax_batch_timeout = 0\n\
+             [[queues.producers]]\nbinding = \"{version}_work\"\nqueue = \"{version}-work\"\n\
+             [[queues.producers]]\nbinding = \"{version}_dead\"\nqueue = \"{version}-dead\"\n"
+        ));
+    }
+    text
 }

@@ -55,7 +55,7 @@ const CODE: &str = "482913";
 const LINK: &str = "https://accounts.acme.example/v1/verify?_clerk_ticket=eyJhbGciOiJSUzI1NiJ9x7";
 
 /// A number nothing else here has: in words, because digits are taken for codes.
-fn unique() -> String {
+pub fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let letters = "abcdefghij".as_bytes();
     let number = NEXT.fetch_add(1, Ordering::Relaxed).to_string();

@@ -47,6 +47,7 @@ tests![
     standard_webhooks_headers_will_do,
     every_wrong_setting_is_named_at_once,
     health_tells_the_version,
+    every_record_tells_the_version,
     other_paths_and_methods_are_answered,
     the_challenge_is_echoed_exactly,
     a_notification_is_believed_and_made_durable_or_refused,
@@ -598,6 +599,18 @@ fn health_tells_the_version(stage: &Stage) {
     assert_eq!(response.json()["version"], env!("CARGO_PKG_VERSION"));
 }
 
+fn every_record_tells_the_version(stage: &Stage) {
+    let event = Event::code();
+    event.deliver(&stage.relay);
+    event.deliver(&stage.broken);
+    for relay in [&stage.relay, &stage.broken] {
+        assert!(!relay.records().is_empty());
+        for record in relay.records() {
+            assert_eq!(record["version"], env!("CARGO_PKG_VERSION"), "{record}");
+        }
+    }
+}
+
 fn other_paths_and_methods_are_answered(stage: &Stage) {
     assert_eq!(
         stage.relay.get("/").unwrap().answer(),
@@ -630,9 +643,24 @@ pub fn notify(relay: &Relay, secret: &str, body: &str) -> (u16, String) {
     notify_bytes(relay, secret, body.as_bytes(), &[])
 }
 
+/// The same, of one of several Workers there.
+pub fn notify_under(relay: &Relay, prefix: &str, secret: &str, body: &str) -> (u16, String) {
+    notify_at(relay, prefix, secret, body.as_bytes(), &[])
+}
+
 /// Notifies as Nylas does.
 pub fn notify_bytes(
     relay: &Relay,
+    secret: &str,
+    body: &[u8],
+    more: &[(&str, &str)],
+) -> (u16, String) {
+    notify_at(relay, "", secret, body, more)
+}
+
+fn notify_at(
+    relay: &Relay,
+    prefix: &str,
     secret: &str,
     body: &[u8],
     more: &[(&str, &str)],
@@ -642,7 +670,8 @@ pub fn notify_bytes(
     let signature: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut headers = vec![("X-Nylas-Signature", signature.as_str())];
     headers.extend(more);
-    relay.post("/api/webhooks/nylas", &headers, body).answer()
+    let path = format!("{prefix}/api/webhooks/nylas");
+    relay.post(&path, &headers, body).answer()
 }
 
 fn a_notification_is_believed_and_made_durable_or_refused(stage: &Stage) {

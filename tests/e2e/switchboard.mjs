@@ -1,0 +1,50 @@
+// Stands between two versions of the relay on one ledger. Requests go to the version named first in the path. What either puts
+// into its queue comes here and goes on to its own consumer, or to the one a test chose for messages that hold a text.
+const routes = [];
+const seen = [];
+
+export default {
+  async fetch(request, env) {
+    const url = new URL(request.url);
+    const [, first, ...rest] = url.pathname.split("/");
+    const versions = { old: env.OLD, new: env.NEW };
+    if (first in versions) {
+      url.pathname = `/${rest.join("/")}`;
+      return versions[first].fetch(new Request(url, request));
+    }
+    const [name] = rest;
+    switch (first) {
+      case "health": {
+        const answers = await Promise.all([env.OLD, env.NEW].map((version) => version.fetch("http://relay/health")));
+        return Response.json(await Promise.all(answers.map((answer) => answer.json())));
+      }
+      case "route":
+        routes.push({ text: await request.text(), to: name });
+        return new Response();
+      case "put":
+        await env[name].send(await request.text(), { contentType: "text" });
+        return new Response();
+      case "messages": {
+        const text = await request.text();
+        return Response.json(seen.filter((message) => message.includes(text)));
+      }
+      case "ledger": {
+        const key = decodeURIComponent(name);
+        if (request.method === "DELETE") await env.LEDGER.delete(key);
+        if (request.method === "PUT") await env.LEDGER.put(key, await request.text());
+        return new Response(request.method === "GET" ? await env.LEDGER.get(key) : null);
+      }
+    }
+    return new Response(null, { status: 404 });
+  },
+
+  async queue(batch, env) {
+    for (const message of batch.messages) {
+      const text = message.body;
+      seen.push(text);
+      const route = routes.findLast((route) => text.includes(route.text));
+      await env[route?.to ?? batch.queue.replace("-sent", "_work")].send(text, { contentType: "text" });
+      message.ack();
+    }
+  },
+};
