@@ -20,7 +20,7 @@
 //! | `fate:<svix id>` | [`FateRecord`]: what Nylas said later | 14 days |
 //! | `reply:<reply id>` | [`ReplyRecord`]: a mail that came in | 30 days |
 //! | `handed:<reply id>` | when the agent took it | 30 days |
-//! | `notification:<id>` | when a notification of Nylas' was worked off | 3 days |
+//! | `worked_off:<id>` | when a notification of Nylas' was worked off; 0.1.0 keeps it unread under `notification:` | 3 days |
 //! | `looked:<grant id>` | [`Look`]: how far the mailbox was looked through | 30 days |
 //! | `used:<grant id>` | mails sent since midnight UTC, by Nylas' count, and when that was | a day |
 //! | `alerted:<kind>` | when that alert was given last | an hour, a day for what is looked at regularly |
@@ -612,14 +612,14 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         &self,
         notification: &str,
     ) -> impl Future<Output = Result<bool, StoreError>> {
-        self.has(key_of("notification:", notification))
+        self.has(key_of("worked_off:", notification))
     }
 
     pub fn put_worked_off(
         &self,
         notification: &str,
     ) -> impl Future<Output = Result<(), StoreError>> {
-        self.put_now(key_of("notification:", notification), NOTIFICATION_KEPT)
+        self.put_now(key_of("worked_off:", notification), NOTIFICATION_KEPT)
     }
 
     /// Whether the same alert was given lately.

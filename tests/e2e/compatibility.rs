@@ -39,6 +39,8 @@ tests![
     a_suppression_of_the_older_is_honoured_by_the_newer,
     a_suppression_of_the_newer_is_honoured_by_the_older,
     a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older,
+    what_nylas_told_the_older_is_acted_on_by_the_newer,
+    what_nylas_told_the_newer_is_kept_by_the_older_and_not_acted_on,
     a_hand_off_the_older_does_not_know_waits_in_its_dead_letters,
     an_alert_the_older_does_not_know_waits_in_its_dead_letters,
     a_forward_the_older_sends_has_no_reply_to,
@@ -338,6 +340,56 @@ fn a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older(stage: &Stage) {
     mails.retain(|mail| !mail.failed);
     assert_eq!(mails.len(), 1, "{mails:?}");
     assert_ne!(mails[0].grant_id, first.grant_id);
+}
+
+/// A hard bounce, told to that version, in whose queue message goes to that one. The notification's id, whom it is about.
+fn told_of_a_bounce(stage: &Stage, way: Way) -> (String, Event) {
+    let event = Event::code();
+    let id = format!("bounce-{}", event.id);
+    way.route(stage, &id);
+    let object = json!({
+        "message": {"id": "elsewhere", "from": "auth@fifth.example", "to": [event.to]},
+        "bounce": {"type": "Permanent", "recipients": [{"email": event.to}]},
+    });
+    let data = json!({"grant_id": FIFTH, "object": object});
+    let told = json!({"specversion": "1.0", "id": id, "type": "message.bounced", "data": data})
+        .to_string();
+    let prefix = format!("/{}", way.from);
+    let (code, _) = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told);
+    assert_eq!(code, 200);
+    (id, event)
+}
+
+fn wait_for_bounce(stage: &Stage, id: &str) {
+    wait_for(stage, "new", "the bounce", |record| {
+        record["notification"] == id && record["outcome"] == "bounced"
+    });
+}
+
+fn what_nylas_told_the_older_is_acted_on_by_the_newer(stage: &Stage) {
+    let (id, event) = told_of_a_bounce(stage, UP);
+    wait_for_bounce(stage, &id);
+    assert_eq!(
+        deliver(stage, "new", &event).answer(),
+        pair(200, "suppressed")
+    );
+}
+
+fn what_nylas_told_the_newer_is_kept_by_the_older_and_not_acted_on(stage: &Stage) {
+    let (id, event) = told_of_a_bounce(stage, BACK);
+    let key = ledger_path(&format!("notification:{id}"));
+    let is_kept = || call(stage, "GET", &key, "").body.contains(&event.to);
+    // Asked for before it is there, it is missing for half a minute.
+    wait_for(stage, "old", "what is kept", |record| {
+        record["outcome"] == "kept"
+    });
+    thread::sleep(Duration::from_secs(2));
+    assert!(is_kept());
+    assert_eq!(deliver(stage, "old", &event).answer(), pair(200, "sent"));
+    // The older's note of it does not keep the newer from acting on it, should it come again.
+    let text = queued(stage, &id).remove(0);
+    assert_eq!(call(stage, "POST", "/put/new_work", &text).code, 200);
+    wait_for_bounce(stage, &id);
 }
 
 /// A user's mail comes to the newer, and what it makes of that to the older.
