@@ -141,10 +141,11 @@ fn wait_for_outcome(stage: &Stage, name: &str, event: &Event, outcome: &str) -> 
 /// The one mail, every request for which had the one key.
 fn one_mail_under_its_key(stage: &Stage, event: &Event) -> Mail {
     let mail = one_mail(stage, event, SOON);
-    for request in stage.nylas.requests() {
-        if request.recipient.as_deref() == Some(event.to.as_str()) {
-            assert_eq!(request.idempotency_key.as_deref(), Some(event.id.as_str()));
-        }
+    let mut requests = stage.nylas.requests();
+    requests.retain(|request| request.recipient.as_deref() == Some(event.to.as_str()));
+    assert!(!requests.is_empty());
+    for request in requests {
+        assert_eq!(request.idempotency_key.as_deref(), Some(event.id.as_str()));
     }
     mail
 }
