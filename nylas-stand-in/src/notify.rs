@@ -26,7 +26,59 @@ pub struct Webhook {
     secret: String,
     description: Option<String>,
     emails: Vec<String>,
+    paused: bool,
 }
+
+/// Every type there is.
+const TRIGGERS: [&str; 47] = [
+    "calendar.created",
+    "calendar.updated",
+    "calendar.deleted",
+    "event.created",
+    "event.updated",
+    "event.deleted",
+    "grant.created",
+    "grant.updated",
+    "grant.deleted",
+    "grant.expired",
+    "grant.imap_sync_completed",
+    "message.send_success",
+    "message.send_failed",
+    "message.bounce_detected",
+    "message.created",
+    "message.created.cleaned",
+    "message.opened",
+    "message.opened.legacy",
+    "message.updated",
+    "message.link_clicked",
+    "message.link_clicked.legacy",
+    "thread.replied",
+    "thread.replied.legacy",
+    "contact.updated",
+    "contact.deleted",
+    "folder.created",
+    "folder.updated",
+    "folder.deleted",
+    "booking.created",
+    "booking.pending",
+    "booking.rescheduled",
+    "booking.cancelled",
+    "booking.reminder",
+    "message.deleted",
+    "message.transactional.bounced",
+    "message.transactional.complaint",
+    "message.transactional.delivered",
+    "message.transactional.rejected",
+    "message.bounced",
+    "message.complaint",
+    "message.delivered",
+    "message.rejected",
+    "notetaker.created",
+    "notetaker.updated",
+    "notetaker.deleted",
+    "notetaker.meeting_state",
+    "notetaker.media",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +96,7 @@ impl Webhook {
     fn data(&self, with_secret: bool) -> Value {
         let mut data = json!({
             "id": self.id, "description": self.description, "trigger_types": self.triggers,
-            "webhook_url": self.url, "status": "active", "notification_email_addresses": self.emails,
+            "webhook_url": self.url, "status": if self.paused { "pause" } else { "active" }, "notification_email_addresses": self.emails,
             "compressed_delivery": false,
         });
         if with_secret {
@@ -61,7 +113,7 @@ impl Webhook {
                 .is_some_and(|rest| rest.starts_with('.'))
         };
         let wanted = |trigger: &String| trigger == kind || variant_of(trigger);
-        self.triggers.is_empty() || self.triggers.iter().any(wanted)
+        !self.paused && (self.triggers.is_empty() || self.triggers.iter().any(wanted))
     }
 }
 
@@ -92,6 +144,7 @@ pub async fn create(shared: &Shared, call: &Call) -> Answer {
         secret: state.fresh_id(),
         description: wanted.description,
         emails: wanted.notification_email_addresses,
+        paused: false,
     };
     let data = webhook.data(true);
     state.webhooks.push(webhook);
@@ -101,6 +154,8 @@ pub async fn create(shared: &Shared, call: &Call) -> Answer {
 fn problem(state: &State, wanted: &Wanted) -> Option<&'static str> {
     if wanted.trigger_types.is_empty() {
         Some("trigger_types: at least one is required")
+    } else if !wanted.trigger_types.iter().all(|trigger| is_known(trigger)) {
+        Some("trigger_types: unknown")
     } else if wanted.compressed_delivery {
         Some("compressed_delivery: this stand-in does not play it")
     } else if state
@@ -112,6 +167,61 @@ fn problem(state: &State, wanted: &Wanted) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+fn is_known(trigger: &str) -> bool {
+    TRIGGERS.contains(&trigger)
+}
+
+/// What is to be changed; what is not named stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    description: Option<String>,
+    #[serde(default)]
+    trigger_types: Vec<String>,
+    webhook_url: Option<String>,
+    status: Option<String>,
+    #[serde(default)]
+    notification_email_addresses: Vec<String>,
+    #[serde(default)]
+    compressed_delivery: bool,
+}
+
+pub fn update(shared: &Shared, id: &str, call: &Call) -> Answer {
+    let mut state = shared.lock();
+    let change: Change = match serde_json::from_slice(&call.body) {
+        Ok(change) => change,
+        Err(error) => return state.error(400, "invalid_request_error", &error.to_string()),
+    };
+    let problem = if !change.trigger_types.iter().all(|trigger| is_known(trigger)) {
+        Some("trigger_types: unknown")
+    } else if !matches!(change.status.as_deref(), None | Some("active" | "pause")) {
+        Some("status: active or pause")
+    } else if change.compressed_delivery || change.webhook_url.is_some() {
+        Some("compressed_delivery, webhook_url: this stand-in does not play them")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
+        return state.error(400, "invalid_request_error", problem);
+    }
+    let found = state.webhooks.iter_mut().find(|webhook| webhook.id == id);
+    let Some(webhook) = found else {
+        return state.error(400, "70000", "destination.id.not.found : record not found");
+    };
+    if !change.trigger_types.is_empty() {
+        webhook.triggers = change.trigger_types;
+    }
+    if !change.notification_email_addresses.is_empty() {
+        webhook.emails = change.notification_email_addresses;
+    }
+    webhook.description = change.description.or(webhook.description.take());
+    if let Some(status) = change.status {
+        webhook.paused = status == "pause";
+    }
+    let data = webhook.data(false);
+    messages::ok(&mut state, data)
 }
 
 /// Asks the destination for an echo.
@@ -163,6 +273,7 @@ pub fn add(state: &mut State, url: String, secret: String, triggers: Vec<String>
         secret,
         description: None,
         emails: Vec::new(),
+        paused: false,
     };
     state.webhooks.push(webhook);
 }

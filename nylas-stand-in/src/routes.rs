@@ -202,6 +202,9 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
             return Outcome::answered(notify::create(shared, call).await);
         }
         ("GET", ["v3", "webhooks"]) => return Outcome::answered(notify::list(shared)),
+        ("PUT", ["v3", "webhooks", id]) => {
+            return Outcome::answered(notify::update(shared, id, call));
+        }
         ("POST", ["v3", "webhooks", "rotate-secret", id]) => {
             return Outcome::answered(notify::rotate(shared, id));
         }

@@ -4,9 +4,9 @@ use crate::events::{self, MailEvent};
 use crate::idempotency::{self, Begin, Ticket};
 use crate::routes::{Call, Outcome};
 use crate::script::{Action, RequestKind, Subject};
-use crate::state::{Account, AccountState, Answer, Mail, State, Stored, folder_id};
+use crate::state::{Account, AccountState, Answer, Held, Mail, State, Stored, folder_id};
 use crate::validate::{self, Draft};
-use crate::{Shared, notify};
+use crate::{Inbound, Shared, inbound, notify};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -313,10 +313,38 @@ impl Run {
             events::mail(&self.shared, state, &mail, &MailEvent::Delivered);
         }
         state.messages.push(stored);
+        if status != 202 {
+            self.deliver_here(state, &mail);
+        }
         state.mails.push(mail);
         self.shared.mail_came.notify_all();
         self.shared.mails_seen.send_replace(state.mails.len());
         Answer::json(status, &answer)
+    }
+
+    /// What is for accounts of this stand-in comes in there; everything else leaves it, to nowhere.
+    fn deliver_here(&self, state: &mut State, mail: &Mail) {
+        let to = mail.recipients();
+        let is_named = |held: &&Held| {
+            to.iter()
+                .any(|to| to.eq_ignore_ascii_case(&held.account.email))
+        };
+        let receivers = state.accounts.iter().filter(is_named);
+        let receivers: Vec<String> = receivers
+            .map(|held| held.account.grant_id.clone())
+            .collect();
+        for grant_id in receivers {
+            let inbound = Inbound {
+                grant_id,
+                from: mail.from_email.clone(),
+                from_name: mail.from_name.clone(),
+                subject: mail.subject.clone(),
+                body: mail.body.clone(),
+                headers: headers(mail),
+                ..Inbound::default()
+            };
+            inbound::receive(&self.shared, state, inbound);
+        }
     }
 
     fn mail(&self, state: &mut State) -> Mail {

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{GRANT, KEY, Reply, get, mail, options, post, send};
+use common::{GRANT, KEY, Reply, get, mail, options, post, put, send};
 use hmac::{Hmac, Mac};
 use nylas_stand_in::{AccountState, GrantEvent, Inbound, MailEvent, Options, StandIn};
 use serde_json::{Value, json};
@@ -120,6 +120,49 @@ fn a_webhook_is_made_listed_and_given_a_new_secret() {
         made.body["data"]["webhook_secret"]
     );
     assert_eq!(create(&nylas, &url, &["message.created"]).status, 400);
+}
+
+#[test]
+fn a_webhook_is_changed_where_it_is_told_to_be() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    assert_eq!(create(&nylas, &url, &["message.unknown"]).status, 400);
+    let made = create(&nylas, &url, &["message.bounced"]);
+    let path = format!("/v3/webhooks/{}", made.body["data"]["id"].as_str().unwrap());
+    let paused = put(&nylas, &path, &json!({ "status": "pause" })).body["data"].clone();
+    assert_eq!(paused["status"], json!("pause"));
+    assert_eq!(paused["trigger_types"], json!(["message.bounced"]));
+    assert_eq!(paused["description"], json!("test"));
+    let triggers = json!({ "trigger_types": ["message.delivered"] });
+    put(&nylas, &path, &triggers);
+    send(&nylas, "k", &mail("a@example.com"));
+    put(&nylas, &path, &json!({ "status": "active" }));
+    send(&nylas, "l", &mail("b@example.com"));
+    // Nothing is told later of what happened while it was paused.
+    let object = told.recv_timeout(SOON).unwrap().json()["data"]["object"].clone();
+    assert_eq!(object["message"]["to"][0], json!("b@example.com"));
+    for wrong in [
+        json!({ "status": "failed" }),
+        json!({ "trigger_types": ["message.unknown"] }),
+        json!({ "unknown": 1 }),
+    ] {
+        assert_eq!(put(&nylas, &path, &wrong).status, 400, "{wrong}");
+    }
+    let nobody = put(&nylas, "/v3/webhooks/unknown", &triggers);
+    assert_eq!((nobody.status, nobody.kind()), (400, "70000"));
+}
+
+#[test]
+fn a_mail_to_an_account_of_its_own_comes_in() {
+    let nylas = start();
+    let (url, told) = hook(true, vec![]);
+    create(&nylas, &url, &["message.created"]);
+    let address = get(&nylas, &format!("/v3/grants/{GRANT}")).body["data"]["email"].clone();
+    send(&nylas, "k", &mail(address.as_str().unwrap()));
+    let folders: Vec<Value> = (0..2)
+        .map(|_| told.recv_timeout(SOON).unwrap().json()["data"]["object"]["folders"].clone())
+        .collect();
+    assert_ne!(folders[0], folders[1], "Sent and the inbox");
 }
 
 #[test]

@@ -13,13 +13,27 @@ pub const REGIONS: [(&str, &str); 2] = [
     ("EU", "https://api.eu.nylas.com"),
 ];
 
-/// The triggers the relay's webhook needs: the users' answers, and what became of a mail.
-pub const TRIGGERS: [&str; 4] = [
+/// The triggers the relay's webhook needs: the users' answers, what went wrong with a mail, what happened to an account.
+/// Not `message.delivered`: each costs a write, and nothing depends on it.
+pub const TRIGGERS: [&str; 8] = [
     "message.created",
+    "message.send_failed",
     "message.bounced",
     "message.complaint",
-    "message.delivered",
+    "message.rejected",
+    "grant.expired",
+    "grant.deleted",
+    "grant.updated",
 ];
+
+/// Those that a webhook has not.
+pub fn missing_triggers(webhook: &Value) -> Vec<&'static str> {
+    let has = list(webhook, "/trigger_types");
+    let has: Vec<&str> = has.iter().filter_map(Value::as_str).collect();
+    let mut missing = TRIGGERS.to_vec();
+    missing.retain(|trigger| !has.contains(trigger));
+    missing
+}
 
 /// The route Nylas' notifications go to.
 pub const WEBHOOK_PATH: &str = "/api/webhooks/nylas";
@@ -48,6 +62,11 @@ impl Nylas<'_> {
     /// `POST` of a JSON body.
     pub fn post(&self, path: &str, body: &Value) -> Result<Reply, Failure> {
         self.http.call(&self.ask(path).json("POST", body))
+    }
+
+    /// `PUT` of a JSON body.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Reply, Failure> {
+        self.http.call(&self.ask(path).json("PUT", body))
     }
 
     /// The account's record.

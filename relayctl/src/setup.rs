@@ -6,7 +6,7 @@ use crate::{
     doctor::{self, DoctorArgs, State},
     failure::Failure,
     http::{Ask, Http, list, relay_base, text},
-    nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, ok, said},
+    nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, ok, said},
     project::Project,
     secrets,
     sign::{Signer, random_secret},
@@ -775,8 +775,12 @@ impl Setup<'_> {
             .stored()?
             .iter()
             .any(|name| name == "NYLAS_WEBHOOK_SECRET");
+        let mended = match &existing {
+            Some(webhook) => self.mend_webhook(webhook)?,
+            None => None,
+        };
         let secret = match (existing, stored) {
-            (Some(_), true) => return Ok(Outcome::Unchanged(address)),
+            (Some(_), true) => return Ok(mended.unwrap_or(Outcome::Unchanged(address))),
             (Some(_), false) if self.args.dry_run => {
                 return Ok(Outcome::Would(
                     "a new secret for Nylas' webhook, to Cloudflare".to_owned(),
@@ -807,6 +811,31 @@ impl Setup<'_> {
         Ok(Outcome::Changed(format!(
             "{address}, its secret stored at Cloudflare"
         )))
+    }
+
+    /// Adds the triggers that a webhook has not, and sets it going again: what was changed, if anything had to be.
+    fn mend_webhook(&mut self, webhook: &Value) -> Result<Option<Outcome>, Failure> {
+        let (missing, status) = (missing_triggers(webhook), text(webhook, "/status"));
+        let mut says = Vec::new();
+        if !missing.is_empty() {
+            says.push(format!("triggers added: {}", missing.join(", ")));
+        }
+        if status != "active" {
+            says.push(format!("set active, was {status}"));
+        }
+        if says.is_empty() {
+            return Ok(None);
+        }
+        let says = says.join("; ");
+        if self.args.dry_run {
+            return Ok(Some(Outcome::Would(says)));
+        }
+        let mut triggers = list(webhook, "/trigger_types").to_vec();
+        triggers.extend(missing.into_iter().map(Value::from));
+        let path = format!("/v3/webhooks/{}", text(webhook, "/id"));
+        let wanted = json!({"trigger_types": triggers, "status": "active"});
+        ok(&self.nylas()?.put(&path, &wanted)?)?;
+        Ok(Some(Outcome::Changed(says)))
     }
 
     fn create_webhook(&mut self, address: &str) -> Result<String, Failure> {

@@ -20,12 +20,22 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
 const GRANT: &str = "b1a2c3d4-0000-4000-8000-000000000001";
-const TRIGGERS: [&str; 4] = [
+const TRIGGERS: [&str; 8] = [
     "message.created",
+    "message.send_failed",
     "message.bounced",
     "message.complaint",
-    "message.delivered",
+    "message.rejected",
+    "grant.expired",
+    "grant.deleted",
+    "grant.updated",
 ];
+
+fn without(trigger: &str) -> Vec<&'static str> {
+    let mut triggers = TRIGGERS.to_vec();
+    triggers.retain(|known| *known != trigger);
+    triggers
+}
 
 /// A healthy relay and everything around it. A fault changes one thing.
 struct World {
@@ -591,13 +601,19 @@ const CASES: &[Case] = &[
     ),
     (
         "a webhook without the answers",
-        |world| world.webhook = Some(("", vec!["message.bounced"])),
+        |world| world.webhook = Some(("", without("message.created"))),
         &[("nylas-webhook-triggers", "fail")],
         "message.created",
     ),
     (
+        "a webhook without failures of queued mails",
+        |world| world.webhook = Some(("", without("message.send_failed"))),
+        &[("nylas-webhook-triggers", "fail")],
+        "message.send_failed",
+    ),
+    (
         "a webhook without bounces",
-        |world| world.webhook = Some(("", vec!["message.created"])),
+        |world| world.webhook = Some(("", without("message.bounced"))),
         &[("nylas-webhook-triggers", "warn")],
         "message.bounced",
     ),

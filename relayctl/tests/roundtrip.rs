@@ -12,8 +12,8 @@
 mod common;
 
 use common::{API_KEY, Folder, Relayctl};
-use nylas_stand_in::{Account, AccountState, Inbound, Options, StandIn};
-use std::time::Duration;
+use nylas_stand_in::{Account, AccountState, Action, Options, RequestKind, Rule, StandIn};
+use serde_json::json;
 
 const ADDRESS: &str = "login@acme.example";
 
@@ -36,27 +36,7 @@ fn relayctl(folder: &Folder, nylas: &StandIn) -> Relayctl {
 #[test]
 fn a_mail_comes_back_and_is_in_sent() {
     let (folder, nylas) = (Folder::new(), nylas());
-    let ran = std::thread::scope(|scope| {
-        // The stand-in delivers nothing by itself: this is the way through the world.
-        scope.spawn(|| {
-            let mail = nylas
-                .wait_for_mail(ADDRESS, Duration::from_secs(10))
-                .unwrap();
-            nylas
-                .receive(Inbound {
-                    grant_id: "g1".into(),
-                    from: ADDRESS.into(),
-                    subject: mail.subject,
-                    body: "back".into(),
-                    from_name: None,
-                    in_reply_to_message_id: None,
-                    headers: Vec::new(),
-                    folder: None,
-                })
-                .unwrap();
-        });
-        relayctl(&folder, &nylas).run(&["roundtrip", "--json", "--wait", "20"])
-    });
+    let ran = relayctl(&folder, &nylas).run(&["roundtrip", "--json", "--wait", "20"]);
     assert_eq!(ran.code, 0, "{}", ran.all());
     let document = ran.json();
     assert_eq!(document["address"], ADDRESS);
@@ -69,6 +49,21 @@ fn a_mail_comes_back_and_is_in_sent() {
 #[test]
 fn a_mail_that_does_not_come_back_is_a_failure() {
     let (folder, nylas) = (Folder::new(), nylas());
+    // Accepted, and lost on the way.
+    nylas.script(Rule {
+        grant_id: None,
+        recipient: Some(ADDRESS.into()),
+        key_prefix: None,
+        kind: RequestKind::Send,
+        times: None,
+        action: Action::Answer {
+            status: 200,
+            body: json!({"data": {}}),
+            headers: Vec::new(),
+            accept_mail: false,
+            keep: true,
+        },
+    });
     let ran = relayctl(&folder, &nylas).run(&["roundtrip", "--wait", "1"]);
     assert_eq!(ran.code, 1);
     assert!(

@@ -13,7 +13,7 @@ mod common;
 
 use common::{API_KEY, FakeRelay, Folder, OTHER_SECRET, Ran, Relayctl, SECRET, Server};
 use nylas_stand_in::{Options, StandIn};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Empty accounts everywhere, and an empty folder with a built Worker in it.
 struct World {
@@ -268,6 +268,48 @@ fn it_goes_on_where_it_stopped() {
         .filter(|path| path.contains("rotate-secret"))
         .count();
     assert_eq!((made, rotated), (1, 1));
+}
+
+#[test]
+fn a_webhook_that_lacks_something_is_mended() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    assert_eq!(world.setup(&relayctl, &[]).code, 0);
+    // An operator's own hand: fewer triggers, one of theirs, and paused.
+    let at_nylas = |method: &str, path: &str, body: Value| {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", world.nylas.base_url()))
+            .header("authorization", format!("Bearer {API_KEY}"))
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .unwrap();
+        let mut answer = ureq::run(request).unwrap();
+        answer.body_mut().read_json::<Value>().unwrap()["data"].clone()
+    };
+    let webhook = || at_nylas("GET", "/v3/webhooks", Value::Null)[0].clone();
+    let path = format!("/v3/webhooks/{}", webhook()["id"].as_str().unwrap());
+    let theirs = json!({"trigger_types": ["message.created", "message.opened"], "status": "pause"});
+    at_nylas("PUT", &path, theirs);
+    let shown = world.setup(&relayctl, &["--only", "webhook", "--dry-run"]);
+    assert_eq!(states(&shown), [("webhook".into(), "would_change".into())]);
+    assert_eq!(webhook()["status"], "pause");
+    let mended = world.setup(&relayctl, &["--only", "webhook"]);
+    assert_eq!(states(&mended), [("webhook".into(), "changed".into())]);
+    assert!(mended.out.contains("message.send_failed"), "{}", mended.out);
+    let now = webhook();
+    assert_eq!(now["status"], "active");
+    for trigger in ["message.opened", "message.send_failed", "grant.expired"] {
+        assert!(
+            now["trigger_types"]
+                .as_array()
+                .unwrap()
+                .contains(&json!(trigger)),
+            "{now}"
+        );
+    }
+    let again = world.setup(&relayctl, &["--only", "webhook"]);
+    assert_eq!(states(&again), [("webhook".into(), "unchanged".into())]);
 }
 
 #[test]

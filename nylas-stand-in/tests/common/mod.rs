@@ -101,6 +101,15 @@ pub fn post(
     read(request.send(body))
 }
 
+/// A change, as JSON.
+pub fn put(nylas: &StandIn, path: &str, body: &Value) -> Reply {
+    let request = agent(Duration::from_secs(5))
+        .put(format!("{}{path}", nylas.base_url()))
+        .header("authorization", format!("Bearer {KEY}"))
+        .header("content-type", "application/json");
+    read(request.send(body.to_string())).unwrap()
+}
+
 /// A send that may fail on the way.
 pub fn try_send(
     nylas: &StandIn,

@@ -4,7 +4,7 @@ use super::{Finding, Patient, State, fail, pass, skip, warn};
 use crate::{
     clock,
     http::{Reply, list, relay_base, text},
-    nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, said},
+    nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, said},
 };
 use clerk_nylas_relay::config::{Account, NYLAS_API_BASE_DEFAULT, Secret};
 use serde_json::Value;
@@ -444,35 +444,24 @@ fn webhook(patient: &mut Patient<'_>, reply: &Reply) -> Vec<Finding> {
         other => fail(
             "nylas-webhook-status",
             format!("it is {other}: Nylas has stopped telling the relay, and does not tell later what it left out"),
-            "look at worker-challenge and worker-notifications, then set it to active in Nylas' dashboard, Notifications",
+            "look at worker-challenge and worker-notifications, then `relayctl setup --only webhook` sets it to active",
         ),
     });
-    let has = |trigger: &str| {
-        list(webhook, "/trigger_types")
-            .iter()
-            .any(|known| known.as_str() == Some(trigger))
-    };
-    let missing: Vec<&str> = TRIGGERS
-        .into_iter()
-        .filter(|trigger| !has(trigger))
-        .collect();
+    const ADD: &str = "`relayctl setup --only webhook` adds what is missing";
+    let missing = missing_triggers(webhook);
+    let named = missing.join(", ");
     findings.push(if missing.contains(&"message.created") {
-        fail(
-            "nylas-webhook-triggers",
-            "message.created is missing: users' answers reach nobody",
-            "add it to the webhook in Nylas' dashboard, Notifications",
-        )
+        let cause = format!("{named} missing: users' answers reach nobody");
+        fail("nylas-webhook-triggers", cause, ADD)
+    } else if missing.contains(&"message.send_failed") {
+        let cause =
+            format!("{named} missing: a mail that Nylas queued and then did not send is lost");
+        fail("nylas-webhook-triggers", cause, ADD)
     } else if missing.is_empty() {
         pass("nylas-webhook-triggers", TRIGGERS.join(", "))
     } else {
-        warn(
-            "nylas-webhook-triggers",
-            format!(
-                "{} missing: what becomes of mails is not learned",
-                missing.join(", ")
-            ),
-            "add them to the webhook in Nylas' dashboard, Notifications",
-        )
+        let cause = format!("{named} missing: what becomes of mails is not learned");
+        warn("nylas-webhook-triggers", cause, ADD)
     });
     findings
 }
