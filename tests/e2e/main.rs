@@ -17,7 +17,9 @@ mod clerk;
 mod compatibility;
 mod operator;
 mod relay;
+mod relayctl;
 mod replies;
+mod setup;
 mod tests;
 
 use agent::Agent;
@@ -260,6 +262,7 @@ fn main() -> ExitCode {
             .chain(replies::ALL)
             .chain(operator::ALL)
             .chain(compatibility::ALL)
+            .chain(setup::ALL)
             .map(|(name, _)| Trial::test(*name, || Ok(())))
             .collect();
         return libtest_mimic::run(&arguments, none).exit_code();
@@ -270,6 +273,7 @@ fn main() -> ExitCode {
         .chain(replies::ALL)
         .chain(operator::ALL)
         .chain(compatibility::ALL)
+        .chain(setup::ALL)
         .map(|(name, test)| {
             let stage = stage.clone();
             Trial::test(*name, move || {

@@ -191,7 +191,7 @@ test("grants.find, and an account made twice is one account", async () => {
   assert.equal((await nylas.grants.find({ grantId: made.data.id })).data.email, "second@acme.example");
 });
 
-test("webhooks: created with a challenge, listed, told with a signature, given a new secret", async () => {
+test("webhooks: created with a challenge, listed, told with a signature, changed, given a new secret", async () => {
   const hook = await destination();
   try {
     const requestBody = { triggerTypes: ["message.created", "message.bounced"], webhookUrl: hook.url, description: "relay" };
@@ -214,6 +214,10 @@ test("webhooks: created with a challenge, listed, told with a signature, given a
     const reply = await told(made.webhookSecret);
     assert.equal(reply.type, "message.created");
     assert.deepEqual([reply.data.object.id, reply.data.object.thread_id], [message_id, sent.threadId]);
+
+    const triggerTypes = [...requestBody.triggerTypes, "message.send_failed"];
+    const { data: changed } = await nylas.webhooks.update({ webhookId: made.id, requestBody: { triggerTypes } });
+    assert.deepEqual([changed.triggerTypes, changed.description, changed.status], [triggerTypes, "relay", "active"]);
 
     const { data: rotated } = await nylas.webhooks.rotateSecret({ webhookId: made.id });
     assert.notEqual(rotated.webhookSecret, made.webhookSecret);
