@@ -128,6 +128,7 @@ struct Setup<'a> {
     logged_in: bool,
     /// Grant id, address, name.
     accounts: Vec<(String, String, String)>,
+    from_name: Option<String>,
     url: Option<String>,
     key: Option<Secret>,
 }
@@ -144,6 +145,7 @@ pub fn run(args: &SetupArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
         },
         logged_in: false,
         accounts: Vec::new(),
+        from_name: args.from_name.clone(),
         url: args.url.as_deref().map(|url| relay_base(url).to_owned()),
         key: None,
     };
@@ -201,13 +203,7 @@ impl Setup<'_> {
         if !self.can_ask() {
             return Err(Failure::usage(missing, fix));
         }
-        let _ = write!(anstream::stderr(), "{question}: ");
-        let mut typed = String::new();
-        let read = std::io::stdin().read_line(&mut typed);
-        match (read, typed.trim()) {
-            (Ok(_), typed) if !typed.is_empty() => Ok(typed.to_owned()),
-            _ => Err(Failure::usage(missing, fix)),
-        }
+        typed(question).ok_or_else(|| Failure::usage(missing, fix))
     }
 
     fn secret(&self, name: &str, question: &str) -> Result<Secret, Failure> {
@@ -302,7 +298,6 @@ impl Setup<'_> {
         let configured = Self::configured(self.project()?.as_ref());
         let mut emails = self.args.email.clone();
         emails.retain(|email| !email.trim().is_empty());
-        let name = self.args.from_name.clone();
         let mut known = Vec::new();
         {
             let nylas = self.nylas()?;
@@ -340,7 +335,11 @@ impl Setup<'_> {
                 "the Agent Account's address is not known",
                 "--email login@mail.example.com",
             )?);
+            if self.from_name.is_none() {
+                self.from_name = typed("The name they come from, as \"Acme\" (Enter: none)");
+            }
         }
+        let name = self.from_name.clone();
         if self.args.dry_run {
             self.accounts = known;
             let each = emails.iter().map(|email| {
@@ -417,17 +416,12 @@ impl Setup<'_> {
             [(id, _, name)] => {
                 change("NYLAS_GRANT_ID", Some(id));
                 change("NYLAS_ACCOUNTS", None);
-                if let Some(wanted) = self
-                    .args
-                    .from_name
-                    .as_deref()
-                    .filter(|wanted| wanted != name)
-                {
+                if let Some(wanted) = self.from_name.as_deref().filter(|wanted| wanted != name) {
                     change("NYLAS_FROM_NAME", Some(wanted));
                 }
             }
             several => {
-                let from_name = self.args.from_name.as_deref();
+                let from_name = self.from_name.as_deref();
                 let accounts: Vec<Value> = several
                     .iter()
                     .map(|(id, email, name)| {
@@ -972,6 +966,14 @@ impl Setup<'_> {
             ))
         })
     }
+}
+
+/// One line from the terminal, if anything is typed.
+fn typed(question: &str) -> Option<String> {
+    let _ = write!(anstream::stderr(), "{question}: ");
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed).ok()?;
+    Some(typed.trim().to_owned()).filter(|typed| !typed.is_empty())
 }
 
 /// The token in that file; a new one where there is none.

@@ -157,6 +157,60 @@ fn from_nothing_to_a_working_relay_twice() {
     );
 }
 
+/// Somebody at a terminal, which echoes what is typed unless it is told not to.
+#[cfg(unix)]
+#[test]
+fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
+    let world = World::empty();
+    let mut command = std::process::Command::new("sh");
+    let relayctl = world
+        .relayctl()
+        .env("NYLAS_EMAIL", "")
+        .env("NYLAS_API_KEY", "");
+    command
+        .args([
+            "-c",
+            "stty echo; exec \"$0\" setup",
+            env!("CARGO_BIN_EXE_relayctl"),
+        ])
+        .current_dir(&world.project.0)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .envs(&relayctl.env);
+    let mut terminal = rexpect::session::spawn_command(command, Some(30_000)).unwrap();
+    let mut seen = String::new();
+    for (question, answer) in [
+        ("Nylas' API key", API_KEY),
+        ("The address your mails come from", "login@acme.example"),
+        ("The name they come from", "Acme"),
+        ("The endpoint's signing secret", SECRET),
+    ] {
+        seen += &terminal.exp_string(question).unwrap();
+        seen += &terminal.exp_string(": ").unwrap();
+        terminal.send_line(answer).unwrap();
+    }
+    seen += &terminal.exp_eof().unwrap();
+    let ended = terminal.process().wait().unwrap();
+    assert!(
+        matches!(ended, rexpect::process::WaitStatus::Exited(_, 0)),
+        "{ended:?}: {seen}"
+    );
+    assert!(
+        seen.contains("login@acme.example\r") && seen.contains("Acme\r"),
+        "the terminal echoes: {seen}"
+    );
+    assert!(
+        !seen.contains(API_KEY) && !seen.contains(&SECRET[6..]),
+        "{seen}"
+    );
+    assert!(seen.contains("nothing is wrong"), "{seen}");
+    assert_eq!(world.cloud.read("secret-NYLAS_API_KEY"), API_KEY);
+    assert_eq!(
+        world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),
+        SECRET
+    );
+}
+
 #[test]
 fn a_dry_run_changes_nothing_anywhere() {
     let world = World::empty();
@@ -285,7 +339,8 @@ fn a_webhook_that_lacks_something_is_mended() {
             .body(body.to_string())
             .unwrap();
         let mut answer = ureq::run(request).unwrap();
-        answer.body_mut().read_json::<Value>().unwrap()["data"].clone()
+        let body = answer.body_mut().read_to_string().unwrap();
+        serde_json::from_str::<Value>(&body).unwrap()["data"].clone()
     };
     let webhook = || at_nylas("GET", "/v3/webhooks", Value::Null)[0].clone();
     let path = format!("/v3/webhooks/{}", webhook()["id"].as_str().unwrap());
