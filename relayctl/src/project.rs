@@ -233,6 +233,17 @@ impl Project {
         names
     }
 
+    /// Whether the Worker's schedule is set.
+    pub fn has_schedule(&self) -> bool {
+        let crons = self
+            .document
+            .get("triggers")
+            .and_then(|triggers| triggers.get("crons"));
+        crons
+            .and_then(Item::as_array)
+            .is_some_and(|crons| !crons.is_empty())
+    }
+
     /// What the relay's settings need to know of the bindings.
     pub fn bound(&self) -> Bound {
         Bound {

@@ -939,7 +939,7 @@ impl Setup<'_> {
             folder: self.args.folder.clone(),
             url: self.url.clone(),
             only: Vec::new(),
-            daily_cap: 200,
+            daily_cap: None,
             clerk_base: self.args.clerk_base.clone(),
             other_region: None,
             dns: self.args.dns.clone(),

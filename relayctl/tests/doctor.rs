@@ -316,6 +316,19 @@ fn forward(base: &str, asked: &common::Asked, webhook_status: &str) -> Answer {
     Answer::json(answer.status().as_u16(), &body)
 }
 
+/// The agent's secret is at Cloudflare, and not known here: no fault.
+#[test]
+fn what_is_only_known_to_the_worker_is_no_fault() {
+    let mut world = World::healthy();
+    world.var("REPLY_WEBHOOK_URL", "https://agent.example/replies");
+    world.var("REPLY_FORWARD_TO", "support@acme.example");
+    world.var("NYLAS_DAILY_CAP", "500");
+    let found = world.examine();
+    for id in ["config-replies", "config-operator", "config-schedule"] {
+        assert_eq!(found[id].0, "pass", "{id}: {:?}", found[id]);
+    }
+}
+
 #[test]
 fn a_healthy_relay_passes_every_check() {
     let found = World::healthy().examine();
@@ -459,8 +472,69 @@ const CASES: &[Case] = &[
         "everybody knows",
     ),
     (
+        "an agent's address that is not https",
+        |world| world.var("REPLY_WEBHOOK_URL", "http://agent.example/replies"),
+        &[("config-replies", "fail")],
+        "REPLY_WEBHOOK_URL is not an https address",
+    ),
+    (
+        "a secret for an agent who has no address",
+        |world| {
+            world.env.insert("REPLY_WEBHOOK_SECRET", SECRET.into());
+        },
+        &[("config-replies", "fail")],
+        "REPLY_WEBHOOK_URL is missing",
+    ),
+    (
+        "a cut secret for the agent",
+        |world| {
+            world.var("REPLY_WEBHOOK_URL", "https://agent.example/replies");
+            world
+                .env
+                .insert("REPLY_WEBHOOK_SECRET", "whsec_abcd".into());
+        },
+        &[("config-replies", "fail")],
+        "REPLY_WEBHOOK_SECRET is not a signing secret",
+    ),
+    (
+        "a forwarding address that is none",
+        |world| world.var("REPLY_FORWARD_TO", "support"),
+        &[("config-replies", "fail")],
+        "REPLY_FORWARD_TO is not one plain",
+    ),
+    (
+        "a short token",
+        |world| {
+            world.env.insert("ADMIN_TOKEN", "short".into());
+            world.relay.admin = Some(Arc::new(|_| Answer::json(401, &json!({}))));
+        },
+        &[("config-operator", "fail"), ("worker-admin", "fail")],
+        "shorter than 16 characters",
+    ),
+    (
+        "alerts that travel in the open",
+        |world| {
+            let url = "http://alerts.example/hook";
+            world.env.insert("ALERT_WEBHOOK_URL", url.into());
+        },
+        &[("config-operator", "fail")],
+        "ALERT_WEBHOOK_URL is not an https address",
+    ),
+    (
+        "a cap that is no number",
+        |world| world.var("NYLAS_DAILY_CAP", "plenty"),
+        &[("config-operator", "fail")],
+        "NYLAS_DAILY_CAP is not a whole number",
+    ),
+    (
+        "no schedule",
+        |world| world.toml("[triggers]\ncrons = [\"*/15 * * * *\"]\n", ""),
+        &[("config-schedule", "warn")],
+        "looks for nothing by itself",
+    ),
+    (
         "a secret in wrangler.toml",
-        |world| world.var("ADMIN_TOKEN", "in-the-open"),
+        |world| world.var("ADMIN_TOKEN", "in-the-open-for-everybody"),
         &[("config-secrets-in-vars", "fail")],
         "ADMIN_TOKEN",
     ),
@@ -582,6 +656,15 @@ const CASES: &[Case] = &[
         "nothing more",
     ),
     (
+        "the cap of wrangler.toml reached",
+        |world| {
+            world.sent = 3;
+            world.var("NYLAS_DAILY_CAP", "3");
+        },
+        &[("nylas-sent-today", "fail")],
+        "3 of 3",
+    ),
+    (
         "no webhook at Nylas",
         |world| world.webhook = None,
         &[("nylas-webhook", "warn")],
@@ -685,7 +768,9 @@ const CASES: &[Case] = &[
     (
         "another admin token",
         |world| {
-            world.env.insert("ADMIN_TOKEN", "another-token".into());
+            world
+                .env
+                .insert("ADMIN_TOKEN", "another-token-than-its-own".into());
         },
         &[("worker-admin", "fail")],
         "another ADMIN_TOKEN",

@@ -4,7 +4,7 @@ use super::{Finding, Patient, fail, pass, skip, some_of, warn};
 use crate::{project::SECRETS, sample};
 
 /// Which settings a check is about.
-const SETTINGS: [(&str, &[&str]); 8] = [
+const SETTINGS: [(&str, &[&str]); 10] = [
     ("config-api-base", &["NYLAS_API_BASE"]),
     (
         "config-accounts",
@@ -16,6 +16,18 @@ const SETTINGS: [(&str, &[&str]); 8] = [
     ("config-clerk-secret", &["CLERK_WEBHOOK_SIGNING_SECRET"]),
     ("config-nylas-key", &["NYLAS_API_KEY"]),
     ("config-nylas-webhook-secret", &["NYLAS_WEBHOOK_SECRET"]),
+    (
+        "config-replies",
+        &[
+            "REPLY_WEBHOOK_URL",
+            "REPLY_WEBHOOK_SECRET",
+            "REPLY_FORWARD_TO",
+        ],
+    ),
+    (
+        "config-operator",
+        &["ADMIN_TOKEN", "ALERT_WEBHOOK_URL", "NYLAS_DAILY_CAP"],
+    ),
 ];
 
 pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
@@ -53,6 +65,15 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         None => skip("config-queue", "wrangler.toml is not known", ""),
     });
     findings.push(match project {
+        Some(project) if project.has_schedule() => pass("config-schedule", "set"),
+        Some(_) => warn(
+            "config-schedule",
+            "[triggers] has no crons: the relay looks for nothing by itself, neither missed replies nor a cap, a grant or a webhook that is about to fail",
+            "take [triggers] from the project's wrangler.toml",
+        ),
+        None => skip("config-schedule", "wrangler.toml is not known", ""),
+    });
+    findings.push(match project {
         Some(project) => {
             let shown: Vec<&str> = SECRETS.into_iter().filter(|name| project.var(name).is_some()).collect();
             if shown.is_empty() {
@@ -83,7 +104,7 @@ fn remedy(name: &str) -> String {
 }
 
 fn healthy(id: &'static str, names: &[&'static str], patient: &Patient<'_>) -> Finding {
-    let is_secret = names.iter().any(|name| SECRETS.contains(name));
+    let is_secret = names.iter().all(|name| SECRETS.contains(name));
     if !is_secret {
         if patient.project.is_err() && id == "config-ledger" {
             return skip(id, "wrangler.toml is not known", "");
@@ -94,9 +115,12 @@ fn healthy(id: &'static str, names: &[&'static str], patient: &Patient<'_>) -> F
         let shown: Vec<String> = names
             .iter()
             .filter_map(|name| {
-                patient
-                    .variable(name)
-                    .map(|value| format!("{name}={value}"))
+                if SECRETS.contains(name) {
+                    let found = patient.secrets.get(name)?;
+                    return Some(format!("{name} from {}", found.from));
+                }
+                let value = patient.variable(name)?;
+                Some(format!("{name}={value}"))
             })
             .collect();
         return pass(

@@ -9,7 +9,7 @@ mod worker;
 use crate::{
     failure::Failure,
     http::Http,
-    project::Project,
+    project::{Project, SECRETS},
     secrets::{self, Found},
     sign,
     ui::{BAD, BOLD, DIM, GOOD, Ui, WARN},
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Every check: its id, which is also its section in `docs/doctor.md`, and what it asks.
-pub const CHECKS: [(&str, &str); 46] = [
+pub const CHECKS: [(&str, &str); 49] = [
     ("config-file", "wrangler.toml is there and can be read"),
     (
         "config-api-base",
@@ -46,6 +46,15 @@ pub const CHECKS: [(&str, &str); 46] = [
         "config-nylas-webhook-secret",
         "NYLAS_WEBHOOK_SECRET is a secret",
     ),
+    (
+        "config-replies",
+        "REPLY_WEBHOOK_URL, its secret and REPLY_FORWARD_TO can be used",
+    ),
+    (
+        "config-operator",
+        "ADMIN_TOKEN, ALERT_WEBHOOK_URL and NYLAS_DAILY_CAP can be used",
+    ),
+    ("config-schedule", "the Worker is woken to look around"),
     (
         "config-secrets-in-vars",
         "no secret stands in wrangler.toml",
@@ -129,9 +138,9 @@ pub struct DoctorArgs {
     /// Only these groups of checks
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<Group>,
-    /// Mails a day the plan allows each account; 0: no cap
-    #[arg(long, env = "NYLAS_DAILY_CAP", default_value_t = 200)]
-    pub daily_cap: u64,
+    /// Mails a day the plan allows each account, 0: no cap; otherwise NYLAS_DAILY_CAP, or 200 as on the free plan
+    #[arg(long)]
+    pub daily_cap: Option<u64>,
     /// Clerk's API
     #[arg(
         long,
@@ -291,14 +300,7 @@ impl<'a> Patient<'a> {
             })
         });
         let mut known = BTreeMap::new();
-        let names = [
-            "CLERK_WEBHOOK_SIGNING_SECRET",
-            "NYLAS_API_KEY",
-            "NYLAS_WEBHOOK_SECRET",
-            "ADMIN_TOKEN",
-            "CLERK_SECRET_KEY",
-        ];
-        for name in names {
+        for name in SECRETS.into_iter().chain(["CLERK_SECRET_KEY"]) {
             if let Some(found) = secrets::find(name, None, &args.folder)? {
                 known.insert(name, found);
             }
@@ -316,6 +318,9 @@ impl<'a> Patient<'a> {
             // Not known here is not the same as missing: the Worker may have it.
             (None, "CLERK_WEBHOOK_SIGNING_SECRET") => Some(placeholder.clone()),
             (None, "NYLAS_API_KEY") => Some("not-known-here".to_owned()),
+            (None, "REPLY_WEBHOOK_SECRET") => {
+                variable(project.as_ref().ok(), "REPLY_WEBHOOK_URL").map(|_| placeholder.clone())
+            }
             (None, _) => variable(project.as_ref().ok(), name),
         };
         let problems = Config::read(setting, bound).err().unwrap_or_default();

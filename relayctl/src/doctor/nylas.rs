@@ -343,7 +343,8 @@ fn sent_today(patient: &Patient<'_>, nylas: &Nylas<'_>, id: &str, address: &str)
         }
         Err(failure) => return skip(ID, failure.message, failure.fix),
     };
-    let cap = patient.args.daily_cap;
+    let configured = || patient.variable("NYLAS_DAILY_CAP")?.parse().ok();
+    let cap = patient.args.daily_cap.or_else(configured).unwrap_or(200);
     if cap == 0 {
         return pass(
             ID,
