@@ -6,11 +6,11 @@ use crate::{
     clerk::Event,
     relay::{API_KEY, NYLAS_WEBHOOK_SECRET, Relay, Response, Settings},
     replies::unique,
-    tests::{SOON, notify, notify_under, one_mail, pair, rule},
+    tests::{SOON, notify, notify_at, notify_under, one_mail, pair, rule},
 };
 use nylas_stand_in::{Action, Inbound, Mail, MailEvent};
 use serde_json::{Value, json};
-use std::{thread, time::Duration};
+use std::{io::Write, thread, time::Duration};
 
 /// The release before: a folder of `tests/releases`.
 pub const BEFORE: &str = "0.1.0";
@@ -41,6 +41,7 @@ tests![
     a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older,
     what_nylas_told_the_older_is_acted_on_by_the_newer,
     what_nylas_told_the_newer_is_kept_by_the_older_and_not_acted_on,
+    a_compressed_notification_is_nothing_to_the_older,
     a_hand_off_the_older_does_not_know_waits_in_its_dead_letters,
     an_alert_the_older_does_not_know_waits_in_its_dead_letters,
     a_forward_the_older_sends_has_no_reply_to,
@@ -391,6 +392,19 @@ fn what_nylas_told_the_newer_is_kept_by_the_older_and_not_acted_on(stage: &Stage
     let text = queued(stage, &id).remove(0);
     assert_eq!(call(stage, "POST", "/put/new_work", &text).code, 200);
     wait_for_bounce(stage, &id);
+}
+
+fn a_compressed_notification_is_nothing_to_the_older(stage: &Stage) {
+    let told = json!({"specversion": "1.0", "id": unique(), "type": "thread.replied", "data": {}});
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(told.to_string().as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    let answer = |prefix: &str| {
+        let gzip = [("Content-Encoding", "gzip")];
+        notify_at(&stage.beside, prefix, NYLAS_WEBHOOK_SECRET, &packed, &gzip)
+    };
+    assert_eq!(answer("/new"), pair(200, "ignored"));
+    assert_eq!(answer("/old"), pair(200, "unusable"));
 }
 
 /// A user's mail comes to the newer, and what it makes of that to the older.

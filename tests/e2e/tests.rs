@@ -658,7 +658,7 @@ pub fn notify_bytes(
     notify_at(relay, "", secret, body, more)
 }
 
-fn notify_at(
+pub fn notify_at(
     relay: &Relay,
     prefix: &str,
     secret: &str,
