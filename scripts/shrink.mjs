@@ -26,7 +26,11 @@ let text = run("wasm-dis", [...FEATURES, WASM]);
 const IMPORT = /^( \(import "[^"]*" )"(__wb\w+)"/gm;
 const short = new Map([...text.matchAll(IMPORT)].map(([, , name], index) => [name, `_${index}`]));
 text = text.replace(IMPORT, (_, start, name) => `${start}"${short.get(name)}"`);
-glue = glue.replace(/\b__wb\w+/g, (name) => short.get(name) ?? name);
+// So is what the glue calls.
+const EXPORT = /^( \(export )"(__(?!worker)\w+|wasm_bindgen_\w+)"/gm;
+[...text.matchAll(EXPORT)].forEach(([, , name], index) => short.set(name, `e${index}`));
+text = text.replace(EXPORT, (_, start, name) => `${start}"${short.get(name)}"`);
+glue = glue.replace(/\b(__|wasm_bindgen_)\w+/g, (name) => short.get(name) ?? name);
 
 // Crate `worker` exports classes for what the relay does not use (R2, containers, streams written in Rust). Here esbuild learns
 // that they have no side effects, and drops them: the Worker is the default export.

@@ -205,23 +205,21 @@ impl<P: Ports> Desk<'_, P> {
         let Some(mut delivery) = self.ledger.raw_mail(&id).await? else {
             return Ok(status(404, "not_found"));
         };
-        let mut history = Vec::new();
-        let mut happened = |at: u64, event: Value, reason: Value| {
-            let fields = [("at", at.into()), ("event", event), ("reason", reason)];
-            history.push(object(fields));
-        };
         let at = number(&delivery, "at").unwrap_or_default();
         let made = at.saturating_sub(number(&delivery, "age_ms").unwrap_or_default());
-        happened(made, "made".into(), Value::Null);
-        happened(at, fact(&delivery, "state"), fact(&delivery, "reason"));
+        let mut history = vec![
+            happened(made, "made".into(), Value::Null),
+            happened(at, fact(&delivery, "state"), fact(&delivery, "reason")),
+        ];
         if let Some(record) = &fate {
-            happened(record.at.0, record.fate.as_str().into(), Value::Null);
+            let told = happened(record.at.0, record.fate.as_str().into(), Value::Null);
+            history.push(told);
         }
         let replies = self.ledger.all("reply:", "id").await?;
         for reply in replies.iter().rev() {
             if is_in(reply, "svix_id", id.as_str()) {
-                let at = number(reply, "at");
-                happened(at.unwrap_or_default(), "reply".into(), fact(reply, "class"));
+                let at = number(reply, "at").unwrap_or_default();
+                history.push(happened(at, "reply".into(), fact(reply, "class")));
             }
         }
         if let Value::Object(row) = &mut delivery {
@@ -289,6 +287,12 @@ impl<P: Ports> Desk<'_, P> {
     }
 }
 
+/// A line of a mail's history.
+#[inline(never)]
+fn happened(at: u64, event: Value, reason: Value) -> Value {
+    object([("at", at.into()), ("event", event), ("reason", reason)])
+}
+
 #[inline(never)]
 fn fact(row: &Value, name: &str) -> Value {
     row.get(name).cloned().unwrap_or_default()
@@ -304,6 +308,11 @@ fn is_in(row: &Value, name: &str, value: &str) -> bool {
     row.get(name).and_then(Value::as_str) == Some(value)
 }
 
+fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    let rows = answer.get(name).and_then(Value::as_array);
+    rows.map(Vec::as_slice).unwrap_or_default()
+}
+
 fn counts(rows: &[Value], name: &str) -> Value {
     let mut counts = serde_json::Map::new();
     for row in rows {
@@ -314,8 +323,8 @@ fn counts(rows: &[Value], name: &str) -> Value {
     Value::Object(counts)
 }
 
-/// The page.
-pub async fn page<P: Ports>(ports: &P, config: &Config) -> Option<String> {
+/// The page; with the id of a mail, its history first.
+pub async fn page<P: Ports>(ports: &P, config: &Config, id: Option<&str>) -> Option<String> {
     let desk = Desk {
         ports,
         config,
@@ -330,6 +339,15 @@ pub async fn page<P: Ports>(ports: &P, config: &Config) -> Option<String> {
     page.push("<p>Version ");
     page.text(VERSION);
     page.push("</p>");
+    if let Some(id) = id {
+        let (_, found) = desk.delivery(id).await.ok()?;
+        page.table(
+            id,
+            rows(&found, "history"),
+            &["at", "event", "reason"],
+            None,
+        );
+    }
     for (title, name) in [
         ("Mails", "deliveries"),
         ("Waited, in ms", "latency_ms"),
@@ -337,10 +355,9 @@ pub async fn page<P: Ports>(ports: &P, config: &Config) -> Option<String> {
     ] {
         page.facts(title, summary.get(name));
     }
-    let accounts = summary.get("accounts").and_then(Value::as_array);
     page.table(
         "Accounts",
-        accounts.map(Vec::as_slice).unwrap_or_default(),
+        rows(&summary, "accounts"),
         &["grant_id", "state", "reason", "until", "sent_today", "cap"],
         None,
     );
@@ -480,6 +497,14 @@ impl Page {
     fn value(&mut self, column: &str, value: &Value) {
         match value {
             Value::Null => self.push("-"),
+            // A mail's: its history is a link away.
+            Value::String(id) if id.starts_with("msg_") => {
+                self.push("<a href=\"?id=");
+                self.text(id);
+                self.push("\">");
+                self.text(id);
+                self.push("</a>");
+            }
             Value::String(text) => self.text(text),
             Value::Number(number) if matches!(column, "at" | "until" | "since") => {
                 let at = number.as_u64().unwrap_or_default();

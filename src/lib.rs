@@ -107,9 +107,10 @@ async fn answer(
             respond(&answer)
         }
         ("/api/webhooks/nylas", _) => method_not_allowed("GET, POST"),
-        ("/admin", _) => admin(platform, config, request, None).await,
+        ("/admin", _) => admin(platform, config, request, None, query).await,
         (path, _) if path.starts_with("/api/admin/") => {
-            admin(platform, config, request, Some((path, query))).await
+            let path = path.strip_prefix("/api/admin/");
+            admin(platform, config, request, path, query).await
         }
         ("/health", "GET" | "HEAD") => health(config.err()),
         ("/health", _) => method_not_allowed("GET, HEAD"),
@@ -125,12 +126,13 @@ fn not_found() -> Response {
     ))
 }
 
-/// The operator's side: the API, or without a path the page. It is not there until `ADMIN_TOKEN` is set.
+/// The operator's side: the API, or without a path of its the page. It is not there until `ADMIN_TOKEN` is set.
 async fn admin(
     platform: &Platform,
     config: Result<Config, Vec<Problem>>,
     request: &Request,
-    api: Option<(&str, &str)>,
+    path: Option<&str>,
+    query: &str,
 ) -> Response {
     let Ok(config) = config else {
         return respond(&Answer::misconfigured());
@@ -164,12 +166,12 @@ async fn admin(
     let Some(body) = body else {
         return respond(&Answer::too_large());
     };
-    let Some((path, query)) = api else {
-        return admin_page(platform, &config, &method, &body).await;
+    let Some(path) = path else {
+        return admin_page(platform, &config, &method, query, &body).await;
     };
     let request = AdminRequest {
         method: &method,
-        path: path.strip_prefix("/api/admin/").unwrap_or_default(),
+        path,
         limit: parameter(query, "limit").and_then(|limit| limit.parse().ok()),
         body: &body,
     };
@@ -177,7 +179,13 @@ async fn admin(
     json_response(code, &body, None)
 }
 
-async fn admin_page(platform: &Platform, config: &Config, method: &str, body: &[u8]) -> Response {
+async fn admin_page(
+    platform: &Platform,
+    config: &Config,
+    method: &str,
+    query: &str,
+    body: &[u8],
+) -> Response {
     if method == "POST" {
         let form = std::str::from_utf8(body).unwrap_or_default();
         let of = |name: &str| parameter(form, name).unwrap_or_default();
@@ -187,7 +195,8 @@ async fn admin_page(platform: &Platform, config: &Config, method: &str, body: &[
         }
         return platform::response(303, "", &[("location", "/admin")]);
     }
-    match admin::page(platform, config).await {
+    let id = parameter(query, "id");
+    match admin::page(platform, config, id.as_deref()).await {
         Some(page) => platform::response(
             200,
             &page,

@@ -28,6 +28,7 @@ tests![
     a_dead_letter_that_has_expired_is_not,
     an_address_is_suppressed_and_lifted_by_hand,
     the_page_shows_it_and_loads_and_runs_nothing,
+    the_page_shows_the_history_of_one_mail,
     the_page_is_read_in_a_browser_without_scripts,
     a_form_of_another_site_is_refused,
     the_shape_of_a_template_is_kept_without_its_values,
@@ -253,7 +254,7 @@ fn the_page_shows_it_and_loads_and_runs_nothing(stage: &Stage) {
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'"), "{policy}");
     assert!(page.body.contains("Latest mails"), "{}", page.body);
-    for loading in ["<script", "src=", "href=", "url(", "http://", "https://"] {
+    for loading in ["<script", "<link", "src=", "url(", "http://", "https://"] {
         assert!(
             !page.body.contains(loading),
             "{loading} is in {}",
@@ -264,6 +265,29 @@ fn the_page_shows_it_and_loads_and_runs_nothing(stage: &Stage) {
         !page.body.contains(MARKER),
         "something private is on the page"
     );
+}
+
+fn the_page_shows_the_history_of_one_mail(stage: &Stage) {
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    let of = |id: &str| {
+        let basic = basic();
+        let headers = [("Authorization", basic.as_str())];
+        let path = format!("/admin?id={id}");
+        let page = stage.replies.request("GET", &path, &headers, b"").unwrap();
+        assert_eq!(page.code, 200);
+        let (_, rest) = page.body.split_once("</p><h2>").unwrap();
+        rest.split_once("<h2>").unwrap().0.to_owned()
+    };
+    let shown = of(&event.id);
+    assert!(shown.starts_with(&event.id), "{shown}");
+    assert!(
+        shown.contains(">made<") && shown.contains(">sent<"),
+        "{shown}"
+    );
+    assert!(!shown.contains(MARKER), "{shown}");
+    assert_eq!(of("msg_unknown"), "msg_unknown</h2>none");
+    assert_eq!(of("%3Cscript%3E"), "&lt;script&gt;</h2>none");
 }
 
 fn basic() -> String {

@@ -25,7 +25,7 @@ try {
     const wrong = [];
     const foreign = [];
     page.on("console", (message) => ["error", "warning"].includes(message.type()) && wrong.push(message.text()));
-    context.on("request", (request) => request.url() === `${RELAY_URL}/admin` || foreign.push(request.url()));
+    context.on("request", (request) => request.url().split("?")[0] === `${RELAY_URL}/admin` || foreign.push(request.url()));
     const response = await page.goto(`${RELAY_URL}/admin`);
     assert.equal(response.status(), 200);
     for (const title of ["Mails", "Accounts", "Latest mails", "Dead letters", "Replies", "Suppressed"])
@@ -36,6 +36,14 @@ try {
     const { width } = await page.locator("h1").boundingBox();
     assert.ok(width <= viewport.width, `${name}: ${width} wide`);
     if (PAGE_SCREENSHOTS) await page.screenshot({ path: join(PAGE_SCREENSHOTS, `${name}.png`) });
+    // One mail's history, and back.
+    const id = await mails.getByRole("link").first().textContent();
+    await mails.getByRole("link").first().click();
+    await page.getByRole("heading", { name: id, exact: true }).waitFor();
+    const history = page.getByRole("table").first();
+    for (const event of ["made", "sent"]) assert.ok((await history.getByRole("cell", { name: event }).count()) > 0, event);
+    if (PAGE_SCREENSHOTS) await page.screenshot({ path: join(PAGE_SCREENSHOTS, `${name}-history.png`) });
+    await page.goBack();
     await page.getByLabel("Address").fill(`marker-${name}@example.com`);
     const back = page.waitForResponse((answer) => answer.request().method() === "GET");
     await page.getByRole("button", { name: "Suppress" }).click();
