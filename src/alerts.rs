@@ -171,6 +171,10 @@ fn words(record: &Record) -> (&'static str, &'static str) {
             "an account cannot send.",
             "Other accounts stand in, or mails wait until they expire. Look at the reason.",
         ),
+        (_, "sent") => (
+            "an account stands in for another.",
+            "Users get their mails. Look at the other accounts.",
+        ),
         (_, "dead_lettered") => (
             "a message was given up.",
             "Its reader will not get it. Look at it with relayctl list --dead, then relayctl redrive.",

@@ -152,6 +152,13 @@ impl Trail {
         self.slots.last()
     }
 
+    /// Whether the mail set out from another account.
+    pub fn began_elsewhere(&self, account: &GrantId) -> bool {
+        self.slots
+            .first()
+            .is_some_and(|slot| slot.account != *account)
+    }
+
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }

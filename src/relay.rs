@@ -244,6 +244,15 @@ impl Ending {
         ending.is(code, status, reason);
         ending
     }
+
+    /// Sent by this account; the operator hears of it if it stood in for another.
+    fn by(&mut self, account: GrantId, trail: &Trail) {
+        if trail.began_elsewhere(&account) {
+            self.level = Level::Warning;
+            self.alert = true;
+        }
+        self.account = Some(account);
+    }
 }
 
 /// One believed e-mail event.
@@ -347,7 +356,7 @@ impl<P: Ports> Receiving<'_, P> {
                 } else {
                     Ending::new(503, "retry", "sent_but_not_recorded")
                 };
-                ending.account = Some(account);
+                ending.by(account, &trail);
                 ending
             }
             Verdict::Rejected { reason } => {
@@ -737,7 +746,7 @@ async fn work_off_mail<P: Ports>(
                 None => Err(StoreError),
             };
             let mut ending = Ending::new(0, "sent", "accepted_by_nylas");
-            ending.account = Some(account);
+            ending.by(account, &trail);
             if recorded.is_err() && attempt < RECORDING_TRIES {
                 // KV takes one write a second per key. Once more, under the same key at Nylas.
                 ending.reason = "sent_but_not_recorded";

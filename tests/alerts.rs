@@ -335,6 +335,33 @@ fn an_account_that_cannot_send() {
 }
 
 #[test]
+fn an_account_that_stands_in_for_another() {
+    let world = World::new();
+    let taken = json!({"request_id": "r", "data": {"id": "m", "thread_id": "t"}});
+    world.answers(SEND, 200, taken);
+    // Mails that come from their own accounts are nobody's business.
+    assert_eq!(world.delivered(&queued("msg_1", SECOND), false), [""; 0]);
+    // No account is down: the first one is throttled for longer than a user waits.
+    let throttled = refused("rate_limit_error", "slow down");
+    world.answers("g2/messages/send", 429, throttled);
+    world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
+    let alerts = world.delivered(&queued("msg_2", 61 * SECOND), false);
+    says(
+        &alerts,
+        &[
+            "stands in for another",
+            "Account g1.",
+            "Users get their mails",
+        ],
+    );
+    // And once an hour.
+    assert_eq!(
+        world.delivered(&queued("msg_3", 61 * SECOND), false),
+        [""; 0]
+    );
+}
+
+#[test]
 fn a_mail_waiting_for_over_a_minute() {
     let world = World::new();
     world.answers(SEND, 503, refused("api.internal_error", "try again"));
