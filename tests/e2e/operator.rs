@@ -486,6 +486,14 @@ fn relayctl_tries_out_shows_and_repairs_the_running_relay(stage: &Stage) {
     run(&["list", "--replies"]);
     run(&["suppression", "add", "marker-command@example.com"]);
     run(&["suppression", "list"]);
+    let lifted = (0..70).any(|_| {
+        thread::sleep(Duration::from_secs(1));
+        relayctl
+            .run(&["suppression", "remove", "marker-command@example.com"])
+            .code
+            == 0
+    });
+    assert!(lifted);
     run(&["inspect"]);
     let _ = std::fs::remove_dir_all(&folder);
 }

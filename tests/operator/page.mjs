@@ -37,8 +37,10 @@ try {
     assert.ok(width <= viewport.width, `${name}: ${width} wide`);
     if (PAGE_SCREENSHOTS) await page.screenshot({ path: join(PAGE_SCREENSHOTS, `${name}.png`) });
     // One mail's history, and back.
-    const id = await mails.getByRole("link").first().textContent();
-    await mails.getByRole("link").first().click();
+    const sent = mails.getByRole("row").filter({ has: page.getByRole("cell", { name: "sent", exact: true }) });
+    const link = sent.first().getByRole("link");
+    const id = await link.textContent();
+    await link.click();
     await page.getByRole("heading", { name: id, exact: true }).waitFor();
     const history = page.getByRole("table").first();
     for (const event of ["made", "sent"]) assert.ok((await history.getByRole("cell", { name: event }).count()) > 0, event);
