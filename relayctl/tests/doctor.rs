@@ -701,6 +701,16 @@ const CASES: &[Case] = &[
         "message.bounced",
     ),
     (
+        "an address without https, where nobody is",
+        |world| world.args.extend(["--url", "http://0.0.0.0:1"]),
+        &[
+            ("worker-url", "fail"),
+            ("worker-reachable", "fail"),
+            ("nylas-webhook", "fail"),
+        ],
+        "mails would travel in the open",
+    ),
+    (
         "the Worker is not there",
         |world| {
             world.relay_up = false;
@@ -899,6 +909,17 @@ fn each_fault_is_named_and_nothing_else_is() {
     });
     let wrong: Vec<String> = results.into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_check_has_a_fault_that_it_names() {
+    let planted = |id: &str| {
+        let mut expected = CASES.iter().flat_map(|(_, _, expected, _)| *expected);
+        expected.any(|(named, _)| *named == id)
+    };
+    let ids = relayctl::doctor::CHECKS.iter().map(|(id, _)| *id);
+    let without: Vec<&str> = ids.filter(|id| !planted(id)).collect();
+    assert_eq!(without, [""; 0]);
 }
 
 fn judge((name, plant, expected, words): &Case) -> Option<String> {

@@ -324,6 +324,68 @@ fn it_goes_on_where_it_stopped() {
     assert_eq!((made, rotated), (1, 1));
 }
 
+/// Wherever it stops: the next run goes on, and nothing is there twice.
+#[test]
+fn it_goes_on_wherever_it_stopped() {
+    std::thread::scope(|scope| {
+        for when in ["before", "after"] {
+            scope.spawn(move || {
+                let stops = (1..).take_while(|number| stopped_at(when, *number)).count();
+                assert!(stops > 10, "it stopped {stops} times only");
+            });
+        }
+    });
+}
+
+/// Stops at that call of wrangler, before it does anything or after, and goes on. Whether there was such a call.
+fn stopped_at(when: &str, number: u32) -> bool {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    world
+        .cloud
+        .write(&format!("fails-{when}"), number.to_string());
+    let first = world.setup(&relayctl, &[]);
+    let calls = u32::try_from(world.log().lines().count()).unwrap();
+    if calls < number {
+        assert_eq!(first.code, 0, "{}", first.all());
+        return false;
+    }
+    let call = world.log().lines().last().unwrap_or_default().to_owned();
+    std::fs::remove_file(world.cloud.0.join(format!("fails-{when}"))).unwrap();
+    let second = world.setup(&relayctl, &[]);
+    assert_eq!(second.code, 0, "{call}: {}", second.all());
+    let third = world.setup(&relayctl, &[]);
+    let changed: Vec<_> = states(&third)
+        .into_iter()
+        .filter(|(_, state)| state != "unchanged")
+        .collect();
+    assert_eq!(changed, [], "{call}: {}", third.all());
+    let made = |path: &str| {
+        let changes = world.changes_at_nylas();
+        changes.into_iter().filter(|made| made == path).count()
+    };
+    assert_eq!(
+        (made("/v3/connect/custom"), made("/v3/webhooks")),
+        (1, 1),
+        "{call}"
+    );
+    if when == "after" {
+        let log = world.log();
+        let mut creations: Vec<&str> = log.lines().filter(|line| line.contains("create")).collect();
+        let all = creations.len();
+        creations.dedup();
+        assert_eq!((creations.len(), all), (3, 3), "{call}: {log}");
+    }
+    for name in [
+        "CLERK_WEBHOOK_SIGNING_SECRET",
+        "NYLAS_API_KEY",
+        "NYLAS_WEBHOOK_SECRET",
+    ] {
+        assert!(world.has(&format!("secret-{name}")), "{call}: {name}");
+    }
+    true
+}
+
 #[test]
 fn a_webhook_that_lacks_something_is_mended() {
     let world = World::empty();
