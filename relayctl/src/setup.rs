@@ -873,7 +873,9 @@ impl Setup<'_> {
             format!("     Endpoint URL: {BOLD}{url}/api/webhooks/clerk{BOLD:#}"),
             "     Subscribe to events: email.created, and no other".to_owned(),
             "  2. On the endpoint's page: Signing Secret, copy (whsec_...)".to_owned(),
-            format!("  3. {DIM}When doctor is content:{DIM:#} Customization, Emails, one template, e.g. Verification code:"),
+            format!("  3. {DIM}When doctor is content:{DIM:#} relayctl trigger --url {url} --to {DIM}you@example.com{DIM:#}"),
+            "     A sample with a made-up code arrives.".to_owned(),
+            "  4. Customization, Emails, one template, e.g. Verification code:".to_owned(),
             "     \"Delivered by Clerk\" off. Sign in with a test user. Then the other templates.\n".to_owned(),
         ] {
             self.ui.line(line);
