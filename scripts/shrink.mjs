@@ -48,20 +48,30 @@ writeFileSync(GLUE, glue);
 // What the glue no longer mentions nobody can call; wasm-opt removes what only that needed.
 text = text.replace(/^ \(export "(\w+)" .*\n/gm, (line, name) => (new RegExp(`\\.${name}\\b`).test(glue) ? line : ""));
 
-// gzip finds what repeats within 32 kB only: functions that take and return the same, and are of one size, stand side by side.
+// worker-build's own wasm-opt step keeps the names of all functions: 30 kB of the compressed upload. This one drops them; a panic's
+// log line still says file and line. Large functions called once stay on their own: they compress better.
+const OPTIONS = [...FEATURES, "--strip-debug", "--strip-producers", "--one-caller-inline-max-function-size", "20", "-Oz"];
+writeFileSync(TEXT, text);
+run("wasm-opt", [...OPTIONS, "--converge", TEXT, "-S", "-o", TEXT]);
+
+// gzip finds what repeats within 32 kB only: functions that take and return the same, of about one size and with as many
+// variables, stand side by side, and those that begin alike next to each other.
+text = readFileSync(TEXT, "utf8");
 const end = text.lastIndexOf("\n)") + 1;
 const parts = text.slice(0, end).split(/^(?= \()/m);
 const isFunction = (part) => part.startsWith(" (func ");
-const signature = (part) => part.split("\n", 1)[0].match(/\((param|result) .*?\)/g)?.join() ?? "";
-const functions = parts.filter(isFunction).map((part) => [signature(part), part]);
-functions.sort(([a, one], [b, other]) => (a === b ? one.length - other.length : a < b ? -1 : 1));
+const order = (part) => {
+  const [head, ...body] = part.split("\n");
+  const padded = (number) => String(number).padStart(4, "0");
+  return [
+    head.match(/\((param|result) .*?\)/g)?.join() ?? "",
+    padded(part.length.toString(2).length),
+    padded(part.split("(local ").length),
+    body.map((line) => line.trim().replace(/\$\d+/g, "$")).join("\n"),
+  ].join("\n");
+};
+const functions = parts.filter(isFunction).map((part) => [order(part), part]);
+functions.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 writeFileSync(TEXT, [...parts.filter((part) => !isFunction(part)), ...functions.map(([, part]) => part), text.slice(end)].join(""));
-
-// worker-build's own wasm-opt step keeps the names of all functions: 30 kB of the compressed upload. This one drops them; a panic's
-// log line still says file and line. Large functions called once stay on their own: they compress better.
-run("wasm-opt", [
-  ...FEATURES,
-  ...["--strip-debug", "--strip-producers", "--one-caller-inline-max-function-size", "20", "-Oz", "--converge"],
-  ...[TEXT, "-o", WASM],
-]);
+run("wasm-opt", [...OPTIONS, TEXT, "-o", WASM]);
 rmSync(TEXT);

@@ -24,7 +24,7 @@
 //! | `looked:<grant id>` | [`Look`]: how far the mailbox was looked through | 30 days |
 //! | `used:<grant id>` | mails sent since midnight UTC, by Nylas' count, and when that was | a day |
 //! | `alerted:<kind>` | when that alert was given last | an hour, a day for what is looked at regularly |
-//! | `said:<what>` | when the log said what it says now and then: how to have replies handed on, that names differ | 30 days, a day |
+//! | `said:<what>` | when the log said what it says now and then: how to have replies handed on, that names differ; `delivered`: that Nylas tells of deliveries | 30 days, a day |
 //! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 use crate::{
@@ -56,6 +56,11 @@ const BOUNCED_KEPT: Duration = DAY.saturating_mul(30);
 /// KV has no "for ever" beside an expiry: ten years.
 const COMPLAINED_KEPT: Duration = DAY.saturating_mul(3650);
 const BOUNCES_KEPT: Duration = HOUR;
+/// Said: Nylas tells of deliveries.
+const DELIVERED: &str = "delivered";
+/// Without a delivery in this time, nobody tells of them.
+const DELIVERIES_HEARD: Duration = DAY;
+
 /// Hard bounces at one domain, without a delivery between them, after which no more is sent there.
 pub const BOUNCES_MAX: u32 = 5;
 /// KV's shortest.
@@ -482,7 +487,12 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
     }
 
     /// Counts a hard bounce at the address' domain. Whether it was the one too many.
+    ///
+    /// Who hears of no delivery cannot tell a dead domain from a few mistyped names at a large one.
     pub async fn count_bounce(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
+        if !self.has(key_of("said:", DELIVERED)).await? {
+            return Ok(false);
+        }
         let name = bounces_key(address, key);
         let count = self.bounces(name.clone()).await?.saturating_add(1);
         self.put_bounces(name, count).await?;
@@ -491,6 +501,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
 
     /// A mail arrived at the address' domain: it does not do nothing but bounce.
     pub async fn clear_bounces(&self, address: &str, key: &Secret) -> Result<(), StoreError> {
+        self.may_say(DELIVERED, DELIVERIES_HEARD).await;
         let name = bounces_key(address, key);
         if self.bounces(name.clone()).await? > 0 {
             self.put_bounces(name, 0).await?;

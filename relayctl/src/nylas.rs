@@ -14,10 +14,10 @@ pub const REGIONS: [(&str, &str); 2] = [
 ];
 
 /// The triggers the relay's webhook needs: the users' answers, what went wrong with a mail, what happened to an account.
-/// Not `message.delivered`: each costs a write, and nothing depends on it.
-pub const TRIGGERS: [&str; 8] = [
+pub const TRIGGERS: [&str; 9] = [
     "message.created",
     "message.send_failed",
+    "message.delivered",
     "message.bounced",
     "message.complaint",
     "message.rejected",

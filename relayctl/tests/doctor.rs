@@ -20,9 +20,10 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
 const GRANT: &str = "b1a2c3d4-0000-4000-8000-000000000001";
-const TRIGGERS: [&str; 8] = [
+const TRIGGERS: [&str; 9] = [
     "message.created",
     "message.send_failed",
+    "message.delivered",
     "message.bounced",
     "message.complaint",
     "message.rejected",
