@@ -176,6 +176,7 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
         .current_dir(&world.project.0)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("TERM", "xterm")
         .envs(&relayctl.env);
     let mut terminal = rexpect::session::spawn_command(command, Some(30_000)).unwrap();
     let mut seen = String::new();
@@ -204,6 +205,10 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
         "{seen}"
     );
     assert!(seen.contains("nothing is wrong"), "{seen}");
+    assert!(seen.contains("\u{1b}[1m"), "in colour: {seen}");
+    let to_a_file = relayctl.env("NYLAS_API_KEY", API_KEY).run(&["doctor"]);
+    assert!(to_a_file.out.contains("config-file"), "{}", to_a_file.all());
+    assert!(!to_a_file.all().contains('\u{1b}'), "{}", to_a_file.all());
     assert_eq!(world.cloud.read("secret-NYLAS_API_KEY"), API_KEY);
     assert_eq!(
         world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),

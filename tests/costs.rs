@@ -1,0 +1,277 @@
+//! What a mail costs at Cloudflare: the operations on KV, whose free plan has 100,000 reads and 1,000 writes, deletions and
+//! lists each a day. `docs/configuration.md` states what is measured here.
+
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod world;
+
+use clerk_nylas_relay::{
+    admin, checks,
+    ports::Clock,
+    relay::{self, ClerkRequest},
+    sweep,
+    webhook::SignatureHeaders,
+};
+use serde_json::{Value, json};
+use std::path::Path;
+use world::{Costs, HOUR, NOW, SECOND, World, done};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn costs(reads: u32, writes: u32) -> Costs {
+    Costs {
+        reads,
+        writes,
+        ..Costs::default()
+    }
+}
+
+fn lists(lists: u32) -> Costs {
+    Costs {
+        lists,
+        ..Costs::default()
+    }
+}
+
+/// What that costs.
+fn cost(world: &World, work: impl FnOnce()) -> Costs {
+    world.costs.take();
+    work();
+    world.costs.take()
+}
+
+/// A relay with one account that has sent before: what is looked up once is known.
+fn running(settings: &[(&str, &str)]) -> World {
+    let one = [("NYLAS_ACCOUNTS", ""), ("NYLAS_GRANT_ID", "g1")];
+    let world = World::with(&[&one, settings].concat());
+    let account =
+        json!({"id": "g1", "email": "auth@g1.example", "name": "Acme", "grant_status": "valid"});
+    world.answers(
+        "/grants/g1",
+        200,
+        json!({"request_id": "r", "data": account}),
+    );
+    world.answers(
+        "/messages/send",
+        200,
+        json!({"request_id": "r", "data": {"id": "nylas-1", "thread_id": "t"}}),
+    );
+    assert_eq!(receive(&world, "msg_0"), "sent");
+    world
+}
+
+/// Without Nylas' notifications.
+const DEAF: &[(&str, &str)] = &[("NYLAS_WEBHOOK_SECRET", "")];
+
+/// Clerk's webhook, signed; the answer's status.
+fn receive(world: &World, id: &str) -> &'static str {
+    let seconds = i64::try_from(world.now().0 / 1000).unwrap();
+    let event = json!({
+        "object": "event", "type": "email.created", "timestamp": seconds,
+        "data": {
+            "id": "ema_1", "slug": "verification_code", "from_email_name": "auth",
+            "to_email_address": "marker@example.com", "user_id": "user_1", "subject": "marker",
+            "body": "<p>marker</p>", "body_plain": "marker", "delivered_by_clerk": false,
+        },
+    });
+    let body = event.to_string();
+    let webhook = svix::webhooks::Webhook::new(SECRET).unwrap();
+    let signature = webhook.sign(id, seconds, body.as_bytes()).unwrap();
+    let headers = SignatureHeaders::pick(|name| match name {
+        "svix-id" => Some(id.to_owned()),
+        "svix-timestamp" => Some(seconds.to_string()),
+        "svix-signature" => Some(signature.clone()),
+        _ => None,
+    });
+    let request = ClerkRequest {
+        headers: &headers,
+        body: body.as_bytes(),
+        started: world.now(),
+    };
+    done(relay::receive(world, &world.config, &request))
+        .body
+        .status
+}
+
+#[test]
+fn a_mail() {
+    let world = running(DEAF);
+    let sent = cost(&world, || assert_eq!(receive(&world, "msg_1"), "sent"));
+    assert_eq!(sent, costs(3, 1));
+    let again = cost(&world, || assert_eq!(receive(&world, "msg_1"), "duplicate"));
+    assert_eq!(again, costs(2, 0));
+}
+
+#[test]
+fn a_mail_whose_replies_are_heard() {
+    let world = running(&[]);
+    let sent = cost(&world, || assert_eq!(receive(&world, "msg_1"), "sent"));
+    assert_eq!(sent, costs(4, 2));
+}
+
+#[test]
+fn a_mail_that_goes_through_the_queue() {
+    let world = running(DEAF);
+    world.answers("/messages/send", 503, json!({"request_id": "r"}));
+    let queued = cost(&world, || assert_eq!(receive(&world, "msg_1"), "queued"));
+    assert_eq!(queued, costs(4, 1));
+    world.answers(
+        "/messages/send",
+        200,
+        json!({"request_id": "r", "data": {"id": "nylas-2", "thread_id": "t"}}),
+    );
+    let text = world.queue.borrow_mut().pop().unwrap();
+    world.pass(2 * SECOND);
+    let worked_off = cost(&world, || {
+        world.delivered(&text, false);
+    });
+    assert_eq!(worked_off, costs(2, 1));
+}
+
+#[test]
+fn word_of_a_delivery() {
+    let world = running(&[]);
+    let told = |id: &str| {
+        let message = json!({
+            "id": "nylas-1", "from": "auth@g1.example", "to": ["marker@example.com"], "metadata": {"key1": "msg_0"},
+        });
+        let object =
+            json!({"message": message, "delivered": {"recipients": ["marker@example.com"]}});
+        let data = json!({"grant_id": "g1", "object": object});
+        let text = json!({"id": id, "type": "message.delivered", "data": data});
+        json!({"notification": {"text": text.to_string()}}).to_string()
+    };
+    world.delivered(&told("n-1"), false);
+    world.ledger.borrow_mut().remove("fate:msg_0");
+    let heard = cost(&world, || {
+        world.delivered(&told("n-2"), false);
+    });
+    assert_eq!(heard, costs(3, 1));
+}
+
+/// A user answers: from the notification to whoever is handed it.
+fn reply(settings: &[(&str, &str)], handed_to: &[&str]) -> Costs {
+    let world = running(settings);
+    let message = json!({
+        "id": "m-1", "grant_id": "g1", "thread_id": "t", "subject": "Re: marker", "body": "<p>Not me</p>",
+        "from": [{"email": "marker@example.com"}], "to": [{"email": "auth@g1.example"}],
+        "date": NOW.0 / 1000, "folders": ["inbox"], "headers": [],
+    });
+    let answer = json!({"request_id": "r", "data": message});
+    world.answers("/messages/m-1", 200, answer);
+    world.answers("/folders", 200, json!({"request_id": "r", "data": []}));
+    world.answers("/replies", 200, json!({}));
+    let text = json!({"id": "n-1", "type": "message.created", "data": {"object": message}});
+    let text = json!({"notification": {"text": text.to_string()}}).to_string();
+    let reply = cost(&world, || {
+        world.delivered(&text, false);
+    });
+    assert_eq!(world.queue.borrow().len(), 0, "all of it is worked off");
+    let ledger = world.ledger.borrow();
+    let mut records = ledger.iter().filter(|(key, _)| key.starts_with("reply:"));
+    let record: Value = serde_json::from_str(records.next().unwrap().1).unwrap();
+    assert_eq!(record["handed_to"], json!(handed_to));
+    reply
+}
+
+#[test]
+fn a_reply() {
+    let agent = [
+        ("REPLY_WEBHOOK_URL", "https://agent.example/replies"),
+        ("REPLY_WEBHOOK_SECRET", SECRET),
+    ];
+    let person = [("REPLY_FORWARD_TO", "support@acme.example")];
+    assert_eq!(reply(&agent, &["agent"]), costs(4, 2));
+    assert_eq!(reply(&person, &["person"]), costs(5, 3));
+    assert_eq!(
+        reply(&[&agent[..], &person].concat(), &["agent", "person"]),
+        costs(6, 4)
+    );
+}
+
+#[test]
+fn an_operators_look() {
+    let world = running(&[]);
+    let config = &world.config;
+    let page = |id| {
+        assert!(done(admin::page(&world, config, id)).is_some());
+    };
+    assert_eq!(cost(&world, || page(None)), lists(9));
+    let with_history = cost(&world, || page(Some("msg_0")));
+    assert_eq!((with_history.lists, with_history.writes), (10, 0));
+    let api = |path| {
+        let request = admin::AdminRequest {
+            method: "GET",
+            path,
+            limit: None,
+            body: b"",
+        };
+        assert_eq!(done(admin::api(&world, config, &request)).0, 200);
+    };
+    let one = cost(&world, || api("deliveries/msg_0"));
+    assert_eq!((one.lists, one.writes), (1, 0));
+    for path in ["deliveries", "dead", "replies", "suppressions", "shapes"] {
+        assert_eq!(cost(&world, || api(path)), lists(1), "{path}");
+    }
+}
+
+#[test]
+fn an_alert() {
+    let world = running(&[]);
+    let refused = json!({"error": {"type": "invalid_request_error", "message": "no"}});
+    world.answers("/messages/send", 400, refused);
+    assert_eq!(receive(&world, "msg_1"), "rejected");
+    let alert = cost(&world, || {
+        assert_eq!(world.alerts().len(), 1);
+    });
+    assert_eq!(alert, costs(2, 1));
+}
+
+#[test]
+fn a_day_of_the_schedule() {
+    let world = running(&[]);
+    for path in ["/folders", "/messages"] {
+        world.answers(path, 200, json!({"request_id": "r", "data": []}));
+    }
+    let quarter = 15 * 60 * SECOND;
+    let day = cost(&world, || {
+        for _ in 0..24 * HOUR / quarter {
+            done(sweep::run(&world, &world.config));
+            done(checks::run(&world, &world.config));
+            world.pass(quarter);
+        }
+    });
+    let expected = Costs {
+        lists: 48,
+        ..costs(96, 96)
+    };
+    assert_eq!(day, expected);
+}
+
+/// What is measured above is what is said there.
+#[test]
+fn the_documentation_says_so() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let docs = std::fs::read_to_string(path).unwrap();
+    for sentence in [
+        "| a mail | 3 | 1 |",
+        "| ... whose replies are heard (`NYLAS_WEBHOOK_SECRET`) | 4 | 2 |",
+        "| ... that goes through the queue, more | 3 | 1 |",
+        "| word that it was delivered | 3 | 1 |",
+        "| a duplicate | 2 | |",
+        "| a reply, handed to an agent | 4 | 2 |",
+        "| ..., forwarded to a person | 5 | 3 |",
+        "| ..., to both | 6 | 4 |",
+        "| an alert | 2 | 1 |",
+        "| a day of the schedule, each account | 96 | 96 |",
+    ] {
+        assert!(docs.contains(sentence), "{sentence}");
+    }
+}

@@ -1,0 +1,307 @@
+//! A Worker's surroundings in memory, for what is easier to see here than in the real runtime: each alert from its cause to its
+//! text, and what a mail costs. Nothing in it waits.
+//!
+//! Each test file is a crate of its own and uses a part of this.
+#![allow(dead_code)]
+
+use clerk_nylas_relay::{
+    alerts, checks,
+    config::{Bound, Config},
+    observe::Record,
+    ports::{
+        Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log, Memory, Queue,
+        QueueError, Random, Store, StoreError,
+    },
+    relay::{self, Delivery, Disposition},
+    time::UnixMillis,
+};
+use serde_json::{Value, json};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+pub const ALERT_URL: &str = "https://alerts.example/hook";
+/// The first minute of an hour, when the mails are counted.
+pub const NOW: UnixMillis = UnixMillis(1_764_000_000_000);
+pub const SECOND: u64 = 1000;
+pub const MINUTE: u64 = 60 * SECOND;
+pub const HOUR: u64 = 60 * MINUTE;
+/// In the mail, and in no alert.
+pub const MARKER: &str = "marker";
+
+/// Operations on KV, which are what Cloudflare counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Costs {
+    pub reads: u32,
+    pub writes: u32,
+    pub deletes: u32,
+    pub lists: u32,
+}
+
+/// A Worker's surroundings.
+pub struct World {
+    pub now: Cell<UnixMillis>,
+    pub ledger: RefCell<BTreeMap<String, String>>,
+    pub queue: RefCell<Vec<String>>,
+    pub records: RefCell<Vec<Record>>,
+    pub heard: RefCell<BTreeSet<String>>,
+    /// What was posted to the alert's address.
+    pub posted: RefCell<Vec<Value>>,
+    /// Nylas: the end of a path, and how it answers there.
+    pub nylas: RefCell<Vec<(String, u16, Value)>>,
+    pub receiver_is_down: Cell<bool>,
+    /// What was asked of KV.
+    pub costs: Cell<Costs>,
+    pub config: Config,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        let usual = [
+            (
+                "CLERK_WEBHOOK_SIGNING_SECRET",
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            ),
+            ("NYLAS_API_KEY", "nyk_marker"),
+            ("NYLAS_WEBHOOK_SECRET", "marker-secret"),
+            (
+                "NYLAS_ACCOUNTS",
+                r#"[{"grant_id":"g1","email":"auth@g1.example"},{"grant_id":"g2","email":"auth@g2.example"}]"#,
+            ),
+            ("ALERT_WEBHOOK_URL", ALERT_URL),
+        ];
+        let bound = Bound {
+            ledger: true,
+            outbox: true,
+        };
+        let config = Config::read(
+            |name| {
+                let mut all = settings.iter().chain(&usual);
+                let found = all.find(|(candidate, _)| *candidate == name);
+                found.map(|(_, value)| (*value).to_owned())
+            },
+            bound,
+        );
+        Self {
+            now: Cell::new(NOW),
+            ledger: RefCell::default(),
+            queue: RefCell::default(),
+            records: RefCell::default(),
+            heard: RefCell::default(),
+            posted: RefCell::default(),
+            nylas: RefCell::default(),
+            receiver_is_down: Cell::new(false),
+            costs: Cell::default(),
+            config: config.unwrap(),
+        }
+    }
+
+    pub fn pass(&self, millis: u64) {
+        self.now.set(UnixMillis(self.now.get().0 + millis));
+    }
+
+    /// From now on, Nylas answers so where the path ends with this.
+    pub fn answers(&self, path: &str, status: u16, body: Value) {
+        self.nylas
+            .borrow_mut()
+            .insert(0, (path.to_owned(), status, body));
+    }
+
+    pub fn keep(&self, key: impl Into<String>, value: &Value) {
+        self.ledger
+            .borrow_mut()
+            .insert(key.into(), value.to_string());
+    }
+
+    /// Mails of so long ago, and the fates of the first of them.
+    pub fn mails(&self, count: usize, ago: u64, fate: &str, with_it: usize) {
+        let at = NOW.0 - ago;
+        for number in 0..count {
+            let row = json!({"state": "sent", "at": at, "slug": "verification_code", "age_ms": 80});
+            self.keep(format!("mail:msg_{number}"), &row);
+            if number < with_it {
+                self.keep(
+                    format!("fate:msg_{number}"),
+                    &json!({"fate": fate, "at": at}),
+                );
+            }
+        }
+    }
+
+    pub fn checked(&self) -> Vec<String> {
+        done(checks::run(self, &self.config));
+        self.alerts()
+    }
+
+    /// One delivery of a message of the queue; of the dead letters, if it is one.
+    pub fn delivered(&self, text: &str, is_dead: bool) -> Vec<String> {
+        let delivery = Delivery {
+            id: "queue-id",
+            text: Some(text),
+            attempt: 1,
+        };
+        done(async {
+            if is_dead {
+                relay::bury(self, &delivery).await
+            } else {
+                relay::work_off(self, Ok(&self.config), &delivery).await
+            }
+        });
+        self.alerts()
+    }
+
+    /// Raises what was logged, has the queue deliver it, and tells what came to the receiver.
+    pub fn alerts(&self) -> Vec<String> {
+        let logged = std::mem::take(&mut *self.records.borrow_mut());
+        let logged = logged.into_iter().filter(|record| record.alert).collect();
+        done(alerts::raise(self, Some(ALERT_URL), logged));
+        self.deliver_alerts();
+        let posted = std::mem::take(&mut *self.posted.borrow_mut());
+        for body in &posted {
+            assert_eq!(body["text"], body["content"]);
+            assert!(!body.to_string().contains(MARKER), "{body}");
+        }
+        let texts = posted
+            .iter()
+            .map(|body| body["text"].as_str().unwrap().to_owned());
+        texts.collect()
+    }
+
+    pub fn deliver_alerts(&self) {
+        let queued = std::mem::take(&mut *self.queue.borrow_mut());
+        for text in queued {
+            let delivery = Delivery {
+                id: "queue-id",
+                text: Some(&text),
+                attempt: 1,
+            };
+            let settled = done(relay::work_off(self, Ok(&self.config), &delivery));
+            if settled != Disposition::Acknowledge {
+                self.queue.borrow_mut().push(text);
+            }
+        }
+    }
+}
+
+impl World {
+    fn count(&self, count: impl Fn(&mut Costs)) {
+        let mut costs = self.costs.get();
+        count(&mut costs);
+        self.costs.set(costs);
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> UnixMillis {
+        self.now.get()
+    }
+}
+
+impl Random for World {
+    fn random(&self) -> u32 {
+        7
+    }
+}
+
+impl Store for World {
+    async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.count(|costs| costs.reads += 1);
+        Ok(self.ledger.borrow().get(key).cloned())
+    }
+
+    async fn put(&self, key: &str, value: &str, _lifetime: Duration) -> Result<(), StoreError> {
+        self.count(|costs| costs.writes += 1);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.insert(key.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.count(|costs| costs.deletes += 1);
+        self.ledger.borrow_mut().remove(key);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Listed, StoreError> {
+        self.count(|costs| costs.lists += 1);
+        let ledger = self.ledger.borrow();
+        let entries = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
+        Ok(Listed {
+            entries: entries
+                .map(|(key, value)| (key.clone(), Some(value.clone())))
+                .collect(),
+            is_complete: true,
+        })
+    }
+}
+
+impl Queue for World {
+    async fn send(&self, text: &str, _delay: Duration) -> Result<(), QueueError> {
+        self.queue.borrow_mut().push(text.to_owned());
+        Ok(())
+    }
+}
+
+impl Http for World {
+    async fn send(
+        &self,
+        request: HttpRequest,
+        _timeout: Duration,
+    ) -> Result<HttpResponse, HttpError> {
+        let answer = |status: u16, body: String| {
+            Ok(HttpResponse {
+                status,
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body,
+            })
+        };
+        if request.url == ALERT_URL {
+            if self.receiver_is_down.get() {
+                return Err(HttpError::Network);
+            }
+            let body = serde_json::from_str(&request.body.unwrap()).unwrap();
+            self.posted.borrow_mut().push(body);
+            return answer(200, String::new());
+        }
+        let path = request.url.split('?').next().unwrap();
+        let nylas = self.nylas.borrow();
+        match nylas.iter().find(|(end, ..)| path.ends_with(end)) {
+            Some((_, status, body)) => answer(*status, body.to_string()),
+            None => Err(HttpError::Timeout),
+        }
+    }
+}
+
+impl Gunzip for World {
+    async fn gunzip(&self, _packed: &[u8], _bytes_max: usize) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+impl Memory for World {
+    fn is_news(&self, what: &str) -> bool {
+        self.heard.borrow_mut().insert(what.to_owned())
+    }
+}
+
+impl Log for World {
+    fn log(&self, record: &Record) {
+        self.records.borrow_mut().push(record.clone());
+    }
+}
+
+/// Nothing in this world waits.
+pub fn done<T>(work: impl Future<Output = T>) -> T {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("it waits"),
+    }
+}
