@@ -37,7 +37,8 @@ impl Wrangler {
     pub fn try_run(&self, args: &[&str], input: Option<&str>) -> Result<Printed, Failure> {
         let shown = format!("wrangler {}", args.join(" "));
         let mut words = self.program.split_whitespace();
-        let mut command = Command::new(words.next().unwrap_or("npx"));
+        let program = executable(words.next().unwrap_or("npx"), cfg!(windows));
+        let mut command = Command::new(program);
         command
             .args(words)
             .args(args)
@@ -154,4 +155,28 @@ fn drain(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String
         let _ = from.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+/// Windows starts npm's programs by their full name only.
+fn executable(program: &str, is_windows: bool) -> String {
+    if is_windows && matches!(program, "npx" | "npm" | "pnpm" | "wrangler") {
+        format!("{program}.cmd")
+    } else {
+        program.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn npms_programs_have_another_name_on_windows() {
+        assert_eq!(executable("npx", true), "npx.cmd");
+        assert_eq!(executable("npx", false), "npx");
+        assert_eq!(
+            executable("C:\\tools\\wrangler.exe", true),
+            "C:\\tools\\wrangler.exe"
+        );
+    }
 }

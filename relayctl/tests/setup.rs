@@ -99,6 +99,9 @@ fn states(ran: &Ran) -> Vec<(String, String)> {
         .collect()
 }
 
+const STEPS: [&str; 9] = [
+    "account", "settings", "storage", "queues", "secrets", "deploy", "webhook", "clerk", "doctor",
+];
 const WRITES: [&str; 5] = ["create", "put", "bulk", "deploy --tag", "delete"];
 
 #[test]
@@ -229,6 +232,11 @@ fn a_dry_run_changes_nothing_anywhere() {
         "{}",
         ran.all()
     );
+    for step in STEPS {
+        let ran = world.setup(&relayctl, &["--dry-run", "--only", step]);
+        assert_eq!(ran.code, 0, "{}", ran.all());
+        assert_eq!(states(&ran), [(step.to_owned(), "would_change".to_owned())]);
+    }
     assert!(!world.project.0.join("wrangler.toml").exists());
     assert_eq!(world.changes_at_nylas(), [""; 0]);
     assert!(
