@@ -675,25 +675,13 @@ impl Setup<'_> {
         }
         let tag = fingerprint(&self.args.folder, &project);
         self.login()?;
-        // Versions that a new secret made have no tag of ours; the newest that was uploaded counts.
-        let versions = self
-            .wrangler
-            .try_run(&["versions", "list", "--json"], None)?;
-        let versions: Value = versions
-            .out
-            .find('[')
-            .and_then(|start| serde_json::from_str(versions.out.get(start..)?).ok())
-            .unwrap_or_default();
-        let deployed = list(&versions, "")
-            .iter()
-            .rev()
-            .map(|version| text(version, "/annotations/workers~1tag"))
-            .find(|tag| !tag.is_empty())
-            .is_some_and(|newest| newest == tag);
-        if deployed {
-            if self.url.is_none() {
-                self.url = self.url_from_webhook()?;
+        if self.deployed_tag()?.as_deref() == Some(&tag) {
+            if self.args.dry_run {
+                return Ok(Outcome::Unchanged(format!("version {tag}")));
             }
+            // A deployment may have ended between its code and its queues, schedule and address: the same again.
+            let printed = self.wrangler.run(&["triggers", "deploy"], None)?;
+            self.take_url(&printed.out);
             if let Some(url) = &self.url {
                 return Ok(Outcome::Unchanged(format!("{url}, version {tag}")));
             }
@@ -707,24 +695,53 @@ impl Setup<'_> {
             &["deploy", "--tag", &tag, "--message", "relayctl setup"],
             None,
         )?;
-        if self.url.is_none() {
-            self.url = printed
-                .out
-                .lines()
-                .skip_while(|line| !line.contains("Deployed "))
-                .map(str::trim)
-                .find(|line| {
-                    line.starts_with("https://")
-                        || (line.starts_with("http://") && crate::http::is_loopback(line))
-                })
-                .map(|line| relay_base(line.split_whitespace().next().unwrap_or(line)).to_owned());
-        }
+        self.take_url(&printed.out);
         match &self.url {
             Some(url) => Ok(Outcome::Changed(url.clone())),
             None => Err(Failure::new(
                 "wrangler deployed the Worker and printed no address",
                 "give it a route or a workers.dev address, and name it with --url",
             )),
+        }
+    }
+
+    /// The tag of what runs: of the version deployed last, or of the one whose secrets were changed to make it.
+    fn deployed_tag(&self) -> Result<Option<String>, Failure> {
+        let list_of = |args: &[&str]| -> Result<Value, Failure> {
+            let printed = self.wrangler.try_run(args, None)?;
+            let json = printed
+                .out
+                .find('[')
+                .and_then(|start| serde_json::from_str(printed.out.get(start..)?).ok());
+            // No Worker yet, no list.
+            Ok(json.unwrap_or_default())
+        };
+        let deployments = list_of(&["deployments", "list", "--json"])?;
+        let Some(last) = list(&deployments, "").last() else {
+            return Ok(None);
+        };
+        let runs = text(last, "/versions/0/version_id");
+        let versions = list_of(&["versions", "list", "--json"])?;
+        let versions = list(&versions, "").iter().rev();
+        let mut since = versions.skip_while(|version| text(version, "/id") != runs);
+        Ok(since
+            .find(|version| !text(version, "/annotations/workers~1tag").is_empty())
+            .map(|version| text(version, "/annotations/workers~1tag").to_owned()))
+    }
+
+    /// The address that wrangler prints, unless another was given.
+    fn take_url(&mut self, printed: &str) {
+        let mut lines = printed
+            .lines()
+            .skip_while(|line| !line.contains("Deployed "))
+            .map(str::trim);
+        let found = lines.find(|line| {
+            line.starts_with("https://")
+                || (line.starts_with("http://") && crate::http::is_loopback(line))
+        });
+        if let (None, Some(line)) = (&self.url, found) {
+            let url = line.split_whitespace().next().unwrap_or(line);
+            self.url = Some(relay_base(url).to_owned());
         }
     }
 

@@ -1,6 +1,7 @@
 //! Cloudflare's own command, run as a person would run it. Secrets go to it on standard input, never as arguments.
 
 use crate::{clock::Stopwatch, failure::Failure, project::SECRETS};
+use anstream::adapter::strip_str;
 use std::{
     io::{Read, Write},
     path::PathBuf,
@@ -30,6 +31,30 @@ pub struct Printed {
     pub out: String,
     /// Standard error.
     pub err: String,
+}
+
+impl Printed {
+    /// What went wrong, in wrangler's words: its error and what it says to it, without colours and advice to report it.
+    fn complaint(&self) -> String {
+        let all = format!("{}\n{}", self.err, self.out);
+        let plain = strip_str(&all).to_string();
+        let lines = || plain.lines().map(str::trim).filter(|line| !line.is_empty());
+        let is_of_the_error = |line: &&str| {
+            !["\u{1fab5}", "If you think"]
+                .iter()
+                .any(|end| line.starts_with(end))
+        };
+        let error: Vec<&str> = lines()
+            .skip_while(|line| !line.contains("ERROR"))
+            .take_while(is_of_the_error)
+            .take(6)
+            .collect();
+        if error.is_empty() {
+            lines().next_back().unwrap_or("nothing").to_owned()
+        } else {
+            error.join(" ")
+        }
+    }
 }
 
 impl Wrangler {
@@ -109,13 +134,7 @@ impl Wrangler {
         if printed.ok {
             return Ok(printed);
         }
-        let all = format!("{}\n{}", printed.err, printed.out);
-        let mut lines = all.lines().map(str::trim).filter(|line| !line.is_empty());
-        let said = lines
-            .clone()
-            .find(|line| line.contains("ERROR"))
-            .or_else(|| lines.next_back())
-            .unwrap_or("nothing");
+        let said = printed.complaint();
         Err(Failure::new(
             format!("`wrangler {}` failed: {said}", args.join(" ")),
             "mend that and run setup again: what is done stays done",
