@@ -143,11 +143,17 @@ impl Wrangler {
 
     /// Whether somebody is logged in.
     pub fn check_login(&self) -> Result<(), Failure> {
-        if self.try_run(&["whoami", "--json"], None)?.ok {
+        let printed = self.try_run(&["whoami", "--json"], None)?;
+        if printed.ok {
             return Ok(());
         }
+        let what = if printed.out.contains("loggedIn") {
+            "wrangler is not logged in to Cloudflare".to_owned()
+        } else {
+            format!("wrangler cannot ask Cloudflare: {}", printed.complaint())
+        };
         Err(Failure::new(
-            "wrangler is not logged in to Cloudflare",
+            what,
             "`npx wrangler login`, or CLOUDFLARE_API_TOKEN (and CLOUDFLARE_ACCOUNT_ID) in the environment",
         ))
     }

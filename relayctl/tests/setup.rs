@@ -548,6 +548,10 @@ fn what_is_missing_is_said_with_its_remedy() {
         "{}",
         ran.all()
     );
+    assert!(ran.out.contains("is not logged in"), "{}", ran.all());
+    world.cloud.write("offline", "");
+    let offline = world.setup(&world.relayctl(), &[]);
+    assert!(offline.out.contains("fetch failed"), "{}", offline.all());
     std::fs::remove_file(world.project.0.join("wrangler.toml")).unwrap();
     let no_email = world.setup(
         &world.relayctl().env("NYLAS_EMAIL", ""),
