@@ -1,9 +1,9 @@
 // The part of Cloudflare's API that wrangler uses for this project, so that the real wrangler can set it up here: one account with nothing
 // in it, in memory. What is uploaded runs: its modules, in workerd, with the bindings, consumers, schedules and secrets it was given. Strict: what
 // is named must exist, and what is not played is refused. FOLDER is where it runs. The first line printed is the API's address, the
-// second the Worker's; GET /state is what there is, POST /refuse has the next request refused whose path ends so. It ends with its
-// standard input.
-import { execFileSync, spawn } from "node:child_process";
+// second the Worker's; GET /state is what there is, POST /refuse has the next request refused whose path ends so, or plays an
+// account that has no address yet ("no workers.dev"). It ends with its standard input.
+import { spawn } from "node:child_process";
 import { mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as ask } from "node:http";
 import { join } from "node:path";
@@ -126,7 +126,11 @@ async function run() {
 }
 
 function stop() {
-  if (process_group) execFileSync("kill", ["-KILL", "--", `-${process_group}`]);
+  try {
+    if (process_group) process.kill(-process_group, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
   process_group = 0;
 }
 
@@ -177,7 +181,7 @@ const ROUTES = [
   ["PATCH /workers/scripts/:name/script-settings", () => ({})],
   ["GET /workers/workers/:name", () => ({ name: WORKER, subdomain: existing().subdomain ?? { enabled: false, previews_enabled: false } })],
   ["POST /workers/scripts/:name/subdomain", ({ json }) => Object.assign(existing(), { subdomain: json }).subdomain],
-  ["GET /workers/subdomain", () => ({ subdomain: "acme" })],
+  ["GET /workers/subdomain", () => (refused === "no workers.dev" ? refuse(404, 10007, "You do not have a workers.dev subdomain.") : { subdomain: "acme" })],
   ["PUT /workers/scripts/:name/schedules", ({ json }) => {
     running = null;
     existing().schedules = json.map(({ cron }) => cron);

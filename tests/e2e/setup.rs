@@ -211,9 +211,19 @@ fn changed(ran: &Ran) -> Vec<String> {
 
 fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) {
     let mut world = World::empty("setup");
+    // A new account has no address on workers.dev: that is the operator's to choose.
+    world.ask("/refuse", "no workers.dev");
+    let homeless = world.setup(&[]);
+    assert_eq!(homeless.code, 1, "{}", homeless.all());
+    let error = homeless.json()["error"].as_str().unwrap().to_owned();
+    assert!(
+        error.contains("step deploy")
+            && error.contains("https://dash.cloudflare.com/account/workers/onboarding"),
+        "{error}"
+    );
     // The code is there, and then Cloudflare fails: what belongs to it is not.
     world.ask("/refuse", "/consumers");
-    let stopped = world.setup(&[]);
+    let stopped = world.setup(&["--only", "deploy"]);
     assert_eq!(stopped.code, 1, "{}", stopped.all());
     let error = stopped.json()["error"].as_str().unwrap().to_owned();
     assert!(
