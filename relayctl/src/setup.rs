@@ -546,13 +546,13 @@ impl Setup<'_> {
         self.login()?;
         let mut missing = Vec::new();
         for name in &names {
-            let info = self.wrangler.try_run(&["queues", "info", name], None)?;
+            let command = ["queues", "info", name];
+            let info = self.wrangler.try_run(&command, None)?;
             if info.ok {
                 continue;
             }
-            if !format!("{}{}", info.out, info.err).contains("does not exist") {
-                // The same again, for its message.
-                self.wrangler.run(&["queues", "info", name], None)?;
+            if !info.says("does not exist") {
+                info.checked(&command)?;
             }
             missing.push(name.as_str());
         }
@@ -574,22 +574,13 @@ impl Setup<'_> {
     /// The names of the secrets the Worker has; none where there is no Worker yet.
     fn stored(&mut self) -> Result<Vec<String>, Failure> {
         self.login()?;
-        let printed = self
-            .wrangler
-            .try_run(&["secret", "list", "--format", "json"], None)?;
-        if !printed.ok {
-            let said = format!("{}{}", printed.err, printed.out);
-            // 10007: there is no such Worker.
-            if said.contains("10007")
-                || said.contains("not found")
-                || said.contains("does not exist")
-            {
-                return Ok(Vec::new());
-            }
+        let command = ["secret", "list", "--format", "json"];
+        let printed = self.wrangler.try_run(&command, None)?;
+        let no_worker = ["10007", "not found", "does not exist"];
+        if !printed.ok && no_worker.iter().any(|words| printed.says(words)) {
+            return Ok(Vec::new());
         }
-        let stored = self
-            .wrangler
-            .json(&["secret", "list", "--format", "json"])?;
+        let stored = printed.checked_json(&command)?;
         Ok(list(&stored, "")
             .iter()
             .map(|secret| text(secret, "/name").to_owned())
@@ -707,14 +698,10 @@ impl Setup<'_> {
 
     /// The tag of what runs: of the version deployed last, or of the one whose secrets were changed to make it.
     fn deployed_tag(&self) -> Result<Option<String>, Failure> {
+        // No Worker yet, no list.
         let list_of = |args: &[&str]| -> Result<Value, Failure> {
             let printed = self.wrangler.try_run(args, None)?;
-            let json = printed
-                .out
-                .find('[')
-                .and_then(|start| serde_json::from_str(printed.out.get(start..)?).ok());
-            // No Worker yet, no list.
-            Ok(json.unwrap_or_default())
+            Ok(printed.json().unwrap_or_default())
         };
         let deployments = list_of(&["deployments", "list", "--json"])?;
         let Some(last) = list(&deployments, "").last() else {

@@ -34,6 +34,41 @@ pub struct Printed {
 }
 
 impl Printed {
+    /// The JSON in it; wrangler may print a banner before.
+    pub fn json(&self) -> Option<serde_json::Value> {
+        let start = self.out.find(['[', '{'])?;
+        serde_json::from_str(self.out.get(start..)?).ok()
+    }
+
+    /// Only if it ended well; a failure says what wrangler said.
+    pub fn checked(self, args: &[&str]) -> Result<Self, Failure> {
+        if self.ok {
+            return Ok(self);
+        }
+        Err(Failure::new(
+            format!("`wrangler {}` failed: {}", args.join(" "), self.complaint()),
+            "mend that and run setup again: what is done stays done",
+        ))
+    }
+
+    /// The same, of what must be JSON.
+    pub fn checked_json(self, args: &[&str]) -> Result<serde_json::Value, Failure> {
+        self.checked(args)?.json().ok_or_else(|| {
+            Failure::new(
+                format!(
+                    "`wrangler {}` printed something that is not JSON",
+                    args.join(" ")
+                ),
+                "use the wrangler of this project's package-lock.json: `npm install`",
+            )
+        })
+    }
+
+    /// Whether it, or its failure, speaks of that.
+    pub fn says(&self, words: &str) -> bool {
+        self.err.contains(words) || self.out.contains(words)
+    }
+
     /// What went wrong, in wrangler's words: its error and what it says to it, without colours and advice to report it.
     fn complaint(&self) -> String {
         let all = format!("{}\n{}", self.err, self.out);
@@ -130,15 +165,7 @@ impl Wrangler {
 
     /// Runs it; a failure says what wrangler said.
     pub fn run(&self, args: &[&str], input: Option<&str>) -> Result<Printed, Failure> {
-        let printed = self.try_run(args, input)?;
-        if printed.ok {
-            return Ok(printed);
-        }
-        let said = printed.complaint();
-        Err(Failure::new(
-            format!("`wrangler {}` failed: {said}", args.join(" ")),
-            "mend that and run setup again: what is done stays done",
-        ))
+        self.try_run(args, input)?.checked(args)
     }
 
     /// Whether somebody is logged in.
@@ -158,19 +185,9 @@ impl Wrangler {
         ))
     }
 
-    /// The JSON in what a command printed; wrangler may print a banner before it.
+    /// Runs it for the JSON it prints.
     pub fn json(&self, args: &[&str]) -> Result<serde_json::Value, Failure> {
-        let printed = self.run(args, None)?;
-        let start = printed.out.find(['[', '{']).unwrap_or(0);
-        serde_json::from_str(printed.out.get(start..).unwrap_or_default()).map_err(|_| {
-            Failure::new(
-                format!(
-                    "`wrangler {}` printed something that is not JSON",
-                    args.join(" ")
-                ),
-                "use the wrangler of this project's package-lock.json: `npm install`",
-            )
-        })
+        self.try_run(args, None)?.checked_json(args)
     }
 }
 
