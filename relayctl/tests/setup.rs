@@ -11,6 +11,7 @@
 
 mod common;
 
+use common::ran::states;
 use common::{API_KEY, FakeRelay, Folder, OTHER_SECRET, Ran, Relayctl, SECRET, Server};
 use nylas_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
@@ -84,19 +85,6 @@ impl World {
             .map(|request| request.path)
             .collect()
     }
-}
-
-fn states(ran: &Ran) -> Vec<(String, String)> {
-    let document = ran.json();
-    let steps = document["steps"]
-        .as_array()
-        .unwrap_or_else(|| panic!("{document}"))
-        .clone();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    steps
-        .iter()
-        .map(|step| (text(&step["step"]), text(&step["state"])))
-        .collect()
 }
 
 const STEPS: [&str; 9] = [

@@ -14,7 +14,7 @@ const namespaces = [];
 const queues = [];
 /** Of the Worker; null until there is one, if only a draft that holds secrets. */
 let worker = null;
-const EMPTY = { secrets: {}, versions: [], deployments: [], schedules: [] };
+const no_code = () => ({ secrets: {}, versions: [], deployments: [], schedules: [] });
 /** What runs, since the last change; and how often it was started. */
 let running = null;
 let process_group = 0;
@@ -59,12 +59,13 @@ async function upload(request, is_version) {
   const metadata = JSON.parse(await form.get("metadata"));
   if (!is_version && metadata.main_module !== "index.js") {
     // `secret bulk` before the first deployment makes a Worker that does nothing.
-    worker = { ...EMPTY };
+    worker = no_code();
     deploy([{ version_id: add_version({}).id, percentage: 100 }]);
     return { id: WORKER };
   }
-  if (!is_version) worker ??= { ...EMPTY };
-  const { vars, secrets } = { vars: {}, secrets: existing().secrets };
+  if (!is_version) worker ??= no_code();
+  const { secrets } = existing();
+  const vars = {};
   const config = { vars, kv_namespaces: [], queues: { producers: [] } };
   const kept = worker.bindings ?? [];
   // What wrangler made itself, or does not know, as a secret: as it was.

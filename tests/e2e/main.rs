@@ -257,28 +257,30 @@ fn usual(nylas: &str) -> Settings {
         .var("INLINE_SEND_BUDGET_MS", "1500")
 }
 
+/// Every test, by its name.
+fn all() -> impl Iterator<Item = &'static (&'static str, fn(&Stage))> {
+    let files = [
+        tests::ALL,
+        replies::ALL,
+        operator::ALL,
+        compatibility::ALL,
+        setup::ALL,
+    ];
+    files.into_iter().flatten()
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The tests mostly wait.
     arguments.test_threads.get_or_insert(12);
     if arguments.list {
-        let none: Vec<Trial> = tests::ALL
-            .iter()
-            .chain(replies::ALL)
-            .chain(operator::ALL)
-            .chain(compatibility::ALL)
-            .chain(setup::ALL)
+        let none: Vec<Trial> = all()
             .map(|(name, _)| Trial::test(*name, || Ok(())))
             .collect();
         return libtest_mimic::run(&arguments, none).exit_code();
     }
     let stage = Arc::new(Stage::set_up());
-    let trials = tests::ALL
-        .iter()
-        .chain(replies::ALL)
-        .chain(operator::ALL)
-        .chain(compatibility::ALL)
-        .chain(setup::ALL)
+    let trials = all()
         .map(|(name, test)| {
             let stage = stage.clone();
             Trial::test(*name, move || {

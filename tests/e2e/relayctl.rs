@@ -1,6 +1,9 @@
 //! The command line, built beside these tests, in a folder and an environment of its own.
 
-use serde_json::Value;
+#[path = "../../relayctl/tests/common/ran.rs"]
+mod ran;
+
+pub use ran::{Ran, states};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -12,29 +15,6 @@ use std::{
 pub struct Relayctl {
     folder: PathBuf,
     env: BTreeMap<&'static str, String>,
-}
-
-/// How it ended.
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
-}
-
-impl Ran {
-    pub fn all(&self) -> String {
-        format!("{}{}", self.out, self.err)
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("not JSON: {}", self.all()))
-    }
-
-    /// Only if it ended well.
-    pub fn well(self) -> Self {
-        assert_eq!(self.code, 0, "{}", self.all());
-        self
-    }
 }
 
 impl Relayctl {
@@ -51,18 +31,13 @@ impl Relayctl {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        let output = Command::new(program())
+        let mut command = Command::new(program());
+        command
             .args(arguments)
             .current_dir(&self.folder)
             .envs(&self.env)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+            .stdin(Stdio::null());
+        command.output().unwrap().into()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     Stage,
     clerk::{Event, now_seconds, sign},
     relay::{API_KEY, SECRET},
-    relayctl::{Ran, Relayctl},
+    relayctl::{Ran, Relayctl, states},
     tests::SOON,
 };
 use nylas_stand_in::{Account, Options, StandIn};
@@ -191,16 +191,6 @@ impl Drop for World {
             let _ = fs::remove_dir_all(self.folder.parent().unwrap());
         }
     }
-}
-
-fn states(ran: &Ran) -> Vec<(String, String)> {
-    let document = ran.json();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let steps = document["steps"].as_array().unwrap();
-    steps
-        .iter()
-        .map(|step| (text(&step["step"]), text(&step["state"])))
-        .collect()
 }
 
 fn changed(ran: &Ran) -> Vec<String> {

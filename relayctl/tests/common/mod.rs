@@ -3,6 +3,9 @@
 //! Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod ran;
+
+pub use ran::Ran;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -62,24 +65,6 @@ impl Drop for Folder {
     }
 }
 
-/// How a command ended.
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
-}
-
-impl Ran {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out)
-            .unwrap_or_else(|error| panic!("not JSON ({error}): {}\n{}", self.out, self.err))
-    }
-
-    pub fn all(&self) -> String {
-        format!("{}{}", self.out, self.err)
-    }
-}
-
 /// `relayctl`, in a folder, with no environment but the one given.
 pub struct Relayctl {
     pub folder: PathBuf,
@@ -112,12 +97,7 @@ impl Relayctl {
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {
-        let output = self.command(args).output().unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        self.command(args).output().unwrap().into()
     }
 }
 
