@@ -126,7 +126,7 @@ fn not_found() -> Response {
     ))
 }
 
-/// The operator's side: the API, or without a path of its the page. It is not there until `ADMIN_TOKEN` is set.
+/// The operator's side: the API's path, or none for the page. It is not there until `ADMIN_TOKEN` is set.
 async fn admin(
     platform: &Platform,
     config: Result<Config, Vec<Problem>>,

@@ -154,7 +154,7 @@ pub async fn create(shared: &Shared, call: &Call) -> Answer {
 fn problem(state: &State, wanted: &Wanted) -> Option<&'static str> {
     if wanted.trigger_types.is_empty() {
         Some("trigger_types: at least one is required")
-    } else if !wanted.trigger_types.iter().all(|trigger| is_known(trigger)) {
+    } else if !are_known(&wanted.trigger_types) {
         Some("trigger_types: unknown")
     } else if wanted.compressed_delivery {
         Some("compressed_delivery: this stand-in does not play it")
@@ -169,8 +169,10 @@ fn problem(state: &State, wanted: &Wanted) -> Option<&'static str> {
     }
 }
 
-fn is_known(trigger: &str) -> bool {
-    TRIGGERS.contains(&trigger)
+fn are_known(triggers: &[String]) -> bool {
+    triggers
+        .iter()
+        .all(|trigger| TRIGGERS.contains(&trigger.as_str()))
 }
 
 /// What is to be changed; what is not named stays.
@@ -194,7 +196,7 @@ pub fn update(shared: &Shared, id: &str, call: &Call) -> Answer {
         Ok(change) => change,
         Err(error) => return state.error(400, "invalid_request_error", &error.to_string()),
     };
-    let problem = if !change.trigger_types.iter().all(|trigger| is_known(trigger)) {
+    let problem = if !are_known(&change.trigger_types) {
         Some("trigger_types: unknown")
     } else if !matches!(change.status.as_deref(), None | Some("active" | "pause")) {
         Some("status: active or pause")
