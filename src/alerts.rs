@@ -167,6 +167,10 @@ fn words(record: &Record) -> (&'static str, &'static str) {
             "settings are missing or malformed:",
             "No sign-in mail is sent; Clerk repeats them once GET /health is ok.",
         ),
+        (_, "degraded") => (
+            "optional settings are malformed, and what they are for is off:",
+            "Sign-in mails are sent all the same. GET /health says what is wrong with each.",
+        ),
         (Event::AccountDown, _) => (
             "an account cannot send.",
             "Other accounts stand in, or mails wait until they expire. Look at the reason.",

@@ -1,4 +1,7 @@
 //! The environment, read once into typed settings; every wrong one is named at once.
+//!
+//! A setting that a mail needs stops everything when it is wrong: no mail may go out by guesswork. Any other setting
+//! only switches off what it is for. A typo in an optional setting must not keep users from signing in.
 
 use crate::{
     clerk::is_address,
@@ -111,6 +114,8 @@ pub struct Config {
     pub daily_cap: Option<u64>,
     /// `REPLY_FORWARD_TO`: the address of a person who gets them, too.
     pub forward_to: Option<String>,
+    /// Optional settings that are wrong. What they are for is off.
+    pub degraded: Vec<Problem>,
 }
 
 /// What is wrong with one setting, without its value.
@@ -155,10 +160,12 @@ impl Config {
     /// Reads the settings through `get`, which gives a variable's or secret's text by name.
     ///
     /// # Errors
-    /// Every problem found, in the order of the documentation.
+    /// Every problem found, those of optional settings included, when one of them concerns what a mail needs.
     pub fn read(get: impl Fn(&str) -> Option<String>, bound: Bound) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
+        let mut degraded = Vec::new();
         let mut wrong = |name, problem| problems.push(Problem { name, problem });
+        let mut off = |name, problem| degraded.push(Problem { name, problem });
         // An empty variable is an unset one: `wrangler.toml` has no other way to say it.
         let setting = |name: &str| {
             get(name)
@@ -196,7 +203,7 @@ impl Config {
         let mut nylas_webhook_secrets = Vec::new();
         for secret in split_list(&setting("NYLAS_WEBHOOK_SECRET").unwrap_or_default()) {
             if secret == NYLAS_MOCK_SECRET {
-                wrong(
+                off(
                     "NYLAS_WEBHOOK_SECRET",
                     "is the secret of Nylas' test events, which everybody knows: use the one of your own webhook",
                 );
@@ -205,10 +212,17 @@ impl Config {
             }
         }
 
+        let from_name = setting("NYLAS_FROM_NAME").filter(|name| {
+            let is_one_line = !name.chars().any(char::is_control);
+            if !is_one_line {
+                off("NYLAS_FROM_NAME", "holds a line break or control character");
+            }
+            is_one_line
+        });
         let accounts = match read_accounts(
             setting("NYLAS_GRANT_ID"),
             setting("NYLAS_ACCOUNTS"),
-            setting("NYLAS_FROM_NAME"),
+            from_name,
         ) {
             Ok(accounts) => accounts,
             Err(problem) => {
@@ -268,72 +282,80 @@ impl Config {
         ) {
             (None, None) => None,
             (Some(_), None) => {
-                wrong(
+                off(
                     "REPLY_WEBHOOK_SECRET",
                     "is missing beside REPLY_WEBHOOK_URL: make one (`whsec_` and the base64 of 32 random bytes), give it to the agent, too, and run `wrangler secret put REPLY_WEBHOOK_SECRET`",
                 );
                 None
             }
             (None, Some(_)) => {
-                wrong(
+                off(
                     "REPLY_WEBHOOK_URL",
                     "is missing beside REPLY_WEBHOOK_SECRET: set the agent's address, or remove the secret",
                 );
                 None
             }
             (Some(url), Some(secret)) => {
-                if !is_endpoint(&url) {
-                    wrong(
+                let is_reachable = is_endpoint(&url);
+                if !is_reachable {
+                    off(
                         "REPLY_WEBHOOK_URL",
                         "is not an https address (http is for loopback only)",
                     );
                 }
-                match SigningSecret::parse(&secret) {
-                    Ok(secret) => Some(Agent { url, secret }),
-                    Err(_) => {
-                        wrong(
-                            "REPLY_WEBHOOK_SECRET",
-                            "is not a signing secret: `whsec_` and the base64 of at least 16 bytes",
-                        );
-                        None
-                    }
+                let secret = SigningSecret::parse(&secret);
+                if secret.is_err() {
+                    off(
+                        "REPLY_WEBHOOK_SECRET",
+                        "is not a signing secret: `whsec_` and the base64 of at least 16 bytes",
+                    );
                 }
+                secret
+                    .ok()
+                    .filter(|_| is_reachable)
+                    .map(|secret| Agent { url, secret })
             }
         };
 
-        let forward_to = setting("REPLY_FORWARD_TO");
-        if let Some(address) = &forward_to {
-            if !is_address(address) {
-                wrong("REPLY_FORWARD_TO", "is not one plain e-mail address");
+        let forward_to = setting("REPLY_FORWARD_TO").filter(|address| {
+            let problem = if !is_address(address) {
+                "is not one plain e-mail address"
             } else if accounts.iter().any(|account| account.has_address(address)) {
-                wrong(
-                    "REPLY_FORWARD_TO",
-                    "is the address of an Agent Account: replies would come back for ever",
+                "is the address of an Agent Account: replies would come back for ever"
+            } else {
+                return true;
+            };
+            off("REPLY_FORWARD_TO", problem);
+            false
+        });
+
+        let admin_token = setting("ADMIN_TOKEN").filter(|token| {
+            let is_long = token.len() >= ADMIN_TOKEN_BYTES_MIN;
+            if !is_long {
+                off(
+                    "ADMIN_TOKEN",
+                    "is shorter than 16 characters: `openssl rand -base64 24` makes a good one",
                 );
             }
-        }
-
-        let admin_token = setting("ADMIN_TOKEN");
-        if admin_token
-            .as_ref()
-            .is_some_and(|token| token.len() < ADMIN_TOKEN_BYTES_MIN)
-        {
-            wrong(
-                "ADMIN_TOKEN",
-                "is shorter than 16 characters: `openssl rand -base64 24` makes a good one",
-            );
-        }
-        let alert_url = setting("ALERT_WEBHOOK_URL");
-        if alert_url.as_ref().is_some_and(|url| !is_endpoint(url)) {
-            wrong(
-                "ALERT_WEBHOOK_URL",
-                "is not an https address (http is for loopback only)",
-            );
-        }
-        let daily_cap = setting("NYLAS_DAILY_CAP").map(|text| text.parse().ok());
-        if daily_cap.is_some_and(|cap| cap.is_none_or(|cap: u64| cap == 0)) {
-            wrong("NYLAS_DAILY_CAP", "is not a whole number from 1");
-        }
+            is_long
+        });
+        let alert_url = setting("ALERT_WEBHOOK_URL").filter(|url| {
+            let is_reachable = is_endpoint(url);
+            if !is_reachable {
+                off(
+                    "ALERT_WEBHOOK_URL",
+                    "is not an https address (http is for loopback only)",
+                );
+            }
+            is_reachable
+        });
+        let daily_cap = setting("NYLAS_DAILY_CAP").and_then(|text| {
+            let cap = text.parse().ok().filter(|cap| *cap > 0_u64);
+            if cap.is_none() {
+                off("NYLAS_DAILY_CAP", "is not a whole number from 1");
+            }
+            cap
+        });
 
         if !bound.ledger {
             wrong(
@@ -358,10 +380,14 @@ impl Config {
                     forward_to,
                     admin_token: admin_token.map(Secret::new),
                     alert_url,
-                    daily_cap: daily_cap.flatten(),
+                    daily_cap,
+                    degraded,
                 })
             }
-            _ => Err(problems),
+            _ => {
+                problems.append(&mut degraded);
+                Err(problems)
+            }
         }
     }
 
@@ -384,12 +410,6 @@ fn read_accounts(
     from_name: Option<String>,
 ) -> Result<Vec<Account>, Problem> {
     let problem = |name, problem| Err(Problem { name, problem });
-    let from_name = match from_name {
-        Some(name) if name.chars().any(char::is_control) => {
-            return problem("NYLAS_FROM_NAME", "holds a line break or control character");
-        }
-        name => name,
-    };
     match (grant_id, accounts) {
         (Some(_), Some(_)) => problem(
             "NYLAS_ACCOUNTS",

@@ -59,6 +59,9 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response,
     report_panics();
     let platform = Platform::new(&env);
     let config = read_config(&env, &platform);
+    if let Ok(config) = &config {
+        relay::log_degraded(&platform, config);
+    }
     let answer = answer(&request, &platform, config).await;
     let alerts = platform.take_alerts();
     if !alerts.is_empty() {
@@ -112,7 +115,7 @@ async fn answer(
             let path = path.strip_prefix("/api/admin/");
             admin(platform, config, request, path, query).await
         }
-        ("/health", "GET" | "HEAD") => health(config.err()),
+        ("/health", "GET" | "HEAD") => health(config),
         ("/health", _) => method_not_allowed("GET, HEAD"),
         _ => not_found(),
     }
@@ -298,6 +301,7 @@ pub async fn scheduled(_event: JsValue, env: Env, _context: JsValue) {
     let platform = Platform::new(&env);
     match read_config(&env, &platform) {
         Ok(config) => {
+            relay::log_degraded(&platform, &config);
             sweep::run(&platform, &config).await;
             checks::run(&platform, &config).await;
         }
@@ -390,13 +394,15 @@ struct Health {
     version: &'static str,
 }
 
-fn health(problems: Option<Vec<Problem>>) -> Response {
-    let (code, status) = match problems {
-        None => (200, "ok"),
-        Some(_) => (503, "misconfigured"),
+fn health(config: Result<Config, Vec<Problem>>) -> Response {
+    let (code, status, settings) = match config {
+        Err(problems) => (503, "misconfigured", problems),
+        // Sign-in mails are sent: a monitor that restarts or pages on 503 must not do so.
+        Ok(config) if !config.degraded.is_empty() => (200, "degraded", config.degraded),
+        Ok(_) => (200, "ok", Vec::new()),
     };
     let health = Health {
-        settings: problems.unwrap_or_default(),
+        settings,
         status,
         version: VERSION,
     };

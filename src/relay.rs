@@ -220,6 +220,22 @@ pub fn log_misconfigured(ports: &impl Ports, event: Event, settings: &[Problem])
     });
 }
 
+/// Logs which optional settings are wrong, once an instance: each feature they are for is off.
+pub fn log_degraded(ports: &impl Ports, config: &Config) {
+    if config.degraded.is_empty() || !ports.is_news("degraded") {
+        return;
+    }
+    ports.log(&Record {
+        level: Level::Warning,
+        event: Event::Check,
+        outcome: "degraded",
+        reason: "settings",
+        alert: true,
+        settings: config.degraded.clone(),
+        ..Record::default()
+    });
+}
+
 /// How the handling of one webhook or queue message ended.
 #[derive(Default)]
 struct Ending {

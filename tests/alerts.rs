@@ -43,6 +43,26 @@ fn says(alerts: &[String], parts: &[&str]) {
 const SEND: &str = "/messages/send";
 
 #[test]
+fn an_optional_setting_that_is_wrong() {
+    let world = World::with(&[("ADMIN_TOKEN", "short"), ("NYLAS_DAILY_CAP", "many")]);
+    relay::log_degraded(&world, &world.config);
+    says(
+        &world.alerts(),
+        &[
+            "optional settings are malformed",
+            "ADMIN_TOKEN NYLAS_DAILY_CAP",
+            "Sign-in mails are sent all the same",
+        ],
+    );
+    // Once an instance; and where nothing is wrong, never.
+    relay::log_degraded(&world, &world.config);
+    assert!(world.alerts().is_empty());
+    let world = World::new();
+    relay::log_degraded(&world, &world.config);
+    assert!(world.alerts().is_empty());
+}
+
+#[test]
 fn an_account_that_cannot_send() {
     let world = World::new();
     // This recipient's first account.

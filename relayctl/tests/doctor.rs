@@ -735,6 +735,15 @@ const CASES: &[Case] = &[
         "NYLAS_GRANT_ID is missing",
     ),
     (
+        "an optional setting is wrong",
+        |world| {
+            world.relay.degraded =
+                vec![json!({"name": "NYLAS_DAILY_CAP", "problem": "is not a whole number from 1"})]
+        },
+        &[("worker-settings", "warn")],
+        "NYLAS_DAILY_CAP is not a whole number",
+    ),
+    (
         "clocks an hour apart",
         |world| world.relay.clock_off_seconds = 3600,
         &[("worker-clock", "fail")],

@@ -96,6 +96,71 @@ fn every_wrong_setting_is_named_at_once_and_no_value_is_shown() {
     assert!(!format!("{bad:?}").contains("PLANTED"));
 }
 
+/// Each concerns something beside the mails, which is off then, and no more.
+#[test]
+fn a_wrong_optional_setting_stops_no_mail() {
+    const GOOD_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let agent = |url, secret| vec![("REPLY_WEBHOOK_URL", url), ("REPLY_WEBHOOK_SECRET", secret)];
+    for (settings, wrong) in [
+        (vec![("ADMIN_TOKEN", "PLANTED")], vec!["ADMIN_TOKEN"]),
+        (
+            vec![("ALERT_WEBHOOK_URL", "http://PLANTED.example")],
+            vec!["ALERT_WEBHOOK_URL"],
+        ),
+        (
+            vec![("NYLAS_DAILY_CAP", "PLANTED")],
+            vec!["NYLAS_DAILY_CAP"],
+        ),
+        (vec![("NYLAS_DAILY_CAP", "0")], vec!["NYLAS_DAILY_CAP"]),
+        (
+            vec![("NYLAS_FROM_NAME", "PLANTED\nname")],
+            vec!["NYLAS_FROM_NAME"],
+        ),
+        (
+            vec![("NYLAS_WEBHOOK_SECRET", "mock-webhook-secret")],
+            vec!["NYLAS_WEBHOOK_SECRET"],
+        ),
+        (
+            vec![("REPLY_FORWARD_TO", "PLANTED")],
+            vec!["REPLY_FORWARD_TO"],
+        ),
+        (
+            vec![("REPLY_WEBHOOK_URL", "https://agent.example/")],
+            vec!["REPLY_WEBHOOK_SECRET"],
+        ),
+        (
+            vec![("REPLY_WEBHOOK_SECRET", GOOD_SECRET)],
+            vec!["REPLY_WEBHOOK_URL"],
+        ),
+        (
+            agent("https://agent.example/", "PLANTED"),
+            vec!["REPLY_WEBHOOK_SECRET"],
+        ),
+        (
+            agent("http://PLANTED.example/", "PLANTED"),
+            vec!["REPLY_WEBHOOK_URL", "REPLY_WEBHOOK_SECRET"],
+        ),
+    ] {
+        let config = read(&settings).unwrap();
+        let named: Vec<_> = config.degraded.iter().map(|problem| problem.name).collect();
+        assert_eq!(named, wrong);
+        assert!(!format!("{:?}", config.degraded).contains("PLANTED"));
+        // What they are for is off.
+        assert!(config.agent.is_none() && config.admin_token.is_none());
+        assert!(config.alert_url.is_none() && config.daily_cap.is_none());
+        assert!(config.forward_to.is_none() && !config.hears_nylas());
+        assert_eq!(config.accounts[0].name, None);
+    }
+    assert!(read(&[]).unwrap().degraded.is_empty());
+}
+
+/// One look at `/health` names them all.
+#[test]
+fn what_is_off_is_named_beside_what_stops_mails() {
+    let wrong = problems(&[("NYLAS_API_KEY", ""), ("ADMIN_TOKEN", "short")]);
+    assert_eq!(wrong, ["NYLAS_API_KEY", "ADMIN_TOKEN"]);
+}
+
 #[test]
 fn an_empty_variable_is_an_unset_one() {
     assert!(

@@ -50,7 +50,7 @@ pub struct Stage {
     pub nylas: StandIn,
     /// As shipped: one account, a queue, two signing secrets.
     pub relay: Relay,
-    /// Without a queue.
+    /// Without a queue, and with optional settings that are wrong.
     pub simple: Relay,
     /// Two accounts, always queueing, two templates only.
     pub pair: Relay,
@@ -133,7 +133,10 @@ impl Stage {
         };
         let simple = Settings {
             without_queue: true,
-            ..settings().var("NYLAS_WEBHOOK_SECRET", "")
+            ..settings()
+                .var("NYLAS_WEBHOOK_SECRET", "")
+                .var("ADMIN_TOKEN", "marker-short")
+                .var("NYLAS_DAILY_CAP", "marker")
         };
         let impatient = Settings {
             max_retries: Some(1),

@@ -46,6 +46,7 @@ tests![
     either_of_two_secrets_will_do,
     standard_webhooks_headers_will_do,
     every_wrong_setting_is_named_at_once,
+    a_wrong_optional_setting_stops_no_mail,
     health_tells_the_version,
     every_record_tells_the_version,
     other_paths_and_methods_are_answered,
@@ -591,6 +592,29 @@ fn every_wrong_setting_is_named_at_once(stage: &Stage) {
             .code,
         200
     );
+}
+
+/// A monitor sees 200, an operator what is off, and users get their mails.
+fn a_wrong_optional_setting_stops_no_mail(stage: &Stage) {
+    let response = stage.simple.get("/health").unwrap();
+    assert_eq!(response.answer(), pair(200, "degraded"));
+    let settings = response.json()["settings"].clone();
+    let names = settings.as_array().unwrap().iter();
+    let names: Vec<_> = names.map(|setting| setting["name"].clone()).collect();
+    assert_eq!(json!(names), json!(["ADMIN_TOKEN", "NYLAS_DAILY_CAP"]));
+    assert!(!response.body.contains("marker"), "{}", response.body);
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.simple).answer(), pair(200, "sent"));
+    // What the token would guard is not there.
+    assert_eq!(stage.simple.get("/admin").unwrap().code, 404);
+    let records = stage.simple.records();
+    let said: Vec<_> = records
+        .iter()
+        .filter(|record| record["outcome"] == "degraded")
+        .collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0]["settings"], settings);
+    assert_eq!(said[0]["alert"], true);
 }
 
 fn health_tells_the_version(stage: &Stage) {

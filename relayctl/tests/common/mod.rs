@@ -273,6 +273,8 @@ pub struct FakeRelay {
     pub version: String,
     /// What `/health` finds wrong.
     pub problems: Vec<Value>,
+    /// Optional settings that are wrong: mails are sent all the same.
+    pub degraded: Vec<Value>,
     /// What a believed mail is answered.
     pub sends: (u16, &'static str),
     /// Whether it believes anybody.
@@ -294,6 +296,7 @@ impl Default for FakeRelay {
             secret: SECRET.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             problems: Vec::new(),
+            degraded: Vec::new(),
             sends: (200, "sent"),
             gullible: false,
             echo: true,
@@ -326,9 +329,13 @@ impl FakeRelay {
             return Answer::text(404, "error code: 1042");
         }
         match (asked.method.as_str(), asked.path.as_str()) {
-            ("GET", "/health") if self.problems.is_empty() => {
+            ("GET", "/health") if self.problems.is_empty() && self.degraded.is_empty() => {
                 Answer::json(200, &json!({"status": "ok", "version": self.version}))
             }
+            ("GET", "/health") if self.problems.is_empty() => Answer::json(
+                200,
+                &json!({"status": "degraded", "version": self.version, "settings": self.degraded}),
+            ),
             ("GET", "/health") => Answer::json(
                 503,
                 &json!({"status": "misconfigured", "version": self.version, "settings": self.problems}),
