@@ -255,10 +255,10 @@ pub async fn queue(
         .is_ok_and(|name| String::from(name).ends_with("-dead"));
     let messages = QueueMessage::all(&batch);
     let work = messages.iter().map(async |message| {
-        let (id, text) = (message.id(), message.text());
+        let (id, body) = (message.id(), message.body());
         let delivery = Delivery {
             id: &id,
-            text: text.as_deref(),
+            body: &body,
             attempt: message.attempt(),
         };
         message.settle(if is_dead {

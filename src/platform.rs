@@ -9,9 +9,10 @@ use crate::{
         Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, LISTED_BYTES_MAX,
         Listed, Log, Memory, Queue, QueueError, Random, Store, StoreError,
     },
-    relay::Disposition,
+    relay::{Body, Disposition},
     time::{UnixMillis, millis},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bindings::{
     DecompressionStream, KvNamespace, Message, NewResponse, QueueProducer, Stream, clear_timeout,
     fetch, field, object, set_timeout, settled,
@@ -26,7 +27,7 @@ use std::{
 };
 use worker::{
     Env,
-    js_sys::{Array, Date, Function, Promise, Uint8Array, futures::JsFuture},
+    js_sys::{Array, ArrayBuffer, Date, Function, JSON, Promise, Uint8Array, futures::JsFuture},
     wasm_bindgen::{JsCast, JsValue},
     web_sys::{
         AbortController, AbortSignal, ReadableStream, ReadableStreamDefaultReader, Request,
@@ -405,9 +406,33 @@ impl QueueMessage {
         field(&self.0, "id").as_string().unwrap_or_default()
     }
 
-    /// The body, if it is text, as every message of ours is.
-    pub fn text(&self) -> Option<String> {
-        field(&self.0, "body").as_string()
+    /// The body. What is not text is not ours; it is turned into text, so that none of it is lost.
+    pub fn body(&self) -> Body {
+        let body = field(&self.0, "body");
+        if let Some(text) = body.as_string() {
+            return Body::Text(text);
+        }
+        let bytes = match body.dyn_ref::<ArrayBuffer>() {
+            Some(buffer) => Some(Uint8Array::new(buffer)),
+            None => body.dyn_ref::<Uint8Array>().cloned(),
+        };
+        if let Some(bytes) = bytes {
+            return Body::Foreign {
+                kind: "base64",
+                text: STANDARD.encode(bytes.to_vec()),
+            };
+        }
+        match JSON::stringify(&body)
+            .ok()
+            .and_then(|text| text.as_string())
+        {
+            Some(text) => Body::Foreign { kind: "json", text },
+            // What has no JSON, such as a large integer.
+            None => Body::Foreign {
+                kind: "value",
+                text: format!("{body:?}"),
+            },
+        }
     }
 
     /// Which delivery this is, from 1.

@@ -8,6 +8,7 @@ use crate::{
     config::{Config, GrantId, Problem},
     delivery::{Attempt, Trail, Verdict, order},
     hand_off,
+    json::{self, object},
     ledger::{Ledger, MailRecord, MailState, Pending, Thread, keyed_hash},
     nylas::{Nylas, SentMail},
     observe::{Event, Level, Record},
@@ -580,12 +581,40 @@ async fn record<P: Ports>(
     let _ = ledger.put_mail(&email.svix_id, &record).await;
 }
 
+/// What a queue message holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// As every message of the relay.
+    Text(String),
+    /// Something else that was put into the queue: what kind it is, and all of it as text.
+    Foreign { kind: &'static str, text: String },
+}
+
+impl Body {
+    fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Foreign { .. } => None,
+        }
+    }
+
+    /// As it is kept among the dead letters: whole, so that a person can see what it is.
+    fn to_letter(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Foreign { kind, text } => {
+                let foreign = object([("kind", (*kind).into()), ("body", text.as_str().into())]);
+                json::text(&object([("foreign", foreign)]))
+            }
+        }
+    }
+}
+
 /// One message as the queue delivers it.
 pub struct Delivery<'a> {
     /// The queue's own id of the message.
     pub id: &'a str,
-    /// `None`: not text.
-    pub text: Option<&'a str>,
+    pub body: &'a Body,
     /// Which delivery of it this is, from 1.
     pub attempt: u32,
 }
@@ -597,7 +626,7 @@ pub async fn work_off<P: Ports>(
     delivery: &Delivery<'_>,
 ) -> Disposition {
     let ledger = Ledger::new(ports);
-    match delivery.text.and_then(Message::from_text) {
+    match delivery.body.as_text().and_then(Message::from_text) {
         // Not ours, or of a newer version: a person must look.
         None => bury(ports, delivery).await,
         Some(Message::Notification { text }) => match config {
@@ -828,8 +857,7 @@ async fn expire_queued<P: Ports>(ports: &P, ledger: &Ledger<'_, P>, email: &Emai
 pub async fn bury<P: Ports>(ports: &P, delivery: &Delivery<'_>) -> Disposition {
     let ledger = Ledger::new(ports);
     let started = ports.now();
-    let text = delivery.text.unwrap_or_default();
-    let message = Message::from_text(text);
+    let message = delivery.body.as_text().and_then(Message::from_text);
     let reason = match &message {
         Some(_) => "retries_used_up",
         None => "unreadable_message",
@@ -869,7 +897,7 @@ pub async fn bury<P: Ports>(ports: &P, delivery: &Delivery<'_>) -> Disposition {
     if sent {
         ending = Ending::new(0, "duplicate", "sent_before");
     } else {
-        let whole = whole_text(&ledger, mail.as_deref(), text).await;
+        let whole = whole_text(&ledger, mail.as_deref(), delivery.body).await;
         if ledger.put_dead_letter(&name, &whole).await.is_err() {
             ending.is(0, "retry", "ledger_refused");
             ending.retry_in = Some(MINUTE);
@@ -910,7 +938,7 @@ pub async fn bury<P: Ports>(ports: &P, delivery: &Delivery<'_>) -> Disposition {
 async fn whole_text<P: Ports>(
     ledger: &Ledger<'_, P>,
     mail: Option<&QueuedMail>,
-    text: &str,
+    body: &Body,
 ) -> String {
     if let Some(mail) = mail
         && mail.content == QueuedContent::InLedger
@@ -924,5 +952,5 @@ async fn whole_text<P: Ports>(
             return whole;
         }
     }
-    text.to_owned()
+    body.to_letter()
 }

@@ -12,7 +12,10 @@
 
 mod world;
 
-use clerk_nylas_relay::ports::Clock;
+use clerk_nylas_relay::{
+    ports::Clock,
+    relay::{self, Body},
+};
 use serde_json::{Value, json};
 use world::{HOUR, MINUTE, NOW, SECOND, World};
 
@@ -141,6 +144,24 @@ fn a_message_nobody_can_read() {
     let world = World::new();
     let alerts = world.delivered(r#"{"of_a_newer_version": "marker"}"#, false);
     says(&alerts, &["given up", "unreadable_message"]);
+}
+
+/// Whatever put it there: a person can still see what it was.
+#[test]
+fn a_message_that_is_not_text_is_kept_whole() {
+    let world = World::new();
+    let body = Body::Foreign {
+        kind: "json",
+        text: r#"{"marker":[1,2]}"#.to_owned(),
+    };
+    let alerts = world.delivered_body(&body, false);
+    says(&alerts, &["given up", "unreadable_message"]);
+    let ledger = world.ledger.borrow();
+    let letter: Value = serde_json::from_str(&ledger["dead:message-queue-id"]).unwrap();
+    assert_eq!(
+        letter,
+        json!({"foreign": {"kind": "json", "body": r#"{"marker":[1,2]}"#}})
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{
 };
 use clerk_nylas_relay::{
     outbox::Message,
-    relay::{Delivery, Disposition, bury, work_off},
+    relay::{Body, Delivery, Disposition, bury, work_off},
     time::millis,
 };
 use std::rc::Rc;
@@ -71,9 +71,10 @@ async fn deliver(world: Rc<World>, text: String, id: String, delay: Millis) {
 async fn invoke(world: &Rc<World>, text: &str, attempt: u32, is_dead: bool) -> Option<Disposition> {
     let ports = Invocation::new(world);
     let config = world.config.borrow().clone().unwrap();
+    let body = Body::Text(text.to_owned());
     let delivery = Delivery {
         id: "1",
-        text: Some(text),
+        body: &body,
         attempt,
     };
     if world.sabotage == Some(Sabotage::DropUndecodable) && Message::from_text(text).is_none() {

@@ -8,6 +8,7 @@ use crate::{
     replies::unique,
     tests::{SOON, notify, notify_at, notify_under, one_mail, pair, rule},
 };
+use base64::Engine;
 use nylas_stand_in::{Action, Inbound, Mail, MailEvent};
 use serde_json::{Value, json};
 use std::{io::Write, thread, time::Duration};
@@ -46,6 +47,7 @@ tests![
     an_alert_the_older_does_not_know_waits_in_its_dead_letters,
     a_forward_the_older_sends_has_no_reply_to,
     up_back_and_up_again_on_one_ledger,
+    what_is_not_text_is_kept_whole,
 ];
 
 /// From a version to the other.
@@ -576,5 +578,35 @@ fn up_back_and_up_again_on_one_ledger(stage: &Stage) {
     stage.agent.wait_for(&words);
     for event in [first, second, third] {
         one_mail(stage, &event, SOON);
+    }
+}
+
+/// Something else may write to the queue, or the content type of a message may change: none of it is lost.
+fn what_is_not_text_is_kept_whole(stage: &Stage) {
+    let marker = unique("not-text");
+    let letters = || -> Vec<String> {
+        let listed = call(stage, "GET", "/new/api/admin/dead?limit=1000", "").json();
+        let letters = listed["dead_letters"].as_array().unwrap().clone();
+        let ids = letters.iter().map(|letter| letter["id"].as_str().unwrap());
+        ids.map(|id| call(stage, "GET", &ledger_path(&format!("dead:{id}")), "").body)
+            .collect()
+    };
+    let value = json!({ "a": [marker, 1] }).to_string();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(&marker);
+    for (kind, sent, kept_kind, kept) in [
+        ("json", &value, "json", &value),
+        ("bytes", &marker, "base64", &base64),
+    ] {
+        let path = format!("/put/new_work?type={kind}");
+        assert_eq!(call(stage, "POST", &path, sent).code, 200);
+        let expected = json!({"foreign": {"kind": kept_kind, "body": kept}}).to_string();
+        let is_kept = (0..90).any(|_| {
+            thread::sleep(Duration::from_secs(1));
+            letters().iter().any(|letter| {
+                serde_json::from_str::<Value>(letter)
+                    .is_ok_and(|letter| letter.to_string() == expected)
+            })
+        });
+        assert!(is_kept, "{kind}: {expected} is not among {:?}", letters());
     }
 }

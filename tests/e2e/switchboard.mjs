@@ -21,9 +21,13 @@ export default {
       case "route":
         routes.push({ text: await request.text(), to: name });
         return new Response();
-      case "put":
-        await env[name].send(await request.text(), { contentType: "text" });
+      case "put": {
+        const contentType = url.searchParams.get("type") ?? "text";
+        const text = await request.text();
+        const body = { text, json: contentType === "json" && JSON.parse(text), bytes: new TextEncoder().encode(text) };
+        await env[name].send(body[contentType], { contentType });
         return new Response();
+      }
       case "messages": {
         const text = await request.text();
         return Response.json(seen.filter((message) => message.includes(text)));

@@ -12,7 +12,7 @@ use clerk_nylas_relay::{
         Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log, Memory, Queue,
         QueueError, Random, Store, StoreError,
     },
-    relay::{self, Delivery, Disposition},
+    relay::{self, Body, Delivery, Disposition},
     time::UnixMillis,
 };
 use serde_json::{Value, json};
@@ -143,9 +143,14 @@ impl World {
 
     /// One delivery of a message of the queue; of the dead letters, if it is one.
     pub fn delivered(&self, text: &str, is_dead: bool) -> Vec<String> {
+        self.delivered_body(&Body::Text(text.to_owned()), is_dead)
+    }
+
+    /// The same, of whatever it holds.
+    pub fn delivered_body(&self, body: &Body, is_dead: bool) -> Vec<String> {
         let delivery = Delivery {
             id: "queue-id",
-            text: Some(text),
+            body,
             attempt: 1,
         };
         done(async {
@@ -178,9 +183,10 @@ impl World {
     pub fn deliver_alerts(&self) {
         let queued = std::mem::take(&mut *self.queue.borrow_mut());
         for text in queued {
+            let body = Body::Text(text.clone());
             let delivery = Delivery {
                 id: "queue-id",
-                text: Some(&text),
+                body: &body,
                 attempt: 1,
             };
             let settled = done(relay::work_off(self, Ok(&self.config), &delivery));
