@@ -78,15 +78,36 @@ pub async fn api<P: Ports>(ports: &P, config: &Config, request: &AdminRequest<'_
     }
 }
 
+/// What the page says of a form that could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The status code of the page.
+    pub code: u16,
+    pub text: &'static str,
+}
+
 /// A form of the page: what to do, and to what.
-pub async fn act<P: Ports>(ports: &P, config: &Config, action: &str, subject: &str) -> AdminAnswer {
+///
+/// # Errors
+/// What to tell the operator when it could not be done.
+pub async fn act<P: Ports>(
+    ports: &P,
+    config: &Config,
+    action: &str,
+    subject: &str,
+) -> Result<(), Said> {
     let body = json::text(&object([("address", subject.into())]));
     let path = format!("dead/{subject}/redrive");
     let (method, path) = match action {
         "redrive" => ("POST", path.as_str()),
         "suppress" => ("POST", "suppressions"),
         "lift" => ("DELETE", "suppressions"),
-        _ => return status(404, "not_found"),
+        _ => {
+            return Err(Said {
+                code: 404,
+                text: "The page has no such button. Load it again.",
+            });
+        }
     };
     let request = AdminRequest {
         method,
@@ -94,7 +115,30 @@ pub async fn act<P: Ports>(ports: &P, config: &Config, action: &str, subject: &s
         limit: None,
         body: body.as_bytes(),
     };
-    api(ports, config, &request).await
+    let (code, body) = api(ports, config, &request).await;
+    if code == 200 {
+        return Ok(());
+    }
+    let text = match (action, body.get("status").and_then(Value::as_str)) {
+        ("redrive", Some("expired")) => {
+            "The letter was not sent again: its mail is older than its content is of use. The user can ask for a new one."
+        }
+        ("redrive", Some("unreadable")) => {
+            "The letter was not sent again: this version cannot read it. It is in KV, under dead: and its id."
+        }
+        ("redrive", Some("not_found")) => {
+            "The letter is not there any more: it was sent again before, or its seven days are over."
+        }
+        (_, Some("could_not_be_queued")) => {
+            "The letter was not sent again: the queue did not take it. Try again."
+        }
+        (_, Some("address_malformed")) => {
+            "Nothing was changed: that is not one plain e-mail address."
+        }
+        ("lift", Some("not_found")) => "Nothing was changed: that address is not suppressed.",
+        _ => "Nothing was changed: the ledger did not answer. Try again.",
+    };
+    Err(Said { code, text })
 }
 
 struct Desk<'a, P> {
@@ -323,8 +367,13 @@ fn counts(rows: &[Value], name: &str) -> Value {
     Value::Object(counts)
 }
 
-/// The page; with the id of a mail, its history first.
-pub async fn page<P: Ports>(ports: &P, config: &Config, id: Option<&str>) -> Option<String> {
+/// The page; with the id of a mail, its history first. Above all stands what there is to say of a form.
+pub async fn page<P: Ports>(
+    ports: &P,
+    config: &Config,
+    id: Option<&str>,
+    said: Option<&str>,
+) -> Option<String> {
     let desk = Desk {
         ports,
         config,
@@ -339,6 +388,11 @@ pub async fn page<P: Ports>(ports: &P, config: &Config, id: Option<&str>) -> Opt
     page.push("<p>Version ");
     page.text(VERSION);
     page.push("</p>");
+    if let Some(said) = said {
+        page.push("<p role=alert><strong>");
+        page.text(said);
+        page.push("</strong></p>");
+    }
     if let Some(id) = id {
         let (_, found) = desk.delivery(id).await.ok()?;
         page.table(

@@ -192,16 +192,26 @@ async fn admin_page(
     if method == "POST" {
         let form = std::str::from_utf8(body).unwrap_or_default();
         let of = |name: &str| parameter(form, name).unwrap_or_default();
-        let (code, body) = admin::act(platform, config, &of("action"), &of("subject")).await;
-        if code != 200 {
-            return json_response(code, &body, None);
-        }
-        return platform::response(303, "", &[("location", "/admin")]);
+        let said = match admin::act(platform, config, &of("action"), &of("subject")).await {
+            Ok(()) => return platform::response(303, "", &[("location", "/admin")]),
+            Err(said) => said,
+        };
+        return show_page(platform, config, None, Some(said)).await;
     }
     let id = parameter(query, "id");
-    match admin::page(platform, config, id.as_deref()).await {
+    show_page(platform, config, id.as_deref(), None).await
+}
+
+/// The page, with what to say of a form that could not be done.
+async fn show_page(
+    platform: &Platform,
+    config: &Config,
+    id: Option<&str>,
+    said: Option<admin::Said>,
+) -> Response {
+    match admin::page(platform, config, id, said.map(|said| said.text)).await {
         Some(page) => platform::response(
-            200,
+            said.map_or(200, |said| said.code),
             &page,
             &[
                 ("content-type", "text/html; charset=utf-8"),

@@ -201,7 +201,7 @@ fn an_operators_look() {
     let world = running(&[]);
     let config = &world.config;
     let page = |id| {
-        assert!(done(admin::page(&world, config, id)).is_some());
+        assert!(done(admin::page(&world, config, id, None)).is_some());
     };
     assert_eq!(cost(&world, || page(None)), lists(9));
     let with_history = cost(&world, || page(Some("msg_0")));

@@ -26,6 +26,7 @@ tests![
     a_delivery_is_listed_and_shown,
     a_dead_letter_is_sent_again,
     a_dead_letter_that_has_expired_is_not,
+    a_form_that_cannot_be_done_says_so_on_the_page,
     an_address_is_suppressed_and_lifted_by_hand,
     the_page_shows_it_and_loads_and_runs_nothing,
     the_page_shows_the_history_of_one_mail,
@@ -195,6 +196,51 @@ fn a_dead_letter_that_has_expired_is_not(stage: &Stage) {
     let path = format!("dead/{EXPIRED_LETTER}/redrive");
     let answer = call(&stage.relay, "POST", &path, &Value::Null).answer();
     assert_eq!(answer, pair(409, "expired"));
+}
+
+/// A browser shows what comes back: the page, and what went wrong in a sentence.
+fn a_form_that_cannot_be_done_says_so_on_the_page(stage: &Stage) {
+    let bearer = format!("Bearer {ADMIN_TOKEN}");
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    for (form, code, sentence) in [
+        (
+            format!("action=redrive&subject={EXPIRED_LETTER}"),
+            409,
+            "older than its content is of use",
+        ),
+        (
+            "action=redrive&subject=msg_unknown".to_owned(),
+            404,
+            "not there any more",
+        ),
+        (
+            "action=suppress&subject=nobody".to_owned(),
+            400,
+            "not one plain e-mail address",
+        ),
+        ("action=dance&subject=".to_owned(), 404, "no such button"),
+    ] {
+        let response = stage
+            .relay
+            .request("POST", "/admin", &headers, form.as_bytes());
+        let response = response.unwrap();
+        assert_eq!(response.code, code, "{form}");
+        let kind = response.header("content-type").unwrap_or_default();
+        assert!(kind.starts_with("text/html"), "{kind}");
+        assert!(
+            response.body.contains(sentence),
+            "{form}: {}",
+            response.body
+        );
+        assert!(
+            response.body.contains("<h2>Dead letters</h2>"),
+            "{}",
+            response.body
+        );
+    }
 }
 
 fn an_address_is_suppressed_and_lifted_by_hand(stage: &Stage) {
