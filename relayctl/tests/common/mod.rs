@@ -20,8 +20,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-pub const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub const SECRET: &str = "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr";
+pub const OTHER_SECRET: &str = "whsec_AFT0EokOPsn1ENmUBxTYyv6KQwTs/AmB";
 pub const API_KEY: &str = "nyk_v0_key_for_tests";
 pub const ADMIN_TOKEN: &str = "admin-token-for-tests-0123456789";
 pub const CLERK_KEY: &str = "sk_test_for_tests";
