@@ -25,7 +25,9 @@ pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
 pub const CLERK_SECRET_PENDING: &str = "not-there-yet";
 
 /// What is wrong with a signing secret of [`crate::webhook::PUBLIC_SIGNING_SECRETS`].
-pub const CLERK_SECRET_IS_PUBLIC: &str = "is a published example, so anybody could have mails sent in your name: copy your own endpoint's signing secret from Clerk and run `wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`";
+const CLERK_SECRET_IS_PUBLIC: &str = "is a published example, so anybody could have mails sent in your name: copy your \
+                                      own endpoint's signing secret from Clerk and run \
+                                      `wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`";
 
 /// Whether Nylas is played on this machine, so that no mail leaves it. `base` is an address that `NYLAS_API_BASE`
 /// may hold: http is accepted for loopback only.

@@ -5,6 +5,7 @@
 
 pub mod ran;
 
+use clerk_nylas_relay::webhook::SigningSecret;
 pub use ran::Ran;
 use serde_json::{Value, json};
 use std::{
@@ -326,12 +327,12 @@ impl FakeRelay {
             return Answer::text(404, "error code: 1042");
         }
         match (asked.method.as_str(), asked.path.as_str()) {
-            ("GET", "/health") if self.problems.is_empty() => {
+            ("GET", "/health") if self.problems().is_empty() => {
                 Answer::json(200, &json!({"status": "ok", "version": self.version}))
             }
             ("GET", "/health") => Answer::json(
                 503,
-                &json!({"status": "misconfigured", "version": self.version, "settings": self.problems}),
+                &json!({"status": "misconfigured", "version": self.version, "settings": self.problems()}),
             ),
             ("POST", "/api/webhooks/clerk") => self.webhook(asked),
             (_, "/api/webhooks/clerk") => plain(405, "method_not_allowed"),
@@ -351,6 +352,25 @@ impl FakeRelay {
         }
     }
 
+    /// Clerk's signing secret, as it was stored at Cloudflare.
+    fn stored(&self) -> Option<String> {
+        let name = "secret-CLERK_WEBHOOK_SIGNING_SECRET";
+        std::fs::read_to_string(self.cloud.as_ref()?.join(name)).ok()
+    }
+
+    /// Those of the test, and a stored text that is no signing secret.
+    fn problems(&self) -> Vec<Value> {
+        let mut problems = self.problems.clone();
+        if self
+            .stored()
+            .is_some_and(|stored| SigningSecret::parse(&stored).is_err())
+        {
+            let name = "CLERK_WEBHOOK_SIGNING_SECRET";
+            problems.push(json!({"name": name, "problem": "is missing"}));
+        }
+        problems
+    }
+
     fn webhook(&self, asked: &Asked) -> Answer {
         let answer = |code: u16, status: &str| {
             Answer::json(
@@ -358,7 +378,7 @@ impl FakeRelay {
                 &json!({"status": status, "id": asked.header("svix-id"), "reason": "fake"}),
             )
         };
-        if !self.problems.is_empty() {
+        if !self.problems().is_empty() {
             return answer(503, "misconfigured");
         }
         if asked.body.len() > 1024 * 1024 {
@@ -370,9 +390,7 @@ impl FakeRelay {
                 headers.insert(name, value.parse().unwrap());
             }
         }
-        let stored = self.cloud.as_ref().and_then(|cloud| {
-            std::fs::read_to_string(cloud.join("secret-CLERK_WEBHOOK_SIGNING_SECRET")).ok()
-        });
+        let stored = self.stored();
         let webhook =
             svix::webhooks::Webhook::new(stored.as_ref().unwrap_or(&self.secret)).unwrap();
         if webhook.verify(&asked.body, &headers).is_err() && !self.gullible {
