@@ -17,7 +17,8 @@ const usage = `scripts/send-sample [options]: posts a signed email.created to th
   --url URL        the relay (default: $RELAY_URL or http://127.0.0.1:8787)
   --secret SECRET  whsec_... (default: $CLERK_WEBHOOK_SIGNING_SECRET or the one of make dev)`;
 
-export const LOCAL_SECRET = "whsec_Y2xlcmstbnlsYXMtcmVsYXktbG9jYWwtZGV2";
+/// No secret: everybody can read it, and a deployed Worker refuses it.
+const LOCAL_SECRET = readFileSync(new URL("dev-secret", import.meta.url), "utf8").trim();
 
 /// Svix: base64(HMAC-SHA256(secret, "id.timestamp.body")), the secret being base64 after `whsec_`.
 export function sign(secret, id, timestamp, body) {

@@ -23,6 +23,21 @@ pub const INLINE_SEND_BUDGET_MS_MAX: u64 = 10_000;
 /// What guards the operator's side must not be guessed.
 pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
 
+/// Stands in place of Clerk's signing secret until the real one is known: `relayctl setup` stores it, because a
+/// deployment needs a value. It is no secret, so the Worker believes nobody, and `/health` says what is missing.
+pub const CLERK_SECRET_PENDING: &str = "not-there-yet";
+
+/// What is wrong with a signing secret of [`crate::webhook::PUBLIC_SIGNING_SECRETS`].
+const CLERK_SECRET_IS_PUBLIC: &str = "is a published example, so anybody could have mails sent in your name: copy your \
+                                      own endpoint's signing secret from Clerk and run \
+                                      `wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`";
+
+/// Whether Nylas is played on this machine, so that no mail leaves it. `base` is an address that `NYLAS_API_BASE`
+/// may hold: http is accepted for loopback only.
+pub fn is_nylas_local(base: &str) -> bool {
+    base.starts_with("http://")
+}
+
 /// A text that must not be shown. `Debug` does not, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -173,8 +188,11 @@ impl Config {
                 .filter(|value| !value.is_empty())
         };
 
-        let mut clerk_secrets = Vec::new();
-        match setting("CLERK_WEBHOOK_SIGNING_SECRET") {
+        let api_base_text =
+            setting("NYLAS_API_BASE").unwrap_or_else(|| NYLAS_API_BASE_DEFAULT.to_owned());
+
+        let mut clerk_secrets: Vec<SigningSecret> = Vec::new();
+        match setting("CLERK_WEBHOOK_SIGNING_SECRET").filter(|text| text != CLERK_SECRET_PENDING) {
             None => wrong(
                 "CLERK_WEBHOOK_SIGNING_SECRET",
                 "is missing: copy the endpoint's signing secret from Clerk and run `wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`",
@@ -188,6 +206,11 @@ impl Config {
                 }
                 if split_list(&list).next().is_none() {
                     wrong("CLERK_WEBHOOK_SIGNING_SECRET", "holds no secret");
+                }
+                if !is_nylas_local(&api_base_text)
+                    && clerk_secrets.iter().any(SigningSecret::is_public)
+                {
+                    wrong("CLERK_WEBHOOK_SIGNING_SECRET", CLERK_SECRET_IS_PUBLIC);
                 }
             }
         }
@@ -232,9 +255,7 @@ impl Config {
         };
         let mut wrong = |name, problem| problems.push(Problem { name, problem });
 
-        let nylas_api_base = ApiBase::parse(
-            &setting("NYLAS_API_BASE").unwrap_or_else(|| NYLAS_API_BASE_DEFAULT.to_owned()),
-        );
+        let nylas_api_base = ApiBase::parse(&api_base_text);
         if nylas_api_base.is_none() {
             wrong(
                 "NYLAS_API_BASE",

@@ -30,6 +30,15 @@ pub const SIGNING_KEY_BYTES_MIN: usize = 16;
 /// (<https://developer.nylas.com/docs/reference/api/webhook-notifications/>).
 pub const NYLAS_MOCK_SECRET: &str = "mock-webhook-secret";
 
+/// Signing secrets that everybody can read, so a signature made with one of them proves nothing: the one `make dev`
+/// signs with (`scripts/dev-secret`), and the examples of Svix' documentation
+/// (<https://docs.svix.com/receiving/verifying-payloads/how-manual>, <https://api.svix.com/docs>).
+pub const PUBLIC_SIGNING_SECRETS: [&str; 3] = [
+    "whsec_Y2xlcmstbnlsYXMtcmVsYXktbG9jYWwtZGV2",
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+];
+
 /// The id of one Clerk message: the same for every attempt, resend and replay of it. It is the
 /// relay's key for everything: deduplication, Nylas' idempotency, the ledger, the logs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -85,6 +94,13 @@ impl SigningSecret {
             );
         }
         Ok(Self(key))
+    }
+
+    /// Whether everybody knows this secret. Keys are compared, so another spelling of it is found, too.
+    pub fn is_public(&self) -> bool {
+        PUBLIC_SIGNING_SECRETS
+            .iter()
+            .any(|public| Self::parse(public).is_ok_and(|public| public == *self))
     }
 
     /// Signs a webhook of our own in the same scheme: the value of `webhook-signature`

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use world::{Costs, HOUR, NOW, SECOND, World, done};
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const SECRET: &str = "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr";
 
 fn costs(reads: u32, writes: u32) -> Costs {
     Costs {

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 
 const AFTER: &str = "Exit codes: 0 done, or all well; 1 failed, or a problem was found; 2 called wrongly.
 Secrets come from the environment, from .dev.vars in the current folder, from a file or a prompt; never from an argument.
+setup does not read .dev.vars: secrets for development are not deployed.
 NO_COLOR=1 turns colours off. Everything is explained in docs/relayctl.md.";
 
 /// Sets up, checks, tries out and repairs a clerk-nylas-relay.

@@ -1,7 +1,7 @@
 //! Secrets come from a file, the environment, `.dev.vars` or a prompt; never from the command line, and they are never
 //! shown.
 
-use crate::{failure::Failure, ui::Ui};
+use crate::failure::Failure;
 use clerk_nylas_relay::config::Secret;
 use std::{fs, path::Path};
 
@@ -12,6 +12,16 @@ pub struct Found {
     pub secret: Secret,
     /// In words.
     pub from: String,
+}
+
+/// The secret of that name in the environment.
+pub fn from_environment(name: &str) -> Option<Found> {
+    let value = std::env::var(name).ok()?;
+    let value = value.trim();
+    (!value.is_empty()).then(|| Found {
+        secret: Secret::new(value),
+        from: "the environment".to_owned(),
+    })
 }
 
 /// The secret of that name: from `file` if one is named, else from the environment, else from `.dev.vars` in `folder`.
@@ -38,14 +48,8 @@ pub fn find(name: &str, file: Option<&Path>, folder: &Path) -> Result<Option<Fou
             )),
         };
     }
-    if let Some(value) = std::env::var(name)
-        .ok()
-        .filter(|value| !value.trim().is_empty())
-    {
-        return Ok(Some(Found {
-            secret: Secret::new(value.trim()),
-            from: "the environment".to_owned(),
-        }));
+    if let Some(found) = from_environment(name) {
+        return Ok(Some(found));
     }
     let dev_vars = folder.join(".dev.vars");
     let value = fs::read_to_string(&dev_vars)
@@ -68,14 +72,8 @@ pub fn require(name: &str, file: Option<&Path>, folder: &Path) -> Result<Found, 
     })
 }
 
-/// Asks a person, without showing what is typed.
-pub fn ask(ui: &Ui, question: &str, name: &str) -> Result<Secret, Failure> {
-    if !ui.can_ask() {
-        return Err(Failure::usage(
-            format!("{name} is not known, and there is nobody to ask"),
-            format!("put it into the environment variable {name}, or into .dev.vars"),
-        ));
-    }
+/// Asks a person, without showing what is typed; `None` if nothing is.
+pub fn ask(question: &str, name: &str) -> Result<Option<Secret>, Failure> {
     let typed = rpassword::prompt_password(format!("{question}: ")).map_err(|error| {
         Failure::new(
             format!("the terminal could not be read: {error}"),
@@ -83,13 +81,7 @@ pub fn ask(ui: &Ui, question: &str, name: &str) -> Result<Secret, Failure> {
         )
     })?;
     let typed = typed.trim();
-    if typed.is_empty() {
-        return Err(Failure::usage(
-            format!("{name} was not given"),
-            "run it again; what is done stays done",
-        ));
-    }
-    Ok(Secret::new(typed))
+    Ok((!typed.is_empty()).then(|| Secret::new(typed)))
 }
 
 /// The value of a name in a file of `NAME=VALUE` lines.

@@ -1,5 +1,6 @@
 //! `relayctl setup`: from empty accounts to a working relay. Every step first looks at what is there, so it can be run again
-//! at any time, and goes on where it stopped. It keeps no notes: what exists is the state.
+//! at any time, and goes on where it stopped. It keeps no notes: what exists is the state. What it stores at Cloudflare
+//! comes from the environment or is typed, never from `.dev.vars`: secrets for development may be known to anybody.
 
 use crate::{
     clock::{self, Stopwatch},
@@ -9,13 +10,15 @@ use crate::{
     nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, ok, said},
     project::Project,
     secrets,
-    sign::{Signer, random_secret},
+    sign::Signer,
     trigger,
     ui::{BOLD, DIM, GOOD, Ui, WARN},
     wrangler::Wrangler,
 };
 use clap::{Args, ValueEnum};
-use clerk_nylas_relay::config::{NYLAS_API_BASE_DEFAULT, Secret};
+use clerk_nylas_relay::config::{
+    CLERK_SECRET_PENDING, NYLAS_API_BASE_DEFAULT, Secret, is_nylas_local,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -29,6 +32,8 @@ use std::{
 const WRANGLER_TOML: &str = include_str!("../../wrangler.toml");
 /// How long a change may take to reach the Worker that answers.
 const PROPAGATION: Duration = Duration::from_secs(45);
+/// The setting that holds Clerk's signing secret.
+const CLERK_SECRET: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
 
 /// What `setup` is told. Everything it does not know and needs, it asks.
 #[derive(Args, Clone, Debug)]
@@ -42,7 +47,7 @@ pub struct SetupArgs {
     /// Shows what would be done, and does nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Asks nothing: what is needed comes from options, the environment and .dev.vars
+    /// Asks nothing: what is needed comes from options and the environment
     #[arg(long, short)]
     pub yes: bool,
     /// The Agent Account's address; several for several accounts
@@ -131,6 +136,8 @@ struct Setup<'a> {
     from_name: Option<String>,
     url: Option<String>,
     key: Option<Secret>,
+    /// This run stored [`CLERK_SECRET_PENDING`].
+    clerk_secret_is_pending: bool,
 }
 
 /// Runs `setup`; whether nothing is left to do.
@@ -148,6 +155,7 @@ pub fn run(args: &SetupArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
         from_name: args.from_name.clone(),
         url: args.url.as_deref().map(|url| relay_base(url).to_owned()),
         key: None,
+        clerk_secret_is_pending: false,
     };
     let (mut done, mut complete) = (Vec::new(), true);
     for step in Step::value_variants() {
@@ -206,14 +214,41 @@ impl Setup<'_> {
         typed(question).ok_or_else(|| Failure::usage(missing, fix))
     }
 
-    fn secret(&self, name: &str, question: &str) -> Result<Secret, Failure> {
-        if let Some(found) = secrets::find(name, None, &self.args.folder)? {
+    fn api_key(&self) -> Result<Secret, Failure> {
+        const NAME: &str = "NYLAS_API_KEY";
+        if let Some(found) = secrets::from_environment(NAME) {
             return Ok(found.secret);
         }
-        let ui = Ui {
-            json: self.ui.json || self.args.yes,
+        let asked = if self.can_ask() {
+            secrets::ask("Nylas' API key (dashboard.nylas.com, API keys)", NAME)?
+        } else {
+            None
         };
-        secrets::ask(&ui, question, name)
+        asked.ok_or_else(|| {
+            Failure::usage(
+                format!("{NAME} is not known"),
+                format!(
+                    "put it into the environment variable {NAME} (setup does not read .dev.vars: it holds secrets \
+                     for development), and run setup again; what is done stays done"
+                ),
+            )
+        })
+    }
+
+    /// Reads Clerk's signing secret. One that everybody knows is refused, unless no mail goes out.
+    fn clerk_signer(&self, secret: &Secret, from: &str) -> Result<Signer, Failure> {
+        let api_base = self.api_base(self.project()?.as_ref())?;
+        let signers = Signer::parse_all(secret.reveal(), from)?;
+        if !is_nylas_local(&api_base) && signers.iter().any(|signer| signer.secret.is_public()) {
+            return Err(Failure::usage(
+                format!(
+                    "the signing secret from {from} is a published example: \
+                     with it, anybody could have mails sent in your name"
+                ),
+                "give the one of your own endpoint: Clerk's dashboard, Webhooks, your endpoint, Signing Secret",
+            ));
+        }
+        Signer::parse(secret.reveal(), from)
     }
 
     fn project(&self) -> Result<Option<Project>, Failure> {
@@ -263,10 +298,7 @@ impl Setup<'_> {
         let base = self.api_base(self.project()?.as_ref())?;
         let key = match &self.key {
             Some(key) => key.clone(),
-            None => self.secret(
-                "NYLAS_API_KEY",
-                "Nylas' API key (dashboard.nylas.com, API keys)",
-            )?,
+            None => self.api_key()?,
         };
         self.key = Some(key.clone());
         Ok(Nylas {
@@ -597,11 +629,15 @@ impl Setup<'_> {
             Vec::new()
         };
         let has = |name: &str| stored.iter().any(|stored| stored == name);
-        let mut wanted = vec!["NYLAS_API_KEY", "CLERK_WEBHOOK_SIGNING_SECRET"];
+        let mut wanted = vec!["NYLAS_API_KEY", CLERK_SECRET];
         if self.args.admin_token_file.is_some() {
             wanted.push("ADMIN_TOKEN");
         }
         wanted.retain(|name| !has(name));
+        let clerk = secrets::from_environment(CLERK_SECRET);
+        if let Some(found) = &clerk {
+            self.clerk_signer(&found.secret, &found.from)?;
+        }
         if wanted.is_empty() {
             return Ok(Outcome::Unchanged(format!(
                 "the Worker has {}",
@@ -615,20 +651,17 @@ impl Setup<'_> {
             )));
         }
         let mut values = serde_json::Map::new();
-        let mut notes = Vec::new();
         for name in wanted {
             let value = match name {
                 "NYLAS_API_KEY" => self.nylas()?.key.reveal().to_owned(),
                 "ADMIN_TOKEN" => admin_token(self.args.admin_token_file.as_deref())?,
-                _ => match secrets::find(name, None, &self.args.folder)? {
-                    Some(found) => {
-                        Signer::parse_all(found.secret.reveal(), &found.from)?;
-                        found.secret.reveal().to_owned()
-                    }
-                    // The Worker does not start without one; nobody knows this one, so nothing is believed.
+                _ => match &clerk {
+                    Some(found) => found.secret.reveal().to_owned(),
+                    // A deployment needs a value. With this one the Worker believes nobody and says why, as it could
+                    // not with a random one.
                     None => {
-                        notes.push("Clerk's is a random one until step clerk");
-                        random_secret()?
+                        self.clerk_secret_is_pending = true;
+                        CLERK_SECRET_PENDING.to_owned()
                     }
                 },
             };
@@ -639,13 +672,14 @@ impl Setup<'_> {
             &["secret", "bulk"],
             Some(&Value::Object(values).to_string()),
         )?;
+        let pending = if self.clerk_secret_is_pending {
+            " (Clerk's is still to come, in step clerk; until then the Worker sends no mail)"
+        } else {
+            ""
+        };
         Ok(Outcome::Changed(format!(
-            "{} stored at Cloudflare{}",
-            names.join(", "),
-            notes
-                .iter()
-                .map(|note| format!(" ({note})"))
-                .collect::<String>()
+            "{} stored at Cloudflare{pending}",
+            names.join(", ")
         )))
     }
 
@@ -884,20 +918,22 @@ impl Setup<'_> {
         ] {
             self.ui.line(line);
         }
-        const NAME: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
-        let found = secrets::find(NAME, None, &self.args.folder)?;
-        let secret = match found {
-            Some(found) => found.secret,
-            None if self.can_ask() => {
-                secrets::ask(self.ui, "The endpoint's signing secret (whsec_...)", NAME)?
-            }
+        let (secret, from) = match secrets::from_environment(CLERK_SECRET) {
+            Some(found) => (found.secret, found.from),
             None => {
-                return Ok(Outcome::Yours(format!(
-                    "do the above, then run this step again with {NAME} in the environment"
-                )));
+                let asked = if self.can_ask() {
+                    let question = "The endpoint's signing secret (whsec_...; Enter if you do not have it yet)";
+                    secrets::ask(question, CLERK_SECRET)?
+                } else {
+                    None
+                };
+                match asked {
+                    Some(secret) => (secret, "Clerk".to_owned()),
+                    None => return Ok(Outcome::Yours(self.clerk_secret_to_come(&url))),
+                }
             }
         };
-        let signer = Signer::parse(secret.reveal(), "Clerk")?;
+        let signer = self.clerk_signer(&secret, &from)?;
         if self.believes(&url, &signer)? {
             return Ok(Outcome::Unchanged(
                 "the Worker believes Clerk's signing secret".to_owned(),
@@ -905,7 +941,7 @@ impl Setup<'_> {
         }
         self.login()?;
         self.wrangler
-            .run(&["secret", "put", NAME], Some(secret.reveal()))?;
+            .run(&["secret", "put", CLERK_SECRET], Some(secret.reveal()))?;
         let watch = Stopwatch::start();
         while !self.believes(&url, &signer)? {
             if watch.elapsed() > PROPAGATION {
@@ -919,6 +955,37 @@ impl Setup<'_> {
         Ok(Outcome::Changed(
             "the signing secret is stored at Cloudflare, and the Worker believes it".to_owned(),
         ))
+    }
+
+    /// What is left to do where Clerk's signing secret was not given.
+    fn clerk_secret_to_come(&self, url: &str) -> String {
+        let put = format!("`{} secret put {CLERK_SECRET}`", self.args.wrangler);
+        let where_to = match self.args.folder.as_path() {
+            here if here == Path::new(".") => "in this folder".to_owned(),
+            folder => format!("in {}", folder.display()),
+        };
+        let again = format!("run this step again with {CLERK_SECRET} in the environment");
+        if self.clerk_secret_is_pending || self.lacks_clerk_secret(url) {
+            format!(
+                "the Worker has no signing secret of Clerk's yet, and sends no mail until it has: \
+                 do the above, then {put} {where_to}, or {again}"
+            )
+        } else {
+            format!(
+                "the Worker has a signing secret, and whether it is this endpoint's is not known here: \
+                 {again}, or replace it with {put} {where_to}"
+            )
+        }
+    }
+
+    /// Whether the Worker says that it has no signing secret it could use.
+    fn lacks_clerk_secret(&self, url: &str) -> bool {
+        let health = self.http.call(&Ask::get(format!("{url}/health")));
+        health.is_ok_and(|reply| {
+            list(&reply.json(), "/settings")
+                .iter()
+                .any(|setting| text(setting, "/name") == CLERK_SECRET)
+        })
     }
 
     /// Whether a signed event of no importance is believed.
@@ -952,6 +1019,7 @@ impl Setup<'_> {
             dkim_selector: None,
             strict: false,
             list: false,
+            without_dev_vars: true,
         };
         let findings = doctor::examine(&args, self.http, self.ui)?;
         // One JSON document a command: there, only what failed is named.

@@ -11,6 +11,7 @@
 
 mod common;
 
+use clerk_nylas_relay::webhook::PUBLIC_SIGNING_SECRETS;
 use common::{
     ADMIN_TOKEN, API_KEY, Answer, CLERK_KEY, FakeRelay, Folder, OTHER_SECRET, Relayctl, SECRET,
     Server,
@@ -768,6 +769,18 @@ const CASES: &[Case] = &[
         "forged",
     ),
     (
+        "whoever read the documentation is believed",
+        |world| {
+            world.relay.secret = PUBLIC_SIGNING_SECRETS[0].into();
+            world.env.insert(
+                "CLERK_WEBHOOK_SIGNING_SECRET",
+                PUBLIC_SIGNING_SECRETS[0].into(),
+            );
+        },
+        &[("worker-forgery", "warn")],
+        "a published signing secret",
+    ),
+    (
         "something changes the challenge",
         |world| world.relay.echo = false,
         &[("worker-challenge", "fail")],
@@ -967,6 +980,31 @@ fn what_is_not_known_is_skipped_not_failed() {
     let strict = World::healthy();
     let found = strict.examine();
     assert_eq!(found["config-file"].0, "pass");
+}
+
+#[test]
+fn a_published_signing_secret_is_a_fault_where_mails_go_out() {
+    let folder = Folder::new();
+    folder.write(
+        "wrangler.toml",
+        include_str!("../../wrangler.toml")
+            .replace("NYLAS_GRANT_ID = \"\"", "NYLAS_GRANT_ID = \"g1\""),
+    );
+    for public in PUBLIC_SIGNING_SECRETS {
+        let ran = Relayctl::new(&folder.0)
+            .env("CLERK_WEBHOOK_SIGNING_SECRET", public)
+            .run(&["doctor", "--only", "config", "--json"]);
+        assert_eq!(ran.code, 1, "{}", ran.all());
+        let document = ran.json();
+        let checks = document["checks"].as_array().unwrap();
+        let failed: Vec<&Value> = checks
+            .iter()
+            .filter(|check| check["state"] == "fail")
+            .collect();
+        assert_eq!(failed.len(), 1, "{document}");
+        assert_eq!(failed[0]["id"], "config-clerk-secret");
+        assert!(!ran.all().contains(public), "{}", ran.all());
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@
 
 mod common;
 
+use clerk_nylas_relay::webhook::PUBLIC_SIGNING_SECRETS;
 use common::ran::states;
 use common::{API_KEY, FakeRelay, Folder, OTHER_SECRET, Ran, Relayctl, SECRET, Server};
 use nylas_stand_in::{Options, StandIn};
@@ -148,45 +149,54 @@ fn from_nothing_to_a_working_relay_twice() {
     );
 }
 
-/// Somebody at a terminal, which echoes what is typed unless it is told not to.
+/// `relayctl setup` and somebody who answers its questions at a terminal, which echoes what is typed unless it is told
+/// not to. Its exit code, and what was to be seen.
 #[cfg(unix)]
-#[test]
-fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
-    let world = World::empty();
+fn at_a_terminal(relayctl: &Relayctl, answers: &[(&str, &str)]) -> (i32, String) {
     let mut command = std::process::Command::new("sh");
-    let relayctl = world
-        .relayctl()
-        .env("NYLAS_EMAIL", "")
-        .env("NYLAS_API_KEY", "");
     command
         .args([
             "-c",
             "stty echo; exec \"$0\" setup",
             env!("CARGO_BIN_EXE_relayctl"),
         ])
-        .current_dir(&world.project.0)
+        .current_dir(&relayctl.folder)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("TERM", "xterm")
         .envs(&relayctl.env);
     let mut terminal = rexpect::session::spawn_command(command, Some(30_000)).unwrap();
     let mut seen = String::new();
-    for (question, answer) in [
-        ("Nylas' API key", API_KEY),
-        ("The address your mails come from", "login@acme.example"),
-        ("The name they come from", "Acme"),
-        ("The endpoint's signing secret", SECRET),
-    ] {
+    for (question, answer) in answers {
         seen += &terminal.exp_string(question).unwrap();
         seen += &terminal.exp_string(": ").unwrap();
         terminal.send_line(answer).unwrap();
     }
     seen += &terminal.exp_eof().unwrap();
-    let ended = terminal.process().wait().unwrap();
-    assert!(
-        matches!(ended, rexpect::process::WaitStatus::Exited(_, 0)),
-        "{ended:?}: {seen}"
+    match terminal.process().wait().unwrap() {
+        rexpect::process::WaitStatus::Exited(_, code) => (code, seen),
+        ended => panic!("{ended:?}: {seen}"),
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
+    let world = World::empty();
+    let relayctl = world
+        .relayctl()
+        .env("NYLAS_EMAIL", "")
+        .env("NYLAS_API_KEY", "");
+    let (code, seen) = at_a_terminal(
+        &relayctl,
+        &[
+            ("Nylas' API key", API_KEY),
+            ("The address your mails come from", "login@acme.example"),
+            ("The name they come from", "Acme"),
+            ("The endpoint's signing secret", SECRET),
+        ],
     );
+    assert_eq!(code, 0, "{seen}");
     assert!(
         seen.contains("login@acme.example\r") && seen.contains("Acme\r"),
         "the terminal echoes: {seen}"
@@ -271,9 +281,31 @@ fn without_clerks_secret_the_rest_is_done_and_clerk_is_yours() {
         "{}",
         ran.all()
     );
-    let placeholder = world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET");
-    assert!(placeholder.starts_with("whsec_") && placeholder != SECRET);
-    assert!(!ran.all().contains(&placeholder));
+    let document = ran.json();
+    let says = |step: &str| {
+        let mut steps = document["steps"].as_array().unwrap().iter();
+        let found = steps.find(|done| done["step"] == step).unwrap();
+        found["says"].as_str().unwrap().to_owned()
+    };
+    assert!(
+        says("clerk").contains("no signing secret of Clerk's yet")
+            && says("clerk").contains("secret put CLERK_WEBHOOK_SIGNING_SECRET`"),
+        "{document}"
+    );
+    // The Worker says so itself, today and at any later time.
+    assert!(says("doctor").contains("worker-settings"), "{document}");
+    let url = world.relay.url.as_str();
+    let doctor = world
+        .relayctl()
+        .run(&["doctor", "--only", "worker", "--json", "--url", url]);
+    assert_eq!(doctor.code, 1, "{}", doctor.all());
+    assert!(
+        doctor
+            .out
+            .contains("CLERK_WEBHOOK_SIGNING_SECRET is missing"),
+        "{}",
+        doctor.all()
+    );
     let text = world.relayctl().run(&["setup", "--yes", "--only", "clerk"]);
     assert!(
         text.out.contains("/api/webhooks/clerk") && text.out.contains("email.created"),
@@ -291,6 +323,107 @@ fn without_clerks_secret_the_rest_is_done_and_clerk_is_yours() {
         world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),
         OTHER_SECRET
     );
+}
+
+/// What stands for a secret that is not there yet must not be one.
+#[test]
+fn nothing_is_believed_until_clerks_secret_is_there() {
+    let world = World::empty();
+    world.setup(&world.relayctl(), &[]);
+    let stored = world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET");
+    assert_eq!(stored, clerk_nylas_relay::config::CLERK_SECRET_PENDING);
+    for secret in [SECRET, PUBLIC_SIGNING_SECRETS[0]] {
+        let signed = world
+            .relayctl()
+            .env("CLERK_WEBHOOK_SIGNING_SECRET", secret)
+            .run(&["trigger", "--url", &world.relay.url]);
+        assert!(signed.out.contains("503 misconfigured"), "{}", signed.all());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn who_has_no_secret_of_clerks_yet_presses_enter_and_is_told_how_to_go_on() {
+    let world = World::empty();
+    let (code, seen) = at_a_terminal(
+        &world.relayctl(),
+        &[("Enter if you do not have it yet)", "")],
+    );
+    assert_eq!(code, 1, "{seen}");
+    assert!(
+        seen.contains("secret put CLERK_WEBHOOK_SIGNING_SECRET` in this folder"),
+        "{seen}"
+    );
+    // Once the Worker has one, Enter leaves it as it is.
+    world
+        .cloud
+        .write("secret-CLERK_WEBHOOK_SIGNING_SECRET", OTHER_SECRET);
+    let (code, seen) = at_a_terminal(
+        &world.relayctl(),
+        &[("Enter if you do not have it yet)", "")],
+    );
+    assert_eq!(code, 1, "{seen}");
+    assert!(seen.contains("the Worker has a signing secret"), "{seen}");
+    assert_eq!(
+        world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),
+        OTHER_SECRET
+    );
+}
+
+#[test]
+fn secrets_for_development_are_not_deployed() {
+    let world = World::empty();
+    // The last one would be named by doctor, were it read.
+    world.project.write(
+        ".dev.vars",
+        format!(
+            "CLERK_WEBHOOK_SIGNING_SECRET={OTHER_SECRET}\nNYLAS_API_KEY=nyk_development\n\
+             NYLAS_WEBHOOK_SECRET=mock-webhook-secret\n"
+        ),
+    );
+    let nobody_to_ask = world.setup(&world.relayctl().env("NYLAS_API_KEY", ""), &[]);
+    assert_eq!(nobody_to_ask.code, 2, "{}", nobody_to_ask.all());
+    assert!(
+        nobody_to_ask.out.contains("setup does not read .dev.vars"),
+        "{}",
+        nobody_to_ask.all()
+    );
+    let without_clerks = world.setup(&world.relayctl(), &[]);
+    assert!(
+        states(&without_clerks).contains(&("clerk".into(), "yours".into())),
+        "{}",
+        without_clerks.all()
+    );
+    assert_ne!(
+        world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),
+        OTHER_SECRET
+    );
+    assert_eq!(world.cloud.read("secret-NYLAS_API_KEY"), API_KEY);
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let whole = world.setup(&relayctl, &[]);
+    assert_eq!(whole.code, 0, "{}", whole.all());
+    assert_eq!(
+        world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),
+        SECRET
+    );
+}
+
+#[test]
+fn a_published_signing_secret_is_not_deployed() {
+    let world = World::empty();
+    let settings = world.setup(&world.relayctl(), &["--only", "settings"]);
+    assert_eq!(settings.code, 0, "{}", settings.all());
+    let url = world.relay.url.as_str();
+    for public in PUBLIC_SIGNING_SECRETS {
+        let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", public);
+        for step in ["secrets", "clerk"] {
+            let ran = world.setup(&relayctl, &["--only", step, "--region", "us", "--url", url]);
+            assert_eq!(ran.code, 2, "{}", ran.all());
+            assert!(ran.out.contains("a published example"), "{}", ran.all());
+            assert!(!ran.all().contains(public), "{}", ran.all());
+        }
+    }
+    assert!(!world.has("secret-CLERK_WEBHOOK_SIGNING_SECRET"));
 }
 
 #[test]

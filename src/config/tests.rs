@@ -1,6 +1,7 @@
 use super::*;
+use crate::webhook::PUBLIC_SIGNING_SECRETS;
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const SECRET: &str = "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr";
 
 fn read(changes: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
     let bound = Bound {
@@ -176,7 +177,7 @@ fn an_empty_variable_is_an_unset_one() {
 
 #[test]
 fn several_signing_secrets_are_separated_by_spaces_or_commas() {
-    let other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let other = "whsec_AFT0EokOPsn1ENmUBxTYyv6KQwTs/AmB";
     for list in [
         format!("{SECRET} {other}"),
         format!("{SECRET},{other}\n"),
@@ -195,6 +196,69 @@ fn several_signing_secrets_are_separated_by_spaces_or_commas() {
         problems(&[("CLERK_WEBHOOK_SIGNING_SECRET", &half)]),
         ["CLERK_WEBHOOK_SIGNING_SECRET"]
     );
+}
+
+#[test]
+fn a_published_signing_secret_is_refused_where_mails_go_out() {
+    for public in PUBLIC_SIGNING_SECRETS {
+        let bare = public.trim_start_matches("whsec_").to_owned();
+        let among_others = format!("{SECRET} {public}");
+        for secret in [public.to_owned(), bare, among_others] {
+            for base in ["", "https://api.us.nylas.com", "https://api.eu.nylas.com"] {
+                let settings = [
+                    ("CLERK_WEBHOOK_SIGNING_SECRET", secret.as_str()),
+                    ("NYLAS_API_BASE", base),
+                ];
+                let problem = Problem {
+                    name: "CLERK_WEBHOOK_SIGNING_SECRET",
+                    problem: CLERK_SECRET_IS_PUBLIC,
+                };
+                assert_eq!(read(&settings).unwrap_err(), [problem], "{base}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_published_signing_secret_will_do_where_nylas_is_on_this_machine() {
+    for public in PUBLIC_SIGNING_SECRETS {
+        for base in [
+            "http://127.0.0.1:4010",
+            "http://localhost:4010",
+            "http://[::1]:4010",
+        ] {
+            let settings = [
+                ("CLERK_WEBHOOK_SIGNING_SECRET", public),
+                ("NYLAS_API_BASE", base),
+            ];
+            assert!(read(&settings).is_ok(), "{base}");
+        }
+    }
+}
+
+#[test]
+fn what_setup_stores_until_the_real_secret_is_there_counts_as_missing() {
+    let missing = read(&[("CLERK_WEBHOOK_SIGNING_SECRET", "")]).unwrap_err();
+    let pending = read(&[("CLERK_WEBHOOK_SIGNING_SECRET", CLERK_SECRET_PENDING)]).unwrap_err();
+    assert_eq!(pending, missing);
+    // Versions that do not know it take it for no secret, either.
+    assert!(SigningSecret::parse(CLERK_SECRET_PENDING).is_err());
+}
+
+#[test]
+fn the_example_file_holds_nothing_that_is_believed() {
+    let example = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/.dev.vars.example"));
+    let values = |name: &str| {
+        let lines = example.lines().filter_map(move |line| {
+            let (known, value) = line.split_once('=')?;
+            (known == name).then(|| value.trim_matches('"').to_owned())
+        });
+        lines.collect::<Vec<_>>()
+    };
+    let secrets = values("CLERK_WEBHOOK_SIGNING_SECRET");
+    assert_eq!(secrets.len(), 1, "{example}");
+    let settings = [("CLERK_WEBHOOK_SIGNING_SECRET", secrets[0].as_str())];
+    assert_eq!(problems(&settings), ["CLERK_WEBHOOK_SIGNING_SECRET"]);
 }
 
 #[test]
@@ -289,7 +353,7 @@ fn templates_are_a_comma_list() {
 fn debug_shows_no_secret() {
     let config = read(&[("NYLAS_WEBHOOK_SECRET", "planted-secret")]).unwrap();
     let shown = format!("{config:?}");
-    for secret in ["nyk_v0_key", "planted-secret", "MfKQ9r8G"] {
+    for secret in ["nyk_v0_key", "planted-secret", "eBu8e2sI"] {
         assert!(!shown.contains(secret));
     }
 }

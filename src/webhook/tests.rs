@@ -312,3 +312,19 @@ fn nylas_signs_the_raw_body_in_hex() {
     assert!(!believed(Some(&NYLAS_SIGNATURE.replace('a', "b"))));
     assert!(verify_nylas(Some(NYLAS_SIGNATURE), b"{}", &secrets).is_err());
 }
+
+#[test]
+fn the_secret_of_make_dev_and_the_examples_of_svix_are_public() {
+    let of_make_dev = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/dev-secret"));
+    let known = secrets(&[of_make_dev, SECRET]);
+    assert!(known.iter().all(SigningSecret::is_public));
+    let own = secrets(&["whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr"]);
+    assert!(!own[0].is_public());
+}
+
+#[test]
+fn every_public_secret_is_one_that_could_have_been_used() {
+    for public in PUBLIC_SIGNING_SECRETS {
+        assert!(SigningSecret::parse(public).unwrap().is_public());
+    }
+}

@@ -221,7 +221,7 @@ impl Stage {
         let private = [
             clerk::MARKER,
             API_KEY,
-            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            SECRET.trim_start_matches("whsec_"),
             relay::NYLAS_WEBHOOK_SECRET,
             "cmVwbHktc2VjcmV0LW9mLTI0LWJ5dGVz",
             ADMIN_TOKEN,

@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 
-pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-pub const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub const SECRET: &str = "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr";
+pub const OTHER_SECRET: &str = "whsec_AFT0EokOPsn1ENmUBxTYyv6KQwTs/AmB";
 pub const NYLAS_WEBHOOK_SECRET: &str = "nylas-webhook-secret-for-tests";
 pub const REPLY_SECRET: &str = "whsec_cmVwbHktc2VjcmV0LW9mLTI0LWJ5dGVz";
 pub const API_KEY: &str = "nyk_v0_key_for_tests";

@@ -201,6 +201,12 @@ fn changed(ran: &Ran) -> Vec<String> {
 
 fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) {
     let mut world = World::empty("setup");
+    // Secrets for development are not for deployment.
+    let development = format!(
+        "CLERK_WEBHOOK_SIGNING_SECRET={}\nNYLAS_API_KEY=nyk_development\n",
+        crate::relay::OTHER_SECRET
+    );
+    fs::write(world.folder.join(".dev.vars"), development).unwrap();
     // A new account has no address on workers.dev: that is the operator's to choose.
     world.ask("/refuse", "no workers.dev");
     let homeless = world.setup(&[]);
@@ -237,6 +243,8 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
     }
     assert_eq!(state["queues"].as_array().unwrap().len(), 2);
     assert_eq!(state["schedules"], serde_json::json!(["*/15 * * * *"]));
+    assert_eq!(state["secrets"]["CLERK_WEBHOOK_SIGNING_SECRET"], SECRET);
+    assert_eq!(state["secrets"]["NYLAS_API_KEY"], API_KEY);
 
     // A mail arrives, from the account that was made, under its name.
     let token = fs::read_to_string(world.folder.join("admin-token")).unwrap();

@@ -68,7 +68,7 @@ impl World {
         let usual = [
             (
                 "CLERK_WEBHOOK_SIGNING_SECRET",
-                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr",
             ),
             ("NYLAS_API_KEY", "nyk_marker"),
             ("NYLAS_WEBHOOK_SECRET", "marker-secret"),

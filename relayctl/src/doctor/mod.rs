@@ -39,7 +39,7 @@ pub const CHECKS: [(&str, &str); 49] = [
     ),
     (
         "config-clerk-secret",
-        "CLERK_WEBHOOK_SIGNING_SECRET is well-formed",
+        "CLERK_WEBHOOK_SIGNING_SECRET is a secret",
     ),
     ("config-nylas-key", "NYLAS_API_KEY is well-formed"),
     (
@@ -110,7 +110,10 @@ pub const CHECKS: [(&str, &str); 49] = [
         "worker-signature",
         "the Worker believes the signing secret known here",
     ),
-    ("worker-forgery", "the Worker refuses a wrong signature"),
+    (
+        "worker-forgery",
+        "the Worker refuses signatures that anybody could make",
+    ),
     ("worker-challenge", "the Worker echoes Nylas' challenge"),
     (
         "worker-notifications",
@@ -168,6 +171,9 @@ pub struct DoctorArgs {
     /// Names every check and does none
     #[arg(long)]
     pub list: bool,
+    /// Leaves out the secrets of .dev.vars, which setup does not deploy
+    #[arg(skip)]
+    pub without_dev_vars: bool,
 }
 
 /// A group of checks: the first word of their ids.
@@ -301,7 +307,12 @@ impl<'a> Patient<'a> {
         });
         let mut known = BTreeMap::new();
         for name in SECRETS.into_iter().chain(["CLERK_SECRET_KEY"]) {
-            if let Some(found) = secrets::find(name, None, &args.folder)? {
+            let found = if args.without_dev_vars {
+                secrets::from_environment(name)
+            } else {
+                secrets::find(name, None, &args.folder)?
+            };
+            if let Some(found) = found {
                 known.insert(name, found);
             }
         }

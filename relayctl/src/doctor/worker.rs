@@ -11,7 +11,7 @@ use crate::{
     trigger,
     ui::length,
 };
-use clerk_nylas_relay::time::millis;
+use clerk_nylas_relay::{time::millis, webhook::PUBLIC_SIGNING_SECRETS};
 use serde_json::{Value, json};
 
 const REST: [&str; 12] = [
@@ -97,6 +97,16 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         challenge(patient, url)
             .unwrap_or_else(|failure| fail("worker-challenge", failure.message, failure.fix)),
     );
+    if text(&body, "/status") == "misconfigured" {
+        // Both routes then answer 503, whatever they would say otherwise.
+        let unknown = REST
+            .into_iter()
+            .skip_while(|id| *id != "worker-notifications");
+        findings.extend(
+            unknown.map(|id| skip(id, "the Worker is not configured", "see worker-settings")),
+        );
+        return findings;
+    }
     findings.push(notifications(patient, url));
     findings.extend(admin(patient, url));
     findings
@@ -210,25 +220,58 @@ fn signature(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
             }
         },
     };
-    let forged = match Signer::random().and_then(|signer| send(&signer)) {
-        Err(failure) => fail("worker-forgery", failure.message, failure.fix),
-        Ok(reply) if reply.code == 400 => pass("worker-forgery", "400 bad_signature"),
-        Ok(reply) if reply.code == 503 => skip(
-            "worker-forgery",
-            "the Worker is not configured",
-            "see worker-settings",
-        ),
-        Ok(reply) => fail(
-            "worker-forgery",
-            format!(
-                "a forged event was answered {} {}",
-                reply.code,
-                reply.status()
-            ),
-            "what answers there is not this relay, or something in front of it answers for it: check the routes",
-        ),
-    };
-    vec![believed, forged]
+    vec![believed, forgery(url, send)]
+}
+
+/// Signs with a secret nobody knows, then with those that everybody knows.
+fn forgery(url: &str, send: impl Fn(&Signer) -> Result<Reply, Failure>) -> Finding {
+    const ID: &str = "worker-forgery";
+    match Signer::random().and_then(|signer| send(&signer)) {
+        Err(failure) => return fail(ID, failure.message, failure.fix),
+        Ok(reply) if reply.code == 400 => {}
+        Ok(reply) if reply.code == 503 => {
+            return skip(ID, "the Worker is not configured", "see worker-settings");
+        }
+        Ok(reply) => {
+            return fail(
+                ID,
+                format!(
+                    "a forged event was answered {} {}",
+                    reply.code,
+                    reply.status()
+                ),
+                "what answers there is not this relay, or something in front of it answers for it: check the routes",
+            );
+        }
+    }
+    for public in PUBLIC_SIGNING_SECRETS {
+        match Signer::parse(public, "the documentation").and_then(|signer| send(&signer)) {
+            Err(failure) => return fail(ID, failure.message, failure.fix),
+            Ok(reply) if reply.code == 200 => return believes_a_public_secret(is_loopback(url)),
+            Ok(_) => {}
+        }
+    }
+    pass(ID, "400 bad_signature")
+}
+
+/// A fault of a deployed Worker, and what `make dev` does.
+fn believes_a_public_secret(is_local: bool) -> Finding {
+    const ID: &str = "worker-forgery";
+    const FIX: &str = "copy your own endpoint's signing secret from Clerk's dashboard, Webhooks, and store it: \
+                       `npx wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`";
+    if is_local {
+        warn(
+            ID,
+            "the Worker believes a published signing secret, which will do for development only",
+            FIX,
+        )
+    } else {
+        fail(
+            ID,
+            "the Worker believes a published signing secret: anybody can have mails sent in your name",
+            FIX,
+        )
+    }
 }
 
 fn judge_probe(reply: &Reply, from: &str) -> Finding {
@@ -386,4 +429,16 @@ fn admin(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
         ),
     });
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::State;
+
+    #[test]
+    fn a_published_secret_is_a_fault_but_on_this_machine() {
+        assert_eq!(believes_a_public_secret(false).state, State::Fail);
+        assert_eq!(believes_a_public_secret(true).state, State::Warn);
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod ran;
 
+use clerk_nylas_relay::webhook::SigningSecret;
 pub use ran::Ran;
 use serde_json::{Value, json};
 use std::{
@@ -20,8 +21,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-pub const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub const SECRET: &str = "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr";
+pub const OTHER_SECRET: &str = "whsec_AFT0EokOPsn1ENmUBxTYyv6KQwTs/AmB";
 pub const API_KEY: &str = "nyk_v0_key_for_tests";
 pub const ADMIN_TOKEN: &str = "admin-token-for-tests-0123456789";
 pub const CLERK_KEY: &str = "sk_test_for_tests";
@@ -329,16 +330,16 @@ impl FakeRelay {
             return Answer::text(404, "error code: 1042");
         }
         match (asked.method.as_str(), asked.path.as_str()) {
-            ("GET", "/health") if self.problems.is_empty() && self.degraded.is_empty() => {
+            ("GET", "/health") if self.problems().is_empty() && self.degraded.is_empty() => {
                 Answer::json(200, &json!({"status": "ok", "version": self.version}))
             }
-            ("GET", "/health") if self.problems.is_empty() => Answer::json(
+            ("GET", "/health") if self.problems().is_empty() => Answer::json(
                 200,
                 &json!({"status": "degraded", "version": self.version, "settings": self.degraded}),
             ),
             ("GET", "/health") => Answer::json(
                 503,
-                &json!({"status": "misconfigured", "version": self.version, "settings": self.problems}),
+                &json!({"status": "misconfigured", "version": self.version, "settings": self.problems()}),
             ),
             ("POST", "/api/webhooks/clerk") => self.webhook(asked),
             (_, "/api/webhooks/clerk") => plain(405, "method_not_allowed"),
@@ -358,6 +359,25 @@ impl FakeRelay {
         }
     }
 
+    /// Clerk's signing secret, as it was stored at Cloudflare.
+    fn stored(&self) -> Option<String> {
+        let name = "secret-CLERK_WEBHOOK_SIGNING_SECRET";
+        std::fs::read_to_string(self.cloud.as_ref()?.join(name)).ok()
+    }
+
+    /// Those of the test, and a stored text that is no signing secret.
+    fn problems(&self) -> Vec<Value> {
+        let mut problems = self.problems.clone();
+        if self
+            .stored()
+            .is_some_and(|stored| SigningSecret::parse(&stored).is_err())
+        {
+            let name = "CLERK_WEBHOOK_SIGNING_SECRET";
+            problems.push(json!({"name": name, "problem": "is missing"}));
+        }
+        problems
+    }
+
     fn webhook(&self, asked: &Asked) -> Answer {
         let answer = |code: u16, status: &str| {
             Answer::json(
@@ -365,7 +385,7 @@ impl FakeRelay {
                 &json!({"status": status, "id": asked.header("svix-id"), "reason": "fake"}),
             )
         };
-        if !self.problems.is_empty() {
+        if !self.problems().is_empty() {
             return answer(503, "misconfigured");
         }
         if asked.body.len() > 1024 * 1024 {
@@ -377,9 +397,7 @@ impl FakeRelay {
                 headers.insert(name, value.parse().unwrap());
             }
         }
-        let stored = self.cloud.as_ref().and_then(|cloud| {
-            std::fs::read_to_string(cloud.join("secret-CLERK_WEBHOOK_SIGNING_SECRET")).ok()
-        });
+        let stored = self.stored();
         let webhook =
             svix::webhooks::Webhook::new(stored.as_ref().unwrap_or(&self.secret)).unwrap();
         if webhook.verify(&asked.body, &headers).is_err() && !self.gullible {
