@@ -37,6 +37,11 @@ fn the_stand_in_has_no_circle_of_imports() {
 }
 
 #[test]
+fn the_simulator_has_no_circle_of_imports() {
+    has_no_circle("simulator");
+}
+
+#[test]
 fn relayctl_has_no_circle_of_imports() {
     has_no_circle("relayctl");
 }
