@@ -17,9 +17,10 @@ pub struct Options {
     pub api_key: String,
     /// The accounts there are from the beginning.
     pub accounts: Vec<Account>,
-    /// Whether a 429 for an account's state is kept under the idempotency key. Nylas does not say.
+    /// Whether a 429 for an account's state is kept under the idempotency key; if not, it is answered before keys are
+    /// looked at. Nylas does not say.
     pub keeps_throttling: bool,
-    /// Whether a 403 or 423 for an account's state is kept under the idempotency key. Nylas does not say.
+    /// The same of any other refusal for an account's state but the 404 of one that is gone, which no key keeps.
     pub keeps_account_refusals: bool,
     /// The time between the first and the second attempt to deliver a notification, on the stand-in's clock; twice as
     /// long before the third. Nylas' last attempt comes 10 to 20 minutes after the first.

@@ -23,13 +23,13 @@ const RETRIED: [u16; 6] = [408, 429, 502, 503, 504, 507];
 
 /// Nylas tells something: up to three attempts, then never again.
 pub async fn tell(world: Rc<World>, kind: String, data: Value) {
-    let number = world.mailroom.notifications.get() + 1;
-    world.mailroom.notifications.set(number);
+    let number = world.mailroom.told.borrow().len() + 1;
     let notification = json!({
         "specversion": "1.0", "type": kind, "source": "/nylas", "id": format!("n-{number}"),
         "time": world.now() / SECOND, "data": data,
     });
     let body = notification.to_string();
+    world.mailroom.told.borrow_mut().push(notification);
     let way = world.fork(
         "notification",
         &[
@@ -68,7 +68,8 @@ pub async fn tell(world: Rc<World>, kind: String, data: Value) {
 async fn deliver(world: &Rc<World>, body: &str) -> Option<u16> {
     let ports = Invocation::new(world);
     let crashed = ports.crashed.clone();
-    let config = world.config.borrow().clone().unwrap();
+    // Where no relay is set up nobody answers.
+    let config = world.config.borrow().clone()?;
     let mac = Hmac::<sha2::Sha256>::new_from_slice(NYLAS_SECRET.as_bytes()).unwrap();
     let mut signature = String::new();
     for byte in mac.chain_update(body).finalize().into_bytes() {
@@ -92,11 +93,15 @@ pub fn fail_later(world: &Rc<World>, grant: String, svix_id: String, message_id:
         let after = 5 * SECOND + failing.below(85 * SECOND);
         failing.executor.sleep(after).await;
         failing.note(|| format!("Nylas {grant}: {message_id} could not be sent"));
+        for mail in failing.accepted.borrow_mut().iter_mut() {
+            mail.is_lost |= mail.message_id == message_id;
+        }
         let mut object = json!({"id": message_id, "grant_id": grant, "object": "message"});
         if failing.below(2) == 0 {
             object["metadata"] = json!({ "key1": svix_id });
         }
-        let data = json!({"grant_id": grant, "reason": "r", "object": object});
+        let error = json!({"type": "api.provider_error", "message": "r", "status_code": 503});
+        let data = json!({"grant_id": grant, "reason": "r", "error": error, "object": object});
         tell(failing, "message.send_failed".to_owned(), data).await;
     });
 }

@@ -179,7 +179,6 @@ impl Http for Invocation {
             return agent::to_agent(self, &request, deadline).await;
         }
         let path = request.url.split("/v3/grants/").nth(1).unwrap();
-        let grant = path.split(['/', '?']).next().unwrap().to_owned();
         let header = |name: &str| {
             let found = request
                 .headers
@@ -224,35 +223,28 @@ impl Http for Invocation {
             }
             _ => {}
         }
-        let (mut response, ready_at) = match request.method {
-            HttpMethod::Post => {
-                let mut key = header("Idempotency-Key").unwrap();
-                if world.is_sabotaged(Sabotage::KeyChangedPerAttempt) {
-                    key = format!("{key}-{}", world.calls.borrow()[&svix_id]);
-                }
-                if world.is_sabotaged(Sabotage::LedgerBeforeSend) {
-                    let record = format!(r#"{{"state":"sent","at":{}}}"#, world.now());
-                    let mut store = world.store.borrow_mut();
-                    let versions = store.entry(format!("mail:{svix_id}")).or_default();
-                    versions.0.push((world.now(), Some(record)));
-                }
-                if world.is_sabotaged(Sabotage::IgnoreStaleness) && self.missed.get() {
-                    key = format!("{key}-{}", self.number);
-                }
-                nylas::handle_send(world, &grant, &key, request.body.as_deref().unwrap())
+        let mut key = header("Idempotency-Key");
+        if let Some(key) = &mut key {
+            if world.is_sabotaged(Sabotage::KeyChangedPerAttempt) {
+                *key = format!("{key}-{}", world.calls.borrow()[&svix_id]);
             }
-            HttpMethod::Get if path.contains("metadata_pair") => (
-                nylas::handle_find(world, &grant, &svix_id),
-                world.now() + 40,
-            ),
-            HttpMethod::Get if path.contains("/messages") => {
-                (nylas::handle_read(world, &grant, path), world.now() + 40)
+            if world.is_sabotaged(Sabotage::LedgerBeforeSend) {
+                let record = format!(r#"{{"state":"sent","at":{}}}"#, world.now());
+                let mut store = world.store.borrow_mut();
+                let versions = store.entry(format!("mail:{svix_id}")).or_default();
+                versions.0.push((world.now(), Some(record)));
             }
-            HttpMethod::Get => {
-                let body = json!({"data": {"email": format!("auth@{grant}.example.com")}});
-                (World::answer(200, &body), world.now() + 40)
+            if world.is_sabotaged(Sabotage::IgnoreStaleness) && self.missed.get() {
+                *key = format!("{key}-{}", self.number);
             }
+        }
+        let request_to_nylas = nylas::Request {
+            method: request.method,
+            path,
+            key: key.as_deref(),
+            body: request.body.as_deref(),
         };
+        let (mut response, ready_at) = nylas::handle(world, &request_to_nylas);
         if way == 6 {
             self.crash().await;
         }

@@ -6,8 +6,8 @@ use crate::{
     executor::{Crashable, Millis},
     invocation::Invocation,
     notifications::tell,
-    nylas::thread_of,
-    world::{Accepted, World},
+    nylas::{folder_id, thread_of},
+    world::{Accepted, AccountState, World},
 };
 use clerk_nylas_relay::{config::GrantId, replies::reply_id, sweep};
 use serde_json::json;
@@ -52,7 +52,14 @@ pub async fn arrive(world: Rc<World>, number: u32, incoming: Incoming) {
         _ => format!("MARKER-writer-{number}@example.com"),
     };
     let thread = match incoming.answers {
-        Some(answered) => thread_of(&format!("msg_{answered}")),
+        Some(answered) => {
+            let svix_id = format!("msg_{answered}");
+            let accepted = world.accepted.borrow();
+            let mut mails = accepted.iter().filter(|mail| mail.grant == grant);
+            let mail = mails.find(|mail| mail.svix_id == svix_id);
+            // Or a mail from before.
+            thread_of(mail.map_or(&svix_id, |mail| &mail.message_id))
+        }
         None => format!("t-new-{number}"),
     };
     let headers = match incoming.writer {
@@ -61,9 +68,10 @@ pub async fn arrive(world: Rc<World>, number: u32, incoming: Incoming) {
     };
     let message = json!({
         "id": id, "grant_id": grant, "object": "message", "thread_id": thread,
-        "from": [{"email": from}], "to": [], "subject": format!("Re: {LIVE_CODE} is your code"),
+        "from": [{"email": from}], "to": [{"email": format!("auth@{grant}.example.com")}],
+        "subject": format!("Re: {LIVE_CODE} is your code"),
         "body": format!("That was not me {number}.\n\n> Your code is {LIVE_CODE}\n"),
-        "date": world.now() / SECOND, "folders": ["inbox"], "headers": headers,
+        "date": world.now() / SECOND, "folders": [folder_id(&grant, "inbox")], "headers": headers,
     });
     world.note(|| format!("mailbox {grant}: {id} of {:?} comes in", incoming.writer));
     let entry = (grant, world.now(), message.clone());
@@ -95,6 +103,19 @@ pub async fn sweep_now_and_then(world: Rc<World>) {
     }
 }
 
+/// Whether the account was gone at any time since the message came in. Its 404 cannot be told from that of a message
+/// that was deleted, and after some of those the relay stops looking.
+fn was_gone_after(world: &World, message: &Incoming) -> bool {
+    let arrived_at = world.started_at + message.at;
+    let accounts = world.accounts.borrow();
+    let changes = &accounts[&format!("g{}", message.account)];
+    let ends = changes.iter().skip(1).map(|(at, _)| *at);
+    changes
+        .iter()
+        .zip(ends)
+        .any(|((_, state), end)| *state == AccountState::Gone && end > arrived_at)
+}
+
 /// What must hold at the end.
 pub fn judge(world: &World, incoming: &[Incoming]) {
     let faults = world.faults.borrow().clone();
@@ -116,7 +137,8 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
             }
             continue;
         }
-        if taken == 0 {
+        let was_gone = was_gone_after(world, message);
+        if taken == 0 && !was_gone {
             world.violate(format!("{what} never reached the agent"));
         }
         // Where every outcome was known, and only Nylas repeated itself.
@@ -135,7 +157,7 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
         });
         // A failed send nobody was told of is lost to us, too.
         let untold = faults.contains(&"notification lost");
-        if forwarded.is_empty() && !gave_up && !untold {
+        if forwarded.is_empty() && !gave_up && !untold && !was_gone {
             world.violate(format!("{what} never reached the person"));
         }
         let refused_unkept = world.unkept_refusals.borrow();

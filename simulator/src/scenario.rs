@@ -76,6 +76,7 @@ impl Stage {
             .collect();
         let states = [
             AccountState::Paused,
+            AccountState::AbuseBlocked,
             AccountState::Capped,
             AccountState::Gone,
             AccountState::Throttled,
@@ -85,7 +86,7 @@ impl Stage {
             let account = u32::try_from(die(u64::from(accounts))).unwrap();
             let from = die(calm_after);
             let length = [SECOND, MINUTE, HOUR][usize::try_from(die(3)).unwrap()];
-            let state = states[usize::try_from(die(4)).unwrap()];
+            let state = states[usize::try_from(die(5)).unwrap()];
             weather.push((account, from, state));
             weather.push((account, from + die(length), AccountState::Healthy));
         }

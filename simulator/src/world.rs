@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap},
+    fmt::{self, Debug, Formatter},
     rc::Rc,
 };
 
@@ -17,7 +18,7 @@ const SECOND: Millis = 1_000;
 /// What stands in the documentation one way or the other, or not at all; both must hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// A 429 is kept under its key like any other error.
+    /// A 429 is kept under its key like any other error; otherwise it is made before keys are looked at.
     pub throttling_is_kept: bool,
     /// A refusal of the account is kept under its key; otherwise it is made before keys are looked at.
     pub account_refusals_are_kept: bool,
@@ -37,23 +38,45 @@ pub struct Rules {
 pub enum AccountState {
     Healthy,
     Paused,
+    AbuseBlocked,
     Capped,
     Gone,
     Throttled,
 }
 
 /// One mail Nylas took.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Accepted {
     pub svix_id: String,
     pub message_id: String,
+    /// As it lies in the mailbox, but for its date.
+    pub message: Rc<Value>,
     /// Nylas queued it and could not send it: nobody got it.
     pub failed: bool,
+    /// That has turned out.
+    pub is_lost: bool,
     pub grant: String,
     pub key: String,
     pub requested_at: Millis,
     pub accepted_at: Millis,
     pub visible_at: Millis,
+}
+
+/// All but the message: it is long, and says nothing more of what happened.
+impl Debug for Accepted {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Accepted")
+            .field("svix_id", &self.svix_id)
+            .field("message_id", &self.message_id)
+            .field("failed", &self.failed)
+            .field("is_lost", &self.is_lost)
+            .field("grant", &self.grant)
+            .field("key", &self.key)
+            .field("requested_at", &self.requested_at)
+            .field("accepted_at", &self.accepted_at)
+            .field("visible_at", &self.visible_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The mailboxes, and what the agent got.
@@ -62,7 +85,8 @@ pub struct Mailroom {
     pub messages: RefCell<Vec<(String, Millis, Value)>>,
     /// By the id of the reply: how often the agent was asked, and how often it took it.
     pub handed: RefCell<HashMap<String, (u32, u32)>>,
-    pub notifications: Cell<u32>,
+    /// What Nylas has told, each once.
+    pub told: RefCell<Vec<Value>>,
 }
 
 /// What is kept under an idempotency key.
@@ -81,6 +105,7 @@ pub struct Versions(pub Vec<(Millis, Option<String>)>);
 /// Everything that happens, in one place.
 pub struct World {
     pub executor: Rc<Executor>,
+    pub started_at: Millis,
     pub rules: Rules,
     pub sabotage: Option<Sabotage>,
     pub choices: RefCell<Choices>,
@@ -127,6 +152,7 @@ impl World {
     ) -> Rc<Self> {
         Rc::new(Self {
             executor: Executor::starting_at(start),
+            started_at: start,
             rules,
             sabotage,
             choices: RefCell::new(choices),

@@ -1,4 +1,5 @@
-//! Sending: the idempotency key, then the request's form, then the script, then the account's state, then the mail.
+//! Sending: a refusal that no key keeps, then the idempotency key, then the request's form, then the script, then the
+//! account's state, then the mail.
 
 use crate::api::limits::{Verdict, verdict};
 use crate::api::validate::{self, Draft};
@@ -85,6 +86,12 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
             _ => {}
         }
     }
+    // A refusal that no key keeps is one that is made before keys are looked at.
+    if rule.is_none()
+        && let Verdict::Refused(answer, false) = verdict(shared, state, account)
+    {
+        return (Step::Done(Outcome::answered(answer)), None);
+    }
     let ticket = match &key {
         None => None,
         Some(key) => match begin(shared, state, account, key, &call.body) {
@@ -143,7 +150,7 @@ fn begin(
     {
         Begin::First(ticket) => Ok(ticket),
         Begin::Replay(answer) => {
-            let answer = answer.with("idempotent-response", "true");
+            let answer = answer.replayed();
             Err(Outcome::Answered {
                 answer,
                 replayed: true,

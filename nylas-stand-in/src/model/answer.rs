@@ -25,6 +25,13 @@ impl Answer {
         self
     }
 
+    /// The same status and body once more, which is all that Nylas says of a replay: no `Retry-After` of an hour ago.
+    pub fn replayed(mut self) -> Self {
+        self.headers
+            .retain(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        self.with("idempotent-response", "true")
+    }
+
     /// The answer a script asks for: text as it is, anything else as JSON.
     pub fn scripted(status: u16, body: &Value, headers: Vec<(String, String)>) -> Self {
         let own_type = headers
