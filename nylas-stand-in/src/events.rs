@@ -1,8 +1,11 @@
 //! What Nylas says later about a mail it took, and about an account.
 //! Shapes: <https://developer.nylas.com/docs/reference/notifications/>.
 
-use crate::state::{Account, Mail, State};
-use crate::{Shared, notify};
+use crate::model::account::Account;
+use crate::model::mail::Mail;
+use crate::notify;
+use crate::shared::Shared;
+use crate::state::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;

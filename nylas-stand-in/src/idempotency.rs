@@ -1,6 +1,6 @@
 //! What is kept under an `Idempotency-Key`: any answer, for one hour from the first request, per account.
 
-use crate::state::Answer;
+use crate::model::answer::Answer;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 

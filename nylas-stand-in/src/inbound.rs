@@ -1,7 +1,9 @@
 //! Mails that come in.
 
-use crate::state::{State, Stored, folder_id};
-use crate::{Shared, notify};
+use crate::model::mailbox::{Stored, folder_id};
+use crate::notify;
+use crate::shared::Shared;
+use crate::state::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;

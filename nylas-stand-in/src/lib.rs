@@ -10,68 +10,46 @@
 //! # Ok(()) }
 //! ```
 
+// From the top down; no module uses one that stands above it.
+mod routes;
+
+mod local;
+
+mod api;
+
+mod events;
+mod inbound;
+mod notify;
+
+mod shared;
+mod state;
+
+mod idempotency;
+mod model;
+
 mod caller;
 mod clock;
-mod connect;
-mod control;
-mod events;
-mod idempotency;
-mod inbound;
-mod inbox;
-mod messages;
-mod notify;
-mod routes;
-mod script;
-mod send;
-mod state;
-mod validate;
+mod hex;
 
 pub use events::{GrantEvent, MailEvent};
 pub use inbound::Inbound;
-pub use notify::Notified;
-pub use script::{Action, RequestKind, Rule};
-pub use state::{Account, AccountState, Mail, SeenRequest};
+pub use model::account::{Account, AccountState};
+pub use model::call::SeenRequest;
+pub use model::mail::Mail;
+pub use model::script::{Action, RequestKind, Rule};
+pub use model::webhook::Notified;
+pub use shared::Options;
 
+use api::webhooks;
 use clock::Clock;
+use shared::Shared;
 use state::State;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
-
-/// How a stand-in is started.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where it listens; port 0 takes any free one.
-    pub listen: SocketAddr,
-    /// The key every API request must bear.
-    pub api_key: String,
-    /// The accounts there are from the beginning.
-    pub accounts: Vec<Account>,
-    /// Whether a 429 for an account's state is kept under the idempotency key. Nylas does not say.
-    pub keeps_throttling: bool,
-    /// Whether a 403 or 423 for an account's state is kept under the idempotency key. Nylas does not say.
-    pub keeps_account_refusals: bool,
-    /// The time between the first and the second attempt to deliver a notification, on the stand-in's clock; twice as
-    /// long before the third. Nylas' last attempt comes 10 to 20 minutes after the first.
-    pub notify_interval: Duration,
-}
-
-impl Options {
-    /// On any free loopback port, keeping every error as Nylas' documents have it.
-    pub fn new(api_key: &str, accounts: Vec<Account>) -> Self {
-        Options {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            api_key: api_key.to_owned(),
-            accounts,
-            keeps_throttling: true,
-            keeps_account_refusals: true,
-            notify_interval: Duration::from_secs(1),
-        }
-    }
-}
 
 /// A running stand-in, on a thread of its own; dropping it stops it.
 pub struct StandIn {
@@ -79,23 +57,6 @@ pub struct StandIn {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What the server and the handle have in common.
-struct Shared {
-    options: Options,
-    clock: Clock,
-    runtime: tokio::runtime::Handle,
-    state: Mutex<State>,
-    /// For those who wait for a mail on a thread, and those who do in a task.
-    mail_came: Condvar,
-    mails_seen: watch::Sender<usize>,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl StandIn {
@@ -232,7 +193,7 @@ impl StandIn {
     /// Adds a webhook with a known secret, without a challenge; no triggers are all of them.
     pub fn add_webhook(&self, url: &str, secret: &str, triggers: &[&str]) {
         let triggers = triggers.iter().map(|&trigger| trigger.to_owned()).collect();
-        notify::add(
+        webhooks::add(
             &mut self.shared.lock(),
             url.to_owned(),
             secret.to_owned(),

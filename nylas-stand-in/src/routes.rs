@@ -1,44 +1,23 @@
 //! From a connection to an answer: who may ask, what is asked, what was seen.
 
-use crate::script::{Action, RequestKind, Subject};
-use crate::state::{Account, AccountState, Answer, SeenRequest};
-use crate::{Shared, connect, control, inbox, messages, notify, send, validate};
+use crate::api::{connect, messages, send, validate, webhooks};
+use crate::local::{control, inbox};
+use crate::model::account::{Account, AccountState};
+use crate::model::answer::{Answer, Outcome};
+use crate::model::call::{Call, SeenRequest};
+use crate::model::script::{Action, RequestKind, Subject};
+use crate::shared::Shared;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// More than is taken, so that a request too large hears so instead of losing its connection.
 const READ_AT_MOST: usize = 16 * validate::LARGEST;
-
-/// A request, read.
-pub struct Call {
-    pub method: Method,
-    pub path: String,
-    pub segments: Vec<String>,
-    pub query: Vec<(String, String)>,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-/// How a request ends.
-pub enum Outcome {
-    Answered { answer: Answer, replayed: bool },
-    Dropped,
-}
-
-impl Outcome {
-    pub fn answered(answer: Answer) -> Self {
-        Outcome::Answered {
-            answer,
-            replayed: false,
-        }
-    }
-}
 
 /// Makes hyper close the connection without an answer.
 #[derive(Debug)]
@@ -51,25 +30,6 @@ impl std::fmt::Display for ConnectionDropped {
 }
 
 impl std::error::Error for ConnectionDropped {}
-
-impl Call {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    pub fn query(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// The first address in `to`, if the body has one.
-    pub fn recipient(&self) -> Option<String> {
-        let body: Value = serde_json::from_slice(&self.body).ok()?;
-        Some(body.pointer("/to/0/email")?.as_str()?.to_owned())
-    }
-}
 
 pub async fn listen(shared: Arc<Shared>, listener: tokio::net::TcpListener) {
     loop {
@@ -199,14 +159,14 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
             return Outcome::answered(connect::custom(shared, call));
         }
         ("POST", ["v3", "webhooks"]) => {
-            return Outcome::answered(notify::create(shared, call).await);
+            return Outcome::answered(webhooks::create(shared, call).await);
         }
-        ("GET", ["v3", "webhooks"]) => return Outcome::answered(notify::list(shared)),
+        ("GET", ["v3", "webhooks"]) => return Outcome::answered(webhooks::list(shared)),
         ("PUT", ["v3", "webhooks", id]) => {
-            return Outcome::answered(notify::update(shared, id, call));
+            return Outcome::answered(webhooks::update(shared, id, call));
         }
         ("POST", ["v3", "webhooks", "rotate-secret", id]) => {
-            return Outcome::answered(notify::rotate(shared, id));
+            return Outcome::answered(webhooks::rotate(shared, id));
         }
         _ => {}
     }
@@ -278,7 +238,7 @@ where
             body,
             headers,
             ..
-        }) => Outcome::answered(send::scripted_answer(status, &body, headers)),
+        }) => Outcome::answered(Answer::scripted(status, &body, headers)),
         Some(Action::AcceptAfter(delay)) => {
             shared.clock.sleep(delay).await;
             Outcome::answered(go(shared, call, account))

@@ -183,3 +183,31 @@ fn what_is_kept_of_an_accounts_state_is_an_option() {
         }
     }
 }
+
+#[test]
+fn a_refusal_that_is_not_kept_is_made_before_keys_are_looked_at() {
+    let options = nylas_stand_in::Options {
+        keeps_account_refusals: false,
+        ..options()
+    };
+    let nylas = StandIn::start_blocking(options).unwrap();
+    send(&nylas, "k", &mail("a@example.com"));
+    nylas.set_account_state(GRANT, AccountState::Paused);
+    let refused = send(&nylas, "k", &mail("a@example.com"));
+    assert_eq!((refused.status, refused.replayed()), (400, false));
+    nylas.set_account_state(GRANT, AccountState::Healthy);
+    let replayed = send(&nylas, "k", &mail("a@example.com"));
+    assert_eq!((replayed.status, replayed.replayed()), (200, true));
+}
+
+#[test]
+fn a_replay_has_the_status_and_the_body_but_no_retry_after() {
+    let nylas = start();
+    nylas.set_account_state(GRANT, AccountState::RateLimited);
+    let first = send(&nylas, "k", &mail("a@example.com"));
+    let again = send(&nylas, "k", &mail("a@example.com"));
+    assert_eq!((again.status, &again.body), (429, &first.body));
+    assert_eq!(first.header("retry-after"), Some("1"));
+    assert_eq!(again.header("retry-after"), None);
+    assert_eq!(again.header("content-type"), Some("application/json"));
+}

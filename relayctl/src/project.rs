@@ -255,6 +255,14 @@ impl Project {
     }
 }
 
+/// A variable, from the environment or `wrangler.toml`.
+pub fn variable(project: Option<&Project>, name: &str) -> Option<String> {
+    let from_environment = std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty());
+    from_environment.or_else(|| project?.var(name))
+}
+
 fn text_of<'a>(table: &'a dyn TableLike, name: &str) -> &'a str {
     table.get(name).and_then(Item::as_str).unwrap_or_default()
 }

@@ -2,11 +2,10 @@
 
 use crate::{
     clock::{self, Stopwatch},
-    doctor::variable,
     failure::Failure,
     http::{Http, list, text},
     nylas::{Nylas, base, encode, ok},
-    project::Project,
+    project::{Project, variable},
     secrets,
     ui::{BAD, DIM, GOOD, Ui},
 };

@@ -55,11 +55,13 @@ impl Executor {
                     }
                 }
             }
-            let next = self.timers.borrow_mut().pop();
+            let next = self.timers.borrow().peek().copied();
             match next {
                 None => return true,
+                // It stays for who goes on later.
                 Some(Reverse((at, _, _))) if at > end => return false,
                 Some(Reverse((at, _, id))) => {
+                    self.timers.borrow_mut().pop();
                     self.now.set(self.now.get().max(at));
                     self.ready.borrow_mut().push(id);
                 }

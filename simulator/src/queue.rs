@@ -2,8 +2,9 @@
 
 use crate::{
     executor::{Crashable, Millis},
+    invocation::Invocation,
     sabotage::Sabotage,
-    world::{Invocation, World},
+    world::World,
 };
 use clerk_nylas_relay::{
     outbox::Message,

@@ -1,43 +1,22 @@
-//! What comes in: users who answer, machines that do, and what Nylas says later. Notifications are
-//! lost, repeated and late; every reply must reach the agent and the person all the same, and no code
-//! anybody.
+//! What comes in: users who answer, and machines that do. Every reply must reach the agent and the
+//! person all the same, and no code anybody.
 
 use crate::{
+    agent::LIVE_CODE,
     executor::{Crashable, Millis},
-    sabotage::Sabotage,
-    world::{Accepted, Invocation, World},
+    invocation::Invocation,
+    notifications::tell,
+    nylas::{folder_id, thread_of},
+    world::{Accepted, AccountState, World},
 };
-use clerk_nylas_relay::{
-    config::GrantId,
-    ports::{HttpError, HttpRequest, HttpResponse},
-    replies::{NylasRequest, receive, reply_id},
-    sweep,
-    time::UnixMillis,
-    webhook::{SignatureHeaders, SigningSecret, verify_clerk},
-};
-use hmac::{Hmac, Mac};
-use serde_json::{Value, json};
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-    fmt::Write,
-    rc::Rc,
-};
+use clerk_nylas_relay::{config::GrantId, replies::reply_id, sweep};
+use serde_json::json;
+use std::rc::Rc;
 
-pub const AGENT_URL: &str = "https://agent.example.com/replies";
-pub const AGENT_SECRET: &str = "whsec_QUdFTlQtU0VDUkVULTAxMjM0NTY3ODk=";
-pub const NYLAS_SECRET: &str = "MARKER-notification-secret";
 pub const FORWARD_TO: &str = "MARKER-support@example.com";
-/// What a quoted mail of ours holds: it must not come out anywhere.
-const LIVE_CODE: &str = "48151623";
 
 const SECOND: Millis = 1_000;
 const MINUTE: Millis = 60 * SECOND;
-/// Between Nylas' attempts to tell something.
-const TOLD_AGAIN_AFTER: [Millis; 2] = [MINUTE, 10 * MINUTE];
-/// After these Nylas tries again; after any other it never does.
-const RETRIED: [u16; 6] = [408, 429, 502, 503, 504, 507];
-
 /// Who writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
@@ -63,19 +42,6 @@ pub struct Incoming {
     pub answers: Option<u32>,
 }
 
-/// The mailboxes, and what the agent got.
-#[derive(Default)]
-pub struct Mailroom {
-    messages: RefCell<Vec<(String, Millis, Value)>>,
-    /// By the id of the reply: how often the agent was asked, and how often it took it.
-    pub handed: RefCell<HashMap<String, (u32, u32)>>,
-    notifications: Cell<u32>,
-}
-
-pub fn thread_of(svix_id: &str) -> String {
-    format!("t-{svix_id}")
-}
-
 /// A message comes in, and Nylas tells of it.
 pub async fn arrive(world: Rc<World>, number: u32, incoming: Incoming) {
     world.executor.sleep(incoming.at).await;
@@ -86,7 +52,14 @@ pub async fn arrive(world: Rc<World>, number: u32, incoming: Incoming) {
         _ => format!("MARKER-writer-{number}@example.com"),
     };
     let thread = match incoming.answers {
-        Some(answered) => thread_of(&format!("msg_{answered}")),
+        Some(answered) => {
+            let svix_id = format!("msg_{answered}");
+            let accepted = world.accepted.borrow();
+            let mut mails = accepted.iter().filter(|mail| mail.grant == grant);
+            let mail = mails.find(|mail| mail.svix_id == svix_id);
+            // Or a mail from before.
+            thread_of(mail.map_or(&svix_id, |mail| &mail.message_id))
+        }
         None => format!("t-new-{number}"),
     };
     let headers = match incoming.writer {
@@ -95,9 +68,10 @@ pub async fn arrive(world: Rc<World>, number: u32, incoming: Incoming) {
     };
     let message = json!({
         "id": id, "grant_id": grant, "object": "message", "thread_id": thread,
-        "from": [{"email": from}], "to": [], "subject": format!("Re: {LIVE_CODE} is your code"),
+        "from": [{"email": from}], "to": [{"email": format!("auth@{grant}.example.com")}],
+        "subject": format!("Re: {LIVE_CODE} is your code"),
         "body": format!("That was not me {number}.\n\n> Your code is {LIVE_CODE}\n"),
-        "date": world.now() / SECOND, "folders": ["inbox"], "headers": headers,
+        "date": world.now() / SECOND, "folders": [folder_id(&grant, "inbox")], "headers": headers,
     });
     world.note(|| format!("mailbox {grant}: {id} of {:?} comes in", incoming.writer));
     let entry = (grant, world.now(), message.clone());
@@ -117,86 +91,6 @@ fn message_id(number: u32) -> String {
     format!("inbound-{number}")
 }
 
-/// Nylas tells something: up to three attempts, then never again.
-async fn tell(world: Rc<World>, kind: String, data: Value) {
-    let number = world.mailroom.notifications.get() + 1;
-    world.mailroom.notifications.set(number);
-    let notification = json!({
-        "specversion": "1.0", "type": kind, "source": "/nylas", "id": format!("n-{number}"),
-        "time": world.now() / SECOND, "data": data,
-    });
-    let body = notification.to_string();
-    let way = world.fork(
-        "notification",
-        &[
-            "notification lost",
-            "notification told twice",
-            "notification ten minutes late",
-        ],
-    );
-    match way {
-        1 => return,
-        3 => world.executor.sleep(10 * MINUTE).await,
-        _ => {}
-    }
-    let mut is_told = false;
-    for pause in [0].into_iter().chain(TOLD_AGAIN_AFTER) {
-        world.executor.sleep(pause).await;
-        let status = deliver(&world, &body).await;
-        world.note(|| format!("notification n-{number}: {status:?}"));
-        if status == Some(500) {
-            world.violate("a notification was answered 500: Nylas never repeats it".into());
-        }
-        is_told = status.is_some_and(|status| !RETRIED.contains(&status));
-        if is_told {
-            break;
-        }
-    }
-    if !is_told {
-        world.faults.borrow_mut().push("notification lost");
-    }
-    if way == 2 {
-        world.executor.sleep(2 * SECOND).await;
-        deliver(&world, &body).await;
-    }
-}
-
-async fn deliver(world: &Rc<World>, body: &str) -> Option<u16> {
-    let ports = Invocation::new(world);
-    let crashed = ports.crashed.clone();
-    let config = world.config.borrow().clone().unwrap();
-    let mac = Hmac::<sha2::Sha256>::new_from_slice(NYLAS_SECRET.as_bytes()).unwrap();
-    let mut signature = String::new();
-    for byte in mac.chain_update(body).finalize().into_bytes() {
-        write!(signature, "{byte:02x}").unwrap();
-    }
-    let request = NylasRequest {
-        signature: Some(&signature),
-        body: body.as_bytes(),
-        is_gzip: false,
-        started: UnixMillis(world.now()),
-    };
-    let work = receive(&ports, &config, &request);
-    let answer = Crashable::new(work, crashed).await?;
-    Some(answer.code)
-}
-
-/// A mail that Nylas queued cannot be sent after all.
-pub fn fail_later(world: &Rc<World>, grant: String, svix_id: String, message_id: String) {
-    let failing = world.clone();
-    world.executor.spawn(async move {
-        let after = 5 * SECOND + failing.below(85 * SECOND);
-        failing.executor.sleep(after).await;
-        failing.note(|| format!("Nylas {grant}: {message_id} could not be sent"));
-        let mut object = json!({"id": message_id, "grant_id": grant, "object": "message"});
-        if failing.below(2) == 0 {
-            object["metadata"] = json!({ "key1": svix_id });
-        }
-        let data = json!({"grant_id": grant, "reason": "r", "object": object});
-        tell(failing, "message.send_failed".to_owned(), data).await;
-    });
-}
-
 /// Every quarter of an hour, until faults have stopped for two.
 pub async fn sweep_now_and_then(world: Rc<World>) {
     let end = world.calm_from + 120 * MINUTE;
@@ -209,118 +103,17 @@ pub async fn sweep_now_and_then(world: Rc<World>) {
     }
 }
 
-/// Nylas' side of reading a mailbox.
-pub fn handle_read(world: &World, grant: &str, path: &str) -> HttpResponse {
-    let messages = world.mailroom.messages.borrow();
-    let mut here = messages.iter().filter(|(account, ..)| account == grant);
-    let query = |name: &str| {
-        let (_, query) = path.split_once('?').unwrap_or_default();
-        query.split('&').find_map(|pair| pair.strip_prefix(name))
-    };
-    if let Some(thread) = query("thread_id=") {
-        let ours = world.accepted.borrow();
-        let ours = ours
-            .iter()
-            .filter(|mail| mail.grant == grant && thread_of(&mail.svix_id) == thread)
-            .map(|mail| {
-                json!({
-                    "id": mail.message_id, "metadata": {"key1": mail.svix_id},
-                    "to": [{"email": "MARKER-0@example.com"}], "date": mail.accepted_at / SECOND,
-                })
-            });
-        let data: Vec<Value> = ours.collect();
-        return World::answer(200, &json!({ "data": data }));
-    }
-    if let Some(after) = query("received_after=") {
-        let after: u64 = after.parse().unwrap();
-        let is_blind = world.is_sabotaged(Sabotage::BlindSweep);
-        let data: Vec<Value> = here
-            .filter(|_| !is_blind)
-            .filter(|(_, at, _)| at / SECOND > after)
-            .map(|(_, _, message)| message.clone())
-            .collect();
-        return World::answer(200, &json!({ "data": data }));
-    }
-    let id = path.split(['/', '?']).nth(2).unwrap();
-    match here.find(|(_, _, message)| message["id"] == *id) {
-        Some((_, _, message)) => {
-            let mut message = message.clone();
-            if world.is_sabotaged(Sabotage::NoHeaders) {
-                message["headers"].take();
-            }
-            World::answer(200, &json!({ "data": message }))
-        }
-        None => World::answer(404, &json!({"error": {"type": "not_found_error"}})),
-    }
-}
-
-/// The agent's side of a hand-off.
-pub async fn to_agent(
-    invocation: &Invocation,
-    request: &HttpRequest,
-    deadline: Millis,
-) -> Result<HttpResponse, HttpError> {
-    let world = &invocation.world;
-    let header = |name: &str| {
-        let found = request.headers.iter().find(|(known, _)| *known == name);
-        found.map(|(_, value)| value.clone())
-    };
-    let body = request.body.clone().unwrap();
-    let secret = SigningSecret::parse(AGENT_SECRET).unwrap();
-    let headers = SignatureHeaders::pick(header);
-    let now = UnixMillis(world.now());
-    let Ok(webhook) = verify_clerk(&headers, body.as_bytes(), &[secret], now) else {
-        world.violate("the agent was handed something that is not signed".into());
-        return Err(HttpError::Network);
-    };
-    let payload: Value = serde_json::from_str(&body).unwrap();
-    if payload["id"] != webhook.id.as_str() {
-        world.violate("a hand-off and its webhook have different ids".into());
-    }
-    if body.contains(LIVE_CODE) {
-        world.violate(format!("a live code was handed on: {body}"));
-    }
-    let way = world.fork(
-        "agent",
-        &[
-            "agent cannot be reached",
-            "agent answers 500",
-            "agent takes it, answer lost",
-            "agent takes it, silence",
-            "crash before the hand-off to the agent",
-            "crash after the hand-off to the agent",
-        ],
-    );
-    if way == 5 {
-        invocation.crash().await;
-    }
-    world.executor.sleep(40).await;
-    if way == 1 {
-        return Err(HttpError::Network);
-    }
-    let id = webhook.id.as_str().to_owned();
-    world.note(|| format!("agent: asked to take {id}"));
-    let is_taken = way != 2;
-    {
-        let mut handed = world.mailroom.handed.borrow_mut();
-        let entry = handed.entry(id).or_default();
-        *entry = (entry.0 + 1, entry.1 + u32::from(is_taken));
-    }
-    if !is_taken {
-        return Ok(World::answer(500, &json!({})));
-    }
-    match way {
-        3 => Err(HttpError::Network),
-        4 => {
-            world.executor.sleep_until(deadline).await;
-            Err(HttpError::Timeout)
-        }
-        6 => {
-            invocation.crash().await;
-            Err(HttpError::Network)
-        }
-        _ => Ok(World::answer(200, &json!({}))),
-    }
+/// Whether the account was gone at any time since the message came in. Its 404 cannot be told from that of a message
+/// that was deleted, and after some of those the relay stops looking.
+fn was_gone_after(world: &World, message: &Incoming) -> bool {
+    let arrived_at = world.started_at + message.at;
+    let accounts = world.accounts.borrow();
+    let changes = &accounts[&format!("g{}", message.account)];
+    let ends = changes.iter().skip(1).map(|(at, _)| *at);
+    changes
+        .iter()
+        .zip(ends)
+        .any(|((_, state), end)| *state == AccountState::Gone && end > arrived_at)
 }
 
 /// What must hold at the end.
@@ -344,7 +137,8 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
             }
             continue;
         }
-        if taken == 0 {
+        let was_gone = was_gone_after(world, message);
+        if taken == 0 && !was_gone {
             world.violate(format!("{what} never reached the agent"));
         }
         // Where every outcome was known, and only Nylas repeated itself.
@@ -363,7 +157,7 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
         });
         // A failed send nobody was told of is lost to us, too.
         let untold = faults.contains(&"notification lost");
-        if forwarded.is_empty() && !gave_up && !untold {
+        if forwarded.is_empty() && !gave_up && !untold && !was_gone {
             world.violate(format!("{what} never reached the person"));
         }
         let refused_unkept = world.unkept_refusals.borrow();

@@ -1,13 +1,16 @@
 //! A stage, a run on it, and what must hold at its end.
 
 use crate::{
+    agent,
     choices::{Choices, Exhaustive, Fork},
     executor::Millis,
+    notifications::NYLAS_SECRET,
+    ports::API_KEY,
     queue,
     replies::{self, Incoming, Writer},
     sabotage::Sabotage,
     svix::{self, KEY, Message},
-    world::{API_KEY, AccountState, Rules, World},
+    world::{AccountState, Rules, World},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clerk_nylas_relay::{
@@ -73,6 +76,7 @@ impl Stage {
             .collect();
         let states = [
             AccountState::Paused,
+            AccountState::AbuseBlocked,
             AccountState::Capped,
             AccountState::Gone,
             AccountState::Throttled,
@@ -82,7 +86,7 @@ impl Stage {
             let account = u32::try_from(die(u64::from(accounts))).unwrap();
             let from = die(calm_after);
             let length = [SECOND, MINUTE, HOUR][usize::try_from(die(3)).unwrap()];
-            let state = states[usize::try_from(die(4)).unwrap()];
+            let state = states[usize::try_from(die(5)).unwrap()];
             weather.push((account, from, state));
             weather.push((account, from + die(length), AccountState::Healthy));
         }
@@ -241,9 +245,9 @@ fn config(accounts: &[u32], budget_ms: u64, hears_nylas: bool) -> Config {
     ];
     if hears_nylas {
         settings.extend([
-            ("NYLAS_WEBHOOK_SECRET", replies::NYLAS_SECRET.to_owned()),
-            ("REPLY_WEBHOOK_URL", replies::AGENT_URL.to_owned()),
-            ("REPLY_WEBHOOK_SECRET", replies::AGENT_SECRET.to_owned()),
+            ("NYLAS_WEBHOOK_SECRET", NYLAS_SECRET.to_owned()),
+            ("REPLY_WEBHOOK_URL", agent::AGENT_URL.to_owned()),
+            ("REPLY_WEBHOOK_SECRET", agent::AGENT_SECRET.to_owned()),
             ("REPLY_FORWARD_TO", replies::FORWARD_TO.to_owned()),
         ]);
     }

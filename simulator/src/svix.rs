@@ -2,7 +2,8 @@
 
 use crate::{
     executor::{Crashable, Handover, Millis},
-    world::{Invocation, World},
+    invocation::Invocation,
+    world::World,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clerk_nylas_relay::{

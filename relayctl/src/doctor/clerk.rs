@@ -1,6 +1,9 @@
 //! Clerk: which templates it leaves to the relay, and under which name.
 
-use super::{Finding, Patient, fail, pass, skip, some_of, warn};
+use super::{
+    finding::{Finding, fail, pass, skip, some_of, warn},
+    patient::Patient,
+};
 use crate::http::{Ask, list, text};
 use clerk_nylas_relay::clerk::Slug;
 use serde_json::Value;

@@ -1,6 +1,9 @@
 //! The settings on this machine, judged by the relay's own rules.
 
-use super::{Finding, Patient, fail, pass, skip, some_of, warn};
+use super::{
+    finding::{Finding, fail, pass, skip, some_of, warn},
+    patient::Patient,
+};
 use crate::{project::SECRETS, sample};
 
 /// Which settings a check is about.

@@ -1,6 +1,9 @@
 //! The sender's domain, as the world's mail servers see it.
 
-use super::{Finding, Patient, State, fail, pass, skip, warn};
+use super::{
+    finding::{Finding, State, fail, pass, skip, warn},
+    patient::Patient,
+};
 use crate::{dns::look_up, failure::Failure};
 
 const CHECKS: [&str; 4] = ["dns-mx", "dns-spf", "dns-dkim", "dns-dmarc"];

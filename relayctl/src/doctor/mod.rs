@@ -1,23 +1,24 @@
 //! `relayctl doctor`: what is wrong, why, what mends it. `docs/doctor.md` has a section for every check.
 
+mod args;
 mod clerk;
 mod config;
 mod dns;
+mod finding;
 mod nylas;
+mod patient;
 mod worker;
+
+pub use args::{DoctorArgs, Group};
+pub use finding::{Finding, State};
 
 use crate::{
     failure::Failure,
     http::Http,
-    project::{Project, SECRETS},
-    secrets::{self, Found},
-    sign,
     ui::{BAD, BOLD, DIM, GOOD, Ui, WARN},
 };
-use clap::{Args, ValueEnum};
-use clerk_nylas_relay::config::{Account, Bound, Config, Problem};
+use patient::Patient;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, path::PathBuf};
 
 /// Every check: its id, which is also its section in `docs/doctor.md`, and what it asks.
 pub const CHECKS: [(&str, &str); 49] = [
@@ -129,275 +130,6 @@ pub const CHECKS: [(&str, &str); 49] = [
     ("dns-dmarc", "the sender's domain has a DMARC policy"),
 ];
 
-/// What `doctor` is told.
-#[derive(Args, Clone, Debug)]
-pub struct DoctorArgs {
-    /// The folder of wrangler.toml and .dev.vars
-    #[arg(long, value_name = "FOLDER", default_value = ".")]
-    pub folder: PathBuf,
-    /// The deployed Worker; without it, the address of Nylas' webhook is taken
-    #[arg(long, env = "RELAY_URL")]
-    pub url: Option<String>,
-    /// Only these groups of checks
-    #[arg(long, value_enum, value_delimiter = ',')]
-    pub only: Vec<Group>,
-    /// Mails a day the plan allows each account, 0: no cap; otherwise NYLAS_DAILY_CAP, or 200 as on the free plan
-    #[arg(long)]
-    pub daily_cap: Option<u64>,
-    /// Clerk's API
-    #[arg(
-        long,
-        env = "CLERK_API_BASE",
-        default_value = "https://api.clerk.com",
-        hide_default_value = true
-    )]
-    pub clerk_base: String,
-    /// The other region of Nylas' (for tests)
-    #[arg(long, env = "RELAYCTL_OTHER_REGION", hide = true)]
-    pub other_region: Option<String>,
-    /// Where names are looked up (DNS over HTTPS, as JSON)
-    #[arg(
-        long,
-        env = "RELAYCTL_DNS",
-        default_value = "https://cloudflare-dns.com/dns-query"
-    )]
-    pub dns: String,
-    /// The DKIM selector Nylas' dashboard shows for the domain
-    #[arg(long, value_name = "SELECTOR")]
-    pub dkim_selector: Option<String>,
-    /// Treats warnings as failures (exit code 1)
-    #[arg(long)]
-    pub strict: bool,
-    /// Names every check and does none
-    #[arg(long)]
-    pub list: bool,
-    /// Leaves out the secrets of .dev.vars, which setup does not deploy
-    #[arg(skip)]
-    pub without_dev_vars: bool,
-}
-
-/// A group of checks: the first word of their ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Group {
-    /// wrangler.toml, .dev.vars, the environment
-    Config,
-    /// Clerk's API, with CLERK_SECRET_KEY
-    Clerk,
-    /// Nylas' API, with NYLAS_API_KEY
-    Nylas,
-    /// The deployed Worker
-    Worker,
-    /// The sender's domain
-    Dns,
-}
-
-/// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Could not be done, because something it needs is not known here.
-    Skip,
-    /// All well.
-    Pass,
-    /// Works, but look at it.
-    Warn,
-    /// Does not work.
-    Fail,
-}
-
-impl State {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Skip => "skip",
-            Self::Pass => "pass",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// What a check found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Of [`CHECKS`].
-    pub id: &'static str,
-    /// How it ended.
-    pub state: State,
-    /// What was seen.
-    pub cause: String,
-    /// What mends it; empty when all is well.
-    pub fix: String,
-}
-
-impl Finding {
-    fn document(&self) -> Value {
-        json!({
-            "id": self.id, "state": self.state.name(), "cause": self.cause, "fix": self.fix,
-            "docs": format!("docs/doctor.md#{}", self.id),
-        })
-    }
-}
-
-pub(crate) fn pass(id: &'static str, cause: impl Into<String>) -> Finding {
-    Finding {
-        id,
-        state: State::Pass,
-        cause: cause.into(),
-        fix: String::new(),
-    }
-}
-
-pub(crate) fn skip(id: &'static str, cause: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding {
-        id,
-        state: State::Skip,
-        cause: cause.into(),
-        fix: fix.into(),
-    }
-}
-
-pub(crate) fn warn(id: &'static str, cause: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding {
-        id,
-        state: State::Warn,
-        cause: cause.into(),
-        fix: fix.into(),
-    }
-}
-
-pub(crate) fn fail(id: &'static str, cause: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding {
-        id,
-        state: State::Fail,
-        cause: cause.into(),
-        fix: fix.into(),
-    }
-}
-
-/// Everything the checks know and learn.
-pub struct Patient<'a> {
-    /// How to ask.
-    pub http: &'a Http,
-    /// What was said on the command line.
-    pub args: &'a DoctorArgs,
-    /// `wrangler.toml`, or why there is none.
-    pub project: Result<Project, Failure>,
-    /// What is known of the secrets here.
-    pub secrets: BTreeMap<&'static str, Found>,
-    /// The relay's own judgement of the settings; secrets not known here count as right.
-    pub problems: Vec<Problem>,
-    /// The accounts configured.
-    pub accounts: Vec<Account>,
-    /// What Nylas says the accounts' addresses are.
-    pub addresses: Vec<String>,
-    /// The Worker's address, and how it is known.
-    pub url: Option<(String, &'static str)>,
-}
-
-impl<'a> Patient<'a> {
-    /// Reads what is on this machine.
-    pub fn new(args: &'a DoctorArgs, http: &'a Http) -> Result<Self, Failure> {
-        let project = Project::read(&args.folder).and_then(|found| {
-            found.ok_or_else(|| {
-                Failure::new(
-                    format!("there is no wrangler.toml in {}", args.folder.display()),
-                    "run it in the project's folder, or name that with --folder; `relayctl setup` writes one",
-                )
-            })
-        });
-        let mut known = BTreeMap::new();
-        for name in SECRETS.into_iter().chain(["CLERK_SECRET_KEY"]) {
-            let found = if args.without_dev_vars {
-                secrets::from_environment(name)
-            } else {
-                secrets::find(name, None, &args.folder)?
-            };
-            if let Some(found) = found {
-                known.insert(name, found);
-            }
-        }
-        let bound = project.as_ref().map_or(
-            Bound {
-                ledger: true,
-                outbox: true,
-            },
-            Project::bound,
-        );
-        let placeholder = sign::random_secret()?;
-        let setting = |name: &str| match (known.get(name), name) {
-            (Some(found), _) => Some(found.secret.reveal().to_owned()),
-            // Not known here is not the same as missing: the Worker may have it.
-            (None, "CLERK_WEBHOOK_SIGNING_SECRET") => Some(placeholder.clone()),
-            (None, "NYLAS_API_KEY") => Some("not-known-here".to_owned()),
-            (None, "REPLY_WEBHOOK_SECRET") => {
-                variable(project.as_ref().ok(), "REPLY_WEBHOOK_URL").map(|_| placeholder.clone())
-            }
-            (None, _) => variable(project.as_ref().ok(), name),
-        };
-        let problems = Config::read(setting, bound).err().unwrap_or_default();
-        // The accounts even where another setting is wrong.
-        let only_accounts = |name: &str| match name {
-            "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => setting(name),
-            "CLERK_WEBHOOK_SIGNING_SECRET" => Some(placeholder.clone()),
-            "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
-            _ => None,
-        };
-        let accounts = Config::read(
-            only_accounts,
-            Bound {
-                ledger: true,
-                outbox: true,
-            },
-        )
-        .map(|config| config.accounts)
-        .unwrap_or_default();
-        let url = args
-            .url
-            .as_deref()
-            .map(|url| (crate::http::relay_base(url).to_owned(), "as given"));
-        Ok(Self {
-            http,
-            args,
-            project,
-            secrets: known,
-            problems,
-            accounts,
-            addresses: Vec::new(),
-            url,
-        })
-    }
-
-    /// A variable, from the environment or `wrangler.toml`.
-    pub fn variable(&self, name: &str) -> Option<String> {
-        variable(self.project.as_ref().ok(), name)
-    }
-
-    fn secret(&self, name: &str) -> Option<&str> {
-        self.secrets.get(name).map(|found| found.secret.reveal())
-    }
-
-    /// The domains mails are sent from.
-    fn domains(&self) -> Vec<String> {
-        let mut domains: Vec<String> = self
-            .addresses
-            .iter()
-            .filter_map(|address| address.rsplit_once('@'))
-            .map(|(_, domain)| domain.to_lowercase())
-            .collect();
-        domains.sort();
-        domains.dedup();
-        domains
-    }
-}
-
-/// A variable, from the environment or `wrangler.toml`.
-pub fn variable(project: Option<&Project>, name: &str) -> Option<String> {
-    let from_environment = std::env::var(name)
-        .ok()
-        .filter(|value| !value.trim().is_empty());
-    from_environment.or_else(|| project?.var(name))
-}
-
 /// All findings, in the order of [`CHECKS`].
 pub fn examine(args: &DoctorArgs, http: &Http, ui: &Ui) -> Result<Vec<Finding>, Failure> {
     let mut patient = Patient::new(args, http)?;
@@ -496,13 +228,4 @@ pub fn report(findings: &[Finding], strict: bool, ui: &Ui) -> bool {
         "checks": findings.iter().map(Finding::document).collect::<Vec<_>>(),
     }));
     ok
-}
-
-/// Texts with commas between, at most so many.
-pub(crate) fn some_of<Text: AsRef<str>>(texts: &[Text], at_most: usize) -> String {
-    let shown: Vec<&str> = texts.iter().take(at_most).map(AsRef::as_ref).collect();
-    match texts.len().saturating_sub(at_most) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }

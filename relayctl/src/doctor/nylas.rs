@@ -1,6 +1,9 @@
 //! Nylas: the key, the accounts, what they sent, the webhook.
 
-use super::{Finding, Patient, State, fail, pass, skip, warn};
+use super::{
+    finding::{Finding, State, fail, pass, skip, warn},
+    patient::Patient,
+};
 use crate::{
     clock,
     http::{Reply, list, relay_base, text},

@@ -1,6 +1,9 @@
 //! The deployed Worker, asked as Clerk, Nylas and a monitor would. Nothing asked here sends a mail.
 
-use super::{Finding, Patient, fail, pass, skip, warn};
+use super::{
+    finding::{Finding, fail, pass, skip, warn},
+    patient::Patient,
+};
 use crate::{
     clock,
     failure::Failure,

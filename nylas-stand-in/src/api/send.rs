@@ -1,17 +1,23 @@
-//! Sending: the idempotency key, then the request's form, then the script, then the account's state, then the mail.
+//! Sending: a refusal that no key keeps, then the idempotency key, then the request's form, then the script, then the
+//! account's state, then the mail.
 
+use crate::api::limits::{Verdict, verdict};
+use crate::api::validate::{self, Draft};
 use crate::events::{self, MailEvent};
 use crate::idempotency::{self, Begin, Ticket};
-use crate::routes::{Call, Outcome};
-use crate::script::{Action, RequestKind, Subject};
-use crate::state::{Account, AccountState, Answer, Held, Mail, State, Stored, folder_id};
-use crate::validate::{self, Draft};
-use crate::{Inbound, Shared, inbound, notify};
+use crate::inbound::{self, Inbound};
+use crate::model::account::{Account, Held};
+use crate::model::answer::{Answer, Outcome};
+use crate::model::call::Call;
+use crate::model::mail::Mail;
+use crate::model::mailbox::{Stored, header_list};
+use crate::model::script::{Action, RequestKind, Subject};
+use crate::notify;
+use crate::shared::Shared;
+use crate::state::State;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What has been decided and is still to be done, the state no longer locked.
 enum Step {
@@ -80,6 +86,12 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
             _ => {}
         }
     }
+    // A refusal that no key keeps is one that is made before keys are looked at.
+    if rule.is_none()
+        && let Verdict::Refused(answer, false) = verdict(shared, state, account)
+    {
+        return (Step::Done(Outcome::answered(answer)), None);
+    }
     let ticket = match &key {
         None => None,
         Some(key) => match begin(shared, state, account, key, &call.body) {
@@ -138,7 +150,7 @@ fn begin(
     {
         Begin::First(ticket) => Ok(ticket),
         Begin::Replay(answer) => {
-            let answer = answer.with("idempotent-response", "true");
+            let answer = answer.replayed();
             Err(Outcome::Answered {
                 answer,
                 replayed: true,
@@ -175,71 +187,6 @@ fn end(state: &mut State, ticket: Option<Ticket>, answer: Answer, kept: bool) ->
     Outcome::answered(answer)
 }
 
-/// What an account's state makes of a mail.
-enum Verdict {
-    Sent,
-    Queued,
-    /// With this answer, and whether that is kept under the key.
-    Refused(Answer, bool),
-}
-
-fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict {
-    let kept = shared.options.keeps_account_refusals;
-    let now_ms = shared.clock.now_ms();
-    let taken = |state: &State, counts: &dyn Fn(&Mail) -> bool| {
-        let own = |mail: &&Mail| mail.grant_id == account.grant_id && counts(mail);
-        u32::try_from(state.mails.iter().filter(own).count()).unwrap_or(u32::MAX)
-    };
-    let how = state.account(&account.grant_id).map(|held| held.state);
-    let (status, kind, message) = match how.unwrap_or_default() {
-        AccountState::Healthy | AccountState::Gone => return Verdict::Sent,
-        AccountState::Paused => (
-            400,
-            "api.invalid_request_error",
-            "Sending is paused for this account",
-        ),
-        AccountState::DomainNotVerified => {
-            (400, "api.invalid_request_error", "domain is not verified")
-        }
-        AccountState::AbuseBlocked => (
-            403,
-            "api.forbidden",
-            "Sending from this account is blocked. Contact support.",
-        ),
-        AccountState::Blocked => (
-            423,
-            "api.resource_blocked",
-            "The resource is blocked, contact your administrator",
-        ),
-        AccountState::RateLimited => return throttled(shared, state),
-        AccountState::PerSecond { mails, queue } => {
-            let second = taken(state, &|mail| now_ms < mail.at_ms + 1000);
-            return match second {
-                second if second < mails => Verdict::Sent,
-                second if second < mails.saturating_add(queue) => Verdict::Queued,
-                _ => throttled(shared, state),
-            };
-        }
-        AccountState::DailyCap(cap) => {
-            // A queued mail that was not sent does not count.
-            let today = |mail: &Mail| mail.at_ms / DAY_MS == now_ms / DAY_MS && !mail.failed;
-            if taken(state, &today) < cap {
-                return Verdict::Sent;
-            }
-            let answer = state.error(429, "rate_limit_error", "Daily send limit exceeded");
-            return Verdict::Refused(answer, shared.options.keeps_throttling);
-        }
-    };
-    Verdict::Refused(state.error(status, kind, message), kept)
-}
-
-fn throttled(shared: &Shared, state: &mut State) -> Verdict {
-    let message = "Too many requests, please try again shortly.";
-    let answer = state.error(429, "rate_limit_error", message);
-    let answer = answer.with("retry-after", "1");
-    Verdict::Refused(answer, shared.options.keeps_throttling)
-}
-
 impl Run {
     fn scripted(&self, action: Action, state: &mut State) -> Step {
         match action {
@@ -262,7 +209,7 @@ impl Run {
                 if accept_mail {
                     self.take(state, 200);
                 }
-                let answer = scripted_answer(status, &body, headers);
+                let answer = Answer::scripted(status, &body, headers);
                 Step::Done(end(state, self.ticket.clone(), answer, keep))
             }
         }
@@ -284,14 +231,19 @@ impl Run {
     /// Takes the mail; the answer says so.
     fn take(&self, state: &mut State, status: u16) -> Answer {
         let mail = self.mail(state);
-        let (message, headers) = (message(state, &mail), headers(&mail));
+        let answered = mail.request.get("reply_to_message_id");
+        let is_known = state
+            .messages
+            .iter()
+            .any(|stored| answered.and_then(Value::as_str) == Some(&stored.id));
+        let (message, headers) = (mail.message(is_known), mail.headers());
         let mut data = message.clone();
         // Read back, a message has it; the schema of this answer does not.
         if let Some(data) = data.as_object_mut() {
             data.remove("metadata");
         }
         if self.with_headers && status == 200 {
-            data["headers"] = crate::messages::header_list(&headers);
+            data["headers"] = header_list(&headers);
         }
         let answer =
             json!({ "request_id": state.fresh_uuid(), "grant_id": mail.grant_id, "data": data });
@@ -340,7 +292,7 @@ impl Run {
                 from_name: mail.from_name.clone(),
                 subject: mail.subject.clone(),
                 body: mail.body.clone(),
-                headers: headers(mail),
+                headers: mail.headers(),
                 ..Inbound::default()
             };
             inbound::receive(&self.shared, state, inbound);
@@ -372,68 +324,4 @@ impl Run {
             request: draft.request,
         }
     }
-}
-
-pub fn scripted_answer(status: u16, body: &Value, headers: Vec<(String, String)>) -> Answer {
-    let own_type = headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let mut answer = match body {
-        Value::String(text) => Answer {
-            status,
-            headers: Vec::new(),
-            body: text.clone().into_bytes(),
-        },
-        Value::Null => Answer {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-        },
-        body if own_type => Answer {
-            status,
-            headers: Vec::new(),
-            body: body.to_string().into_bytes(),
-        },
-        body => Answer::json(status, body),
-    };
-    answer.headers.extend(headers);
-    answer
-}
-
-fn message(state: &State, mail: &Mail) -> Value {
-    let list = |name: &str| mail.request.get(name).cloned().unwrap_or_else(|| json!([]));
-    let known = mail.request.get("reply_to_message_id").filter(|id| {
-        state
-            .messages
-            .iter()
-            .any(|stored| id.as_str() == Some(&stored.id))
-    });
-    let mut message = json!({
-        "id": mail.id, "object": "message", "thread_id": mail.thread_id, "grant_id": mail.grant_id,
-        "subject": mail.subject, "body": mail.body, "snippet": mail.body.chars().take(100).collect::<String>(),
-        "from": list("from"), "to": list("to"), "cc": list("cc"), "bcc": list("bcc"), "reply_to": list("reply_to"),
-        "date": mail.at_ms / 1000, "folders": [folder_id(&mail.grant_id, "sent")], "attachments": [],
-        "metadata": mail.metadata, "starred": false, "unread": false,
-    });
-    if let Some(id) = known {
-        message["reply_to_message_id"] = id.clone();
-    }
-    message
-}
-
-fn headers(mail: &Mail) -> Vec<(String, String)> {
-    let mut headers = vec![
-        (
-            "Message-ID".to_owned(),
-            format!("<{}@stand-in.invalid>", mail.id),
-        ),
-        ("From".to_owned(), mail.from_email.clone()),
-        ("To".to_owned(), mail.recipients().join(", ")),
-        ("Subject".to_owned(), mail.subject.clone()),
-    ];
-    if let Some(reply_to) = &mail.reply_to {
-        headers.push(("Reply-To".to_owned(), reply_to.clone()));
-    }
-    headers.extend(mail.custom_headers.iter().cloned());
-    headers
 }

@@ -1,10 +1,13 @@
 //! Steering a running stand-in over HTTP. As JSON only, so that no page's form can do it.
 
+use crate::api::webhooks;
 use crate::events::{self, GrantEvent, MailEvent};
-use crate::routes::Call;
-use crate::script::Rule;
-use crate::state::{Account, AccountState, Answer, Held};
-use crate::{Shared, inbound, notify};
+use crate::model::account::{Account, AccountState, Held};
+use crate::model::answer::Answer;
+use crate::model::call::Call;
+use crate::model::script::Rule;
+use crate::shared::Shared;
+use crate::{inbound, notify};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -78,7 +81,7 @@ pub fn answer(shared: &Arc<Shared>, call: &Call, what: &str) -> Answer {
             Err(problem) => Err(problem),
         },
         "webhooks" => parsed(call).map(|add: AddWebhook| {
-            notify::add(&mut shared.lock(), add.url, add.secret, add.trigger_types)
+            webhooks::add(&mut shared.lock(), add.url, add.secret, add.trigger_types)
         }),
         "mail-events" => parsed(call).and_then(|report: ReportMail| {
             let state = &mut shared.lock();

@@ -1,10 +1,11 @@
 //! Making accounts through the API.
 
-use crate::Shared;
-use crate::messages::grant_data;
-use crate::routes::Call;
-use crate::state::{Account, AccountState, Answer, Held};
-use crate::validate::is_email;
+use crate::api::messages::grant_data;
+use crate::api::validate::is_email;
+use crate::model::account::{Account, AccountState, Held};
+use crate::model::answer::Answer;
+use crate::model::call::Call;
+use crate::shared::Shared;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,8 +1,11 @@
 //! Reading: the account, its folders, its messages.
 
-use crate::Shared;
-use crate::routes::Call;
-use crate::state::{Account, AccountState, Answer, FOLDERS, State, Stored, folder_id};
+use crate::model::account::{Account, AccountState};
+use crate::model::answer::Answer;
+use crate::model::call::Call;
+use crate::model::mailbox::{FOLDERS, Stored, folder_id, header_list};
+use crate::shared::Shared;
+use crate::state::State;
 use serde_json::{Value, json};
 
 const FILTERS: [&str; 7] = [
@@ -19,7 +22,7 @@ const OTHERS: [&str; 5] = ["metadata_pair", "limit", "page_token", "fields", "se
 pub fn grant(shared: &Shared, _: &Call, account: &Account) -> Answer {
     let mut state = shared.lock();
     let data = grant_data(&state, account);
-    ok(&mut state, data)
+    state.ok(data)
 }
 
 pub fn grant_data(state: &State, account: &Account) -> Value {
@@ -40,7 +43,7 @@ pub fn folders(shared: &Shared, _: &Call, account: &Account) -> Answer {
         })
     };
     let data = FOLDERS.map(folder);
-    ok(&mut shared.lock(), json!(data))
+    shared.lock().ok(json!(data))
 }
 
 pub fn find(shared: &Shared, call: &Call, account: &Account) -> Answer {
@@ -51,7 +54,7 @@ pub fn find(shared: &Shared, call: &Call, account: &Account) -> Answer {
         .iter()
         .find(|stored| stored.grant_id == account.grant_id && stored.id == id);
     match found.map(|stored| shown(stored, call)) {
-        Some(data) => ok(&mut state, data),
+        Some(data) => state.ok(data),
         None => state.error(404, "not_found_error", "requested object not found"),
     }
 }
@@ -210,18 +213,4 @@ fn shown(stored: &Stored, call: &Call) -> Value {
         message["headers"] = header_list(&stored.headers);
     }
     message
-}
-
-pub fn header_list(headers: &[(String, String)]) -> Value {
-    headers
-        .iter()
-        .map(|(name, value)| json!({ "name": name, "value": value }))
-        .collect()
-}
-
-pub fn ok(state: &mut State, data: Value) -> Answer {
-    Answer::json(
-        200,
-        &json!({ "request_id": state.fresh_uuid(), "data": data }),
-    )
 }

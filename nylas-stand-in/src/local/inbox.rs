@@ -1,8 +1,10 @@
 //! The mails taken: as a page, as JSON, and waited for.
 
-use crate::Shared;
-use crate::routes::Call;
-use crate::state::{Answer, Mail, State};
+use crate::model::answer::Answer;
+use crate::model::call::Call;
+use crate::model::mail::Mail;
+use crate::shared::Shared;
+use crate::state::State;
 use serde_json::json;
 use std::time::Duration;
 

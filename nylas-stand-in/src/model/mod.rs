@@ -1,0 +1,9 @@
+//! Plain data: what is sent, asked and answered.
+
+pub mod account;
+pub mod answer;
+pub mod call;
+pub mod mail;
+pub mod mailbox;
+pub mod script;
+pub mod webhook;

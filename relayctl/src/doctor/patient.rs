@@ -1,0 +1,128 @@
+//! Who is examined: the settings on this machine, and what the checks learn of the accounts and the Worker.
+
+use super::args::DoctorArgs;
+use crate::{
+    failure::Failure,
+    http::{Http, relay_base},
+    project::{Project, SECRETS, variable},
+    secrets::{self, Found},
+    sign,
+};
+use clerk_nylas_relay::config::{Account, Bound, Config, Problem};
+use std::collections::BTreeMap;
+
+/// Everything the checks know and learn.
+pub struct Patient<'a> {
+    /// How to ask.
+    pub http: &'a Http,
+    /// What was said on the command line.
+    pub args: &'a DoctorArgs,
+    /// `wrangler.toml`, or why there is none.
+    pub project: Result<Project, Failure>,
+    /// What is known of the secrets here.
+    pub secrets: BTreeMap<&'static str, Found>,
+    /// The relay's own judgement of the settings; secrets not known here count as right.
+    pub problems: Vec<Problem>,
+    /// The accounts configured.
+    pub accounts: Vec<Account>,
+    /// What Nylas says the accounts' addresses are.
+    pub addresses: Vec<String>,
+    /// The Worker's address, and how it is known.
+    pub url: Option<(String, &'static str)>,
+}
+
+impl<'a> Patient<'a> {
+    /// Reads what is on this machine.
+    pub fn new(args: &'a DoctorArgs, http: &'a Http) -> Result<Self, Failure> {
+        let project = Project::read(&args.folder).and_then(|found| {
+            found.ok_or_else(|| {
+                Failure::new(
+                    format!("there is no wrangler.toml in {}", args.folder.display()),
+                    "run it in the project's folder, or name that with --folder; `relayctl setup` writes one",
+                )
+            })
+        });
+        let mut known = BTreeMap::new();
+        for name in SECRETS.into_iter().chain(["CLERK_SECRET_KEY"]) {
+            let found = if args.without_dev_vars {
+                secrets::from_environment(name)
+            } else {
+                secrets::find(name, None, &args.folder)?
+            };
+            if let Some(found) = found {
+                known.insert(name, found);
+            }
+        }
+        let bound = project.as_ref().map_or(
+            Bound {
+                ledger: true,
+                outbox: true,
+            },
+            Project::bound,
+        );
+        let placeholder = sign::random_secret()?;
+        let setting = |name: &str| match (known.get(name), name) {
+            (Some(found), _) => Some(found.secret.reveal().to_owned()),
+            // Not known here is not the same as missing: the Worker may have it.
+            (None, "CLERK_WEBHOOK_SIGNING_SECRET") => Some(placeholder.clone()),
+            (None, "NYLAS_API_KEY") => Some("not-known-here".to_owned()),
+            (None, "REPLY_WEBHOOK_SECRET") => {
+                variable(project.as_ref().ok(), "REPLY_WEBHOOK_URL").map(|_| placeholder.clone())
+            }
+            (None, _) => variable(project.as_ref().ok(), name),
+        };
+        let problems = Config::read(setting, bound).err().unwrap_or_default();
+        // The accounts even where another setting is wrong.
+        let only_accounts = |name: &str| match name {
+            "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => setting(name),
+            "CLERK_WEBHOOK_SIGNING_SECRET" => Some(placeholder.clone()),
+            "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
+            _ => None,
+        };
+        let accounts = Config::read(
+            only_accounts,
+            Bound {
+                ledger: true,
+                outbox: true,
+            },
+        )
+        .map(|config| config.accounts)
+        .unwrap_or_default();
+        let url = args
+            .url
+            .as_deref()
+            .map(|url| (relay_base(url).to_owned(), "as given"));
+        Ok(Self {
+            http,
+            args,
+            project,
+            secrets: known,
+            problems,
+            accounts,
+            addresses: Vec::new(),
+            url,
+        })
+    }
+
+    /// A variable, from the environment or `wrangler.toml`.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        variable(self.project.as_ref().ok(), name)
+    }
+
+    pub fn secret(&self, name: &str) -> Option<&str> {
+        self.secrets.get(name).map(|found| found.secret.reveal())
+    }
+
+    /// The domains mails are sent from.
+    pub fn domains(&self) -> Vec<String> {
+        let mut domains: Vec<String> = self
+            .addresses
+            .iter()
+            .filter_map(|address| address.rsplit_once('@'))
+            .map(|(_, domain)| domain.to_lowercase())
+            .collect();
+        domains.sort();
+        domains.dedup();
+        domains
+    }
+}

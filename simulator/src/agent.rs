@@ -1,0 +1,83 @@
+//! The agent behind `REPLY_WEBHOOK_URL`: it takes hand-offs, or fails to.
+
+use crate::{executor::Millis, invocation::Invocation, world::World};
+use clerk_nylas_relay::{
+    ports::{HttpError, HttpRequest, HttpResponse},
+    time::UnixMillis,
+    webhook::{SignatureHeaders, SigningSecret, verify_clerk},
+};
+use serde_json::{Value, json};
+
+pub const AGENT_URL: &str = "https://agent.example.com/replies";
+pub const AGENT_SECRET: &str = "whsec_QUdFTlQtU0VDUkVULTAxMjM0NTY3ODk=";
+/// What a quoted mail of ours holds: it must not come out anywhere.
+pub const LIVE_CODE: &str = "48151623";
+
+/// The agent's side of a hand-off.
+pub async fn to_agent(
+    invocation: &Invocation,
+    request: &HttpRequest,
+    deadline: Millis,
+) -> Result<HttpResponse, HttpError> {
+    let world = &invocation.world;
+    let header = |name: &str| {
+        let found = request.headers.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.clone())
+    };
+    let body = request.body.clone().unwrap();
+    let secret = SigningSecret::parse(AGENT_SECRET).unwrap();
+    let headers = SignatureHeaders::pick(header);
+    let now = UnixMillis(world.now());
+    let Ok(webhook) = verify_clerk(&headers, body.as_bytes(), &[secret], now) else {
+        world.violate("the agent was handed something that is not signed".into());
+        return Err(HttpError::Network);
+    };
+    let payload: Value = serde_json::from_str(&body).unwrap();
+    if payload["id"] != webhook.id.as_str() {
+        world.violate("a hand-off and its webhook have different ids".into());
+    }
+    if body.contains(LIVE_CODE) {
+        world.violate(format!("a live code was handed on: {body}"));
+    }
+    let way = world.fork(
+        "agent",
+        &[
+            "agent cannot be reached",
+            "agent answers 500",
+            "agent takes it, answer lost",
+            "agent takes it, silence",
+            "crash before the hand-off to the agent",
+            "crash after the hand-off to the agent",
+        ],
+    );
+    if way == 5 {
+        invocation.crash().await;
+    }
+    world.executor.sleep(40).await;
+    if way == 1 {
+        return Err(HttpError::Network);
+    }
+    let id = webhook.id.as_str().to_owned();
+    world.note(|| format!("agent: asked to take {id}"));
+    let is_taken = way != 2;
+    {
+        let mut handed = world.mailroom.handed.borrow_mut();
+        let entry = handed.entry(id).or_default();
+        *entry = (entry.0 + 1, entry.1 + u32::from(is_taken));
+    }
+    if !is_taken {
+        return Ok(World::answer(500, &json!({})));
+    }
+    match way {
+        3 => Err(HttpError::Network),
+        4 => {
+            world.executor.sleep_until(deadline).await;
+            Err(HttpError::Timeout)
+        }
+        6 => {
+            invocation.crash().await;
+            Err(HttpError::Network)
+        }
+        _ => Ok(World::answer(200, &json!({}))),
+    }
+}

@@ -1,0 +1,107 @@
+//! What Nylas tells: lost, repeated and late at times.
+
+use crate::{
+    executor::{Crashable, Millis},
+    invocation::Invocation,
+    world::World,
+};
+use clerk_nylas_relay::{
+    replies::{NylasRequest, receive},
+    time::UnixMillis,
+};
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+use std::{fmt::Write, rc::Rc};
+
+pub const NYLAS_SECRET: &str = "MARKER-notification-secret";
+const SECOND: Millis = 1_000;
+const MINUTE: Millis = 60 * SECOND;
+/// Between Nylas' attempts to tell something.
+const TOLD_AGAIN_AFTER: [Millis; 2] = [MINUTE, 10 * MINUTE];
+/// After these Nylas tries again; after any other it never does.
+const RETRIED: [u16; 6] = [408, 429, 502, 503, 504, 507];
+
+/// Nylas tells something: up to three attempts, then never again.
+pub async fn tell(world: Rc<World>, kind: String, data: Value) {
+    let number = world.mailroom.told.borrow().len() + 1;
+    let notification = json!({
+        "specversion": "1.0", "type": kind, "source": "/nylas", "id": format!("n-{number}"),
+        "time": world.now() / SECOND, "data": data,
+    });
+    let body = notification.to_string();
+    world.mailroom.told.borrow_mut().push(notification);
+    let way = world.fork(
+        "notification",
+        &[
+            "notification lost",
+            "notification told twice",
+            "notification ten minutes late",
+        ],
+    );
+    match way {
+        1 => return,
+        3 => world.executor.sleep(10 * MINUTE).await,
+        _ => {}
+    }
+    let mut is_told = false;
+    for pause in [0].into_iter().chain(TOLD_AGAIN_AFTER) {
+        world.executor.sleep(pause).await;
+        let status = deliver(&world, &body).await;
+        world.note(|| format!("notification n-{number}: {status:?}"));
+        if status == Some(500) {
+            world.violate("a notification was answered 500: Nylas never repeats it".into());
+        }
+        is_told = status.is_some_and(|status| !RETRIED.contains(&status));
+        if is_told {
+            break;
+        }
+    }
+    if !is_told {
+        world.faults.borrow_mut().push("notification lost");
+    }
+    if way == 2 {
+        world.executor.sleep(2 * SECOND).await;
+        deliver(&world, &body).await;
+    }
+}
+
+async fn deliver(world: &Rc<World>, body: &str) -> Option<u16> {
+    let ports = Invocation::new(world);
+    let crashed = ports.crashed.clone();
+    // Where no relay is set up nobody answers.
+    let config = world.config.borrow().clone()?;
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(NYLAS_SECRET.as_bytes()).unwrap();
+    let mut signature = String::new();
+    for byte in mac.chain_update(body).finalize().into_bytes() {
+        write!(signature, "{byte:02x}").unwrap();
+    }
+    let request = NylasRequest {
+        signature: Some(&signature),
+        body: body.as_bytes(),
+        is_gzip: false,
+        started: UnixMillis(world.now()),
+    };
+    let work = receive(&ports, &config, &request);
+    let answer = Crashable::new(work, crashed).await?;
+    Some(answer.code)
+}
+
+/// A mail that Nylas queued cannot be sent after all.
+pub fn fail_later(world: &Rc<World>, grant: String, svix_id: String, message_id: String) {
+    let failing = world.clone();
+    world.executor.spawn(async move {
+        let after = 5 * SECOND + failing.below(85 * SECOND);
+        failing.executor.sleep(after).await;
+        failing.note(|| format!("Nylas {grant}: {message_id} could not be sent"));
+        for mail in failing.accepted.borrow_mut().iter_mut() {
+            mail.is_lost |= mail.message_id == message_id;
+        }
+        let mut object = json!({"id": message_id, "grant_id": grant, "object": "message"});
+        if failing.below(2) == 0 {
+            object["metadata"] = json!({ "key1": svix_id });
+        }
+        let error = json!({"type": "api.provider_error", "message": "r", "status_code": 503});
+        let data = json!({"grant_id": grant, "reason": "r", "error": error, "object": object});
+        tell(failing, "message.send_failed".to_owned(), data).await;
+    });
+}

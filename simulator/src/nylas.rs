@@ -1,0 +1,402 @@
+//! Nylas: it sends, keeps answers under their keys, and shows what is in a mailbox. Some of its requests go wrong.
+//!
+//! What it answers is held against `nylas-stand-in` by `tests/agreement`: both play one list of cases.
+
+use crate::{
+    executor::Millis,
+    notifications,
+    sabotage::Sabotage,
+    world::{Accepted, AccountState, Kept, World},
+};
+use clerk_nylas_relay::ports::{HttpMethod, HttpResponse};
+use serde_json::{Value, json};
+use std::rc::Rc;
+
+const SECOND: Millis = 1_000;
+/// Nylas keeps a key for an hour from its first use.
+const KEY_KEPT: Millis = 3_600 * SECOND;
+/// The longest key it takes, in characters.
+const KEY_LENGTH_MAX: usize = 256;
+/// How long after an answer a mail may still be accepted behind it.
+const LATE_ACCEPTANCE_MAX: Millis = 10 * SECOND;
+/// The two of its six system folders that hold anything here: name and attribute.
+const FOLDERS: [(&str, &str); 2] = [("inbox", "\\Inbox"), ("sent", "\\Sent")];
+
+/// The thread a mail began: each has its own, and a second mail of the same webhook begins another.
+pub fn thread_of(message_id: &str) -> String {
+    format!("t-{message_id}")
+}
+
+/// A folder's id. Not its name: Nylas does not say that they are equal.
+pub fn folder_id(grant: &str, name: &str) -> String {
+    format!("folder-{grant}-{name}")
+}
+
+/// A request to an account.
+pub struct Request<'a> {
+    pub method: HttpMethod,
+    /// What follows `/v3/grants/`: the account, then what is asked of it.
+    pub path: &'a str,
+    pub key: Option<&'a str>,
+    pub body: Option<&'a str>,
+}
+
+/// Nylas' side of a request: its answer, and when that is ready.
+pub fn handle(world: &Rc<World>, request: &Request<'_>) -> (HttpResponse, Millis) {
+    let grant = request.path.split(['/', '?']).next().unwrap();
+    match request.method {
+        HttpMethod::Post => send(world, grant, request.key, request.body.unwrap()),
+        HttpMethod::Get => {
+            let what = &request.path[grant.len()..];
+            (read(world, grant, what), world.now() + 40)
+        }
+    }
+}
+
+fn account_state(world: &World, grant: &str) -> AccountState {
+    let now = world.now();
+    let accounts = world.accounts.borrow();
+    accounts
+        .get(grant)
+        .and_then(|changes| changes.iter().rev().find(|(at, _)| *at <= now))
+        .map_or(AccountState::Gone, |(_, state)| *state)
+}
+
+fn error(status: u16, kind: &str, message: &str) -> HttpResponse {
+    let error = json!({ "type": kind, "message": message });
+    World::answer(
+        status,
+        &json!({ "request_id": "request-1", "error": error }),
+    )
+}
+
+fn data(data: Value) -> HttpResponse {
+    World::answer(200, &json!({ "request_id": "request-1", "data": data }))
+}
+
+fn not_found() -> HttpResponse {
+    error(404, "not_found_error", "requested object not found")
+}
+
+/// What an account that does not send answers. Its reference has the 403, 404, 423 and 429; its staff say that a pause
+/// comes as a 400.
+fn refusal_of(state: AccountState) -> Option<HttpResponse> {
+    Some(match state {
+        AccountState::Healthy => return None,
+        AccountState::Paused => error(
+            400,
+            "api.invalid_request_error",
+            "Sending is paused for this account",
+        ),
+        AccountState::AbuseBlocked => error(
+            403,
+            "api.forbidden",
+            "Sending from this account is blocked. Contact support.",
+        ),
+        AccountState::Capped => error(429, "rate_limit_error", "Daily send limit exceeded"),
+        AccountState::Gone => not_found(),
+        AccountState::Throttled => {
+            let message = "Too many requests, please try again shortly.";
+            let mut response = error(429, "rate_limit_error", message);
+            response.headers.push(("retry-after".into(), "1".into()));
+            response
+        }
+    })
+}
+
+/// A send.
+fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpResponse, Millis) {
+    let now = world.now();
+    let quick = now + 80;
+    let request: Value = serde_json::from_str(body).unwrap();
+    let svix_id = request["metadata"]["key1"].as_str().unwrap().to_owned();
+    let state = account_state(world, grant);
+    let refusal = refusal_of(state);
+    let is_kept = match state {
+        AccountState::Throttled | AccountState::Capped => world.rules.throttling_is_kept,
+        AccountState::Gone => false,
+        _ => world.rules.account_refusals_are_kept,
+    };
+    let name = key.unwrap_or("without a key");
+    let refusal = match refusal {
+        // A refusal that no key keeps is made before keys are looked at.
+        Some(answer) if !is_kept => {
+            let status = answer.status;
+            world.note(|| format!("Nylas {grant} {name}: {status}, not kept"));
+            let refused = (grant.to_owned(), svix_id);
+            world.unkept_refusals.borrow_mut().push(refused);
+            return (answer, quick);
+        }
+        refusal => refusal,
+    };
+    if let Some(answer) = key.and_then(|key| known_under(world, grant, key, body)) {
+        return (answer, quick);
+    }
+    let mut done_at = quick;
+    let mut accepted_at = Some(quick);
+    let message_id = format!("m-{grant}-{name}-{}", world.accepted.borrow().len());
+    let message = sent_message(grant, &message_id, now / SECOND, &request);
+    let mut answer = taken(grant, &message);
+    let mut fails = false;
+    let unavailable = || error(503, "api.internal_error", "Service unavailable");
+    let timed_out = || error(504, "provider_error", "Provider request timed out.");
+    if let Some(refusal) = refusal {
+        answer = refusal;
+        accepted_at = None;
+    } else {
+        const FAULTS: [&str; 11] = [
+            "nylas takes 10 s",
+            "nylas takes 110 s",
+            "nylas queues it (202)",
+            "504, mail taken",
+            "504, mail taken late",
+            "503, mail not taken",
+            "504 after 110 s, mail taken late",
+            "429",
+            "400",
+            "423",
+            "nylas queues it (202) and cannot send it",
+        ];
+        let known = if world.rules.hears_nylas { 11 } else { 10 };
+        match world.fork("Nylas", &FAULTS[..known]) {
+            0 => {}
+            1 => done_at = now + 10 * SECOND,
+            2 => done_at = now + 110 * SECOND,
+            3 => answer.status = 202,
+            11 => {
+                answer.status = 202;
+                fails = true;
+            }
+            4 => answer = timed_out(),
+            5 => {
+                answer = timed_out();
+                accepted_at = Some(done_at + LATE_ACCEPTANCE_MAX);
+            }
+            6 => {
+                answer = unavailable();
+                accepted_at = None;
+            }
+            7 => {
+                answer = timed_out();
+                done_at = now + 110 * SECOND;
+                accepted_at = Some(done_at + LATE_ACCEPTANCE_MAX);
+            }
+            way => {
+                accepted_at = None;
+                let is_kept = match way {
+                    8 => {
+                        let message = "Too many requests, please try again shortly.";
+                        answer = error(429, "rate_limit_error", message);
+                        world.rules.throttling_is_kept
+                    }
+                    9 => {
+                        answer = error(400, "invalid_request_error", "error parsing request body");
+                        true
+                    }
+                    _ => {
+                        let message = "The resource is blocked, contact your administrator";
+                        answer = error(423, "api.resource_blocked", message);
+                        world.rules.account_refusals_are_kept
+                    }
+                };
+                if !is_kept {
+                    let refused = (grant.to_owned(), svix_id);
+                    world.unkept_refusals.borrow_mut().push(refused);
+                    return (answer, quick);
+                }
+            }
+        }
+    }
+    if let Some(at) = accepted_at {
+        let at = at.max(done_at);
+        world.note(|| {
+            format!(
+                "Nylas {grant} {name}: TAKES THE MAIL at {:.3}s",
+                at as f64 / 1000.0
+            )
+        });
+        if fails {
+            let (grant, id) = (grant.to_owned(), message_id.clone());
+            notifications::fail_later(world, grant, svix_id.clone(), id);
+        }
+        world.accepted.borrow_mut().push(Accepted {
+            svix_id,
+            message_id,
+            message: Rc::new(message),
+            failed: fails,
+            is_lost: false,
+            grant: grant.to_owned(),
+            key: name.to_owned(),
+            requested_at: now,
+            accepted_at: at,
+            visible_at: at + SECOND,
+        });
+    }
+    world.note(|| format!("Nylas {grant} {name}: {}", answer.status));
+    if let Some(key) = key {
+        let kept = Kept {
+            first_at: now,
+            done_at,
+            body: body.to_owned(),
+            status: answer.status,
+            answer: answer.body.clone(),
+        };
+        let place = (grant.to_owned(), key.to_owned());
+        world.kept.borrow_mut().insert(place, kept);
+    }
+    (answer, done_at)
+}
+
+/// What a key that was used before has for its request; `None` if the key is free.
+fn known_under(world: &World, grant: &str, key: &str, body: &str) -> Option<HttpResponse> {
+    if key.chars().count() > KEY_LENGTH_MAX {
+        let message = "Idempotency-Key must be 256 characters or fewer.";
+        return Some(error(400, "api.invalid_idempotency_key", message));
+    }
+    let now = world.now();
+    let mut kept = world.kept.borrow_mut();
+    kept.retain(|_, entry| now < entry.first_at + KEY_KEPT);
+    let known = kept.get(&(grant.to_owned(), key.to_owned()))?;
+    if known.body != body {
+        let message = "The Idempotency-Key was reused with a different request payload. Use a different key, or \
+                       match the original payload.";
+        return Some(error(409, "api.invalid_idempotent_request", message));
+    }
+    if now < known.done_at {
+        world.note(|| format!("Nylas {grant} {key}: in flight"));
+        let message = "A request with the same Idempotency-Key is currently in progress. Wait a moment and retry \
+                       with the same key.";
+        return Some(error(409, "api.concurrent_idempotent_request", message));
+    }
+    world.note(|| format!("Nylas {grant} {key}: replays {}", known.status));
+    let request_id = ("x-request-id".into(), "request-1".into());
+    let replayed = ("idempotent-response".into(), "true".into());
+    Some(HttpResponse {
+        status: known.status,
+        headers: vec![request_id, replayed],
+        body: known.answer.clone(),
+    })
+}
+
+/// A mail that was taken, as it lies in the mailbox.
+fn sent_message(grant: &str, id: &str, date: u64, request: &Value) -> Value {
+    json!({
+        "date": date, "id": id, "object": "message", "grant_id": grant, "thread_id": thread_of(id),
+        "subject": request["subject"], "body": request["body"], "from": request["from"], "to": request["to"],
+        "folders": [folder_id(grant, "sent")], "metadata": request["metadata"],
+        "headers": request["custom_headers"],
+    })
+}
+
+/// The answer to a send: the message without `metadata` and `headers`, which its schema does not have.
+fn taken(grant: &str, message: &Value) -> HttpResponse {
+    let mut message = message.clone();
+    for not_there in ["metadata", "headers"] {
+        message.as_object_mut().unwrap().remove(not_there);
+    }
+    World::answer(
+        200,
+        &json!({ "request_id": "request-1", "grant_id": grant, "data": message }),
+    )
+}
+
+/// Everything else that is asked of an account: itself, its folders, its messages.
+fn read(world: &World, grant: &str, what: &str) -> HttpResponse {
+    let (path, query) = what.split_once('?').unwrap_or((what, ""));
+    let query: Vec<(&str, &str)> = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .collect();
+    let wanted = |name: &str| {
+        let found = query.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| *value)
+    };
+    let svix_id = wanted("metadata_pair").map(|pair| pair.strip_prefix("key1:").unwrap());
+    if account_state(world, grant) == AccountState::Gone {
+        if let Some(svix_id) = svix_id {
+            let refused = (grant.to_owned(), svix_id.to_owned());
+            world.unkept_refusals.borrow_mut().push(refused);
+        }
+        return not_found();
+    }
+    match path {
+        "" => data(json!({
+            "id": grant, "provider": "nylas", "grant_status": "valid", "blocked": false,
+            "email": format!("auth@{grant}.example.com"),
+        })),
+        "/folders" => {
+            let folder = |(name, attribute)| {
+                json!({
+                    "id": folder_id(grant, name), "grant_id": grant, "object": "folder", "name": name,
+                    "system_folder": true, "attributes": [attribute],
+                })
+            };
+            data(json!(FOLDERS.map(folder)))
+        }
+        "/messages" => {
+            let listed = list(world, grant, wanted);
+            if let Some(svix_id) = svix_id {
+                let count = listed.len();
+                world.note(|| format!("Nylas {grant}: asked for {svix_id}, finds {count}"));
+            }
+            data(json!(listed))
+        }
+        _ => {
+            let id = path.strip_prefix("/messages/").unwrap();
+            let with_headers = wanted("fields") == Some("include_headers");
+            let is_deaf = !with_headers || world.is_sabotaged(Sabotage::NoHeaders);
+            let mut messages = mailbox(world, grant).into_iter();
+            match messages.find(|message| message["id"] == *id) {
+                Some(message) if is_deaf => data(without_headers(message)),
+                Some(message) => data(message),
+                None => not_found(),
+            }
+        }
+    }
+}
+
+/// The messages that pass every filter of the query, newest first.
+fn list<'a>(world: &World, grant: &str, wanted: impl Fn(&str) -> Option<&'a str>) -> Vec<Value> {
+    let after: Option<u64> = wanted("received_after").map(|after| after.parse().unwrap());
+    if after.is_some() && world.is_sabotaged(Sabotage::BlindSweep) {
+        return Vec::new();
+    }
+    let pair = wanted("metadata_pair").and_then(|pair| pair.split_once(':'));
+    let is_wanted = |message: &Value| {
+        pair.is_none_or(|(name, value)| message["metadata"][name] == *value)
+            && wanted("thread_id").is_none_or(|thread| message["thread_id"] == *thread)
+            && wanted("in").is_none_or(|folder| message["folders"][0] == *folder)
+            && after.is_none_or(|after| message["date"].as_u64().unwrap() > after)
+    };
+    let mut found = mailbox(world, grant);
+    found.retain(is_wanted);
+    found.sort_by_key(|message| std::cmp::Reverse(message["date"].as_u64()));
+    found.into_iter().map(without_headers).collect()
+}
+
+/// What is in an account's mailbox now: what came in, and what it sent. A mail shows up a second after it was taken;
+/// one that was queued and could not be sent may stay.
+fn mailbox(world: &World, grant: &str) -> Vec<Value> {
+    let now = world.now();
+    let came_in = world.mailroom.messages.borrow();
+    let came_in = came_in
+        .iter()
+        .filter(|(account, ..)| account == grant)
+        .map(|(_, _, message)| message.clone());
+    let sent = world.accepted.borrow();
+    let sent = sent
+        .iter()
+        .filter(|mail| mail.grant == grant && mail.visible_at <= now)
+        .filter(|mail| !mail.is_lost || world.rules.failed_mail_stays)
+        .map(|mail| {
+            let mut message = (*mail.message).clone();
+            message["date"] = json!(mail.accepted_at / SECOND);
+            message
+        });
+    came_in.chain(sent).collect()
+}
+
+fn without_headers(mut message: Value) -> Value {
+    message.as_object_mut().unwrap().remove("headers");
+    message
+}

@@ -1,0 +1,311 @@
+//! The relay's ports onto the world. Every await of them may fail as the real thing does.
+
+use crate::{
+    agent::{self, AGENT_URL},
+    executor::Millis,
+    invocation::Invocation,
+    nylas, queue,
+    sabotage::Sabotage,
+    world::World,
+};
+use clerk_nylas_relay::{
+    observe::Record,
+    ports::{
+        Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Listed, Log, Memory,
+        Queue, QueueError, Random, Store, StoreError,
+    },
+    time::{UnixMillis, millis},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+pub const API_KEY: &str = "MARKER-api-key";
+const SECOND: Millis = 1_000;
+/// Past every budget, and past Svix' patience.
+const SLOW: Millis = 20 * SECOND;
+/// How stale a read may be.
+const STALE_MAX: Millis = 120 * SECOND;
+impl Clock for Invocation {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.world.now())
+    }
+}
+
+impl Random for Invocation {
+    fn random(&self) -> u32 {
+        u32::try_from(self.world.below(1 << 31)).unwrap()
+    }
+}
+
+impl Store for Invocation {
+    async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let world = &self.world;
+        world.keys_seen.borrow_mut().push(key.to_owned());
+        let way = if world.rules.store_is_reliable {
+            0
+        } else {
+            world.fork(
+                "store get",
+                &[
+                    "stale read",
+                    "cached miss",
+                    "read fails",
+                    "crash",
+                    "read takes 20 s",
+                ],
+            )
+        };
+        world.executor.sleep(if way == 5 { SLOW } else { 5 }).await;
+        let is_forgotten = |by, kinds: &[&str]| {
+            world.is_sabotaged(by) && kinds.iter().any(|kind| key.starts_with(kind))
+        };
+        if is_forgotten(Sabotage::NoLedger, &["mail:"])
+            || is_forgotten(Sabotage::NoReplyMarks, &["reply:", "handed:"])
+        {
+            return Ok(None);
+        }
+        let value = match way {
+            0 | 5 => world.version_at(key, world.now()),
+            1 => world.version_at(key, world.now().saturating_sub(STALE_MAX)),
+            // What has been there for hours is old at worst.
+            2 if key.starts_with("looked:") => {
+                world.version_at(key, world.now().saturating_sub(STALE_MAX))
+            }
+            2 => None,
+            3 => return Err(StoreError),
+            _ => {
+                self.crash().await;
+                return Err(StoreError);
+            }
+        };
+        if key.starts_with("mail:") {
+            self.missed.set(value.is_none());
+        }
+        Ok(value)
+    }
+
+    async fn put(&self, key: &str, value: &str, _: Duration) -> Result<(), StoreError> {
+        let world = &self.world;
+        world.keys_seen.borrow_mut().push(key.to_owned());
+        let way = if world.rules.store_is_reliable {
+            0
+        } else {
+            world.fork(
+                "store put",
+                &[
+                    "write fails",
+                    "write fails having happened",
+                    "write is lost",
+                    "crash before the write",
+                    "crash after the write",
+                    "write takes 20 s",
+                ],
+            )
+        };
+        world.executor.sleep(if way == 6 { SLOW } else { 20 }).await;
+        if way == 4 {
+            self.crash().await;
+        }
+        if !world.write(key, value, way) {
+            world.note(|| format!("store: {key} refused for its rate"));
+            return Err(StoreError);
+        }
+        match way {
+            1 | 2 => Err(StoreError),
+            5 => {
+                self.crash().await;
+                Err(StoreError)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn list(&self, _: &str) -> Result<Listed, StoreError> {
+        Ok(Listed::default())
+    }
+}
+
+impl Queue for Invocation {
+    async fn send(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
+        let world = &self.world;
+        if !world.rules.has_queue {
+            return Err(QueueError::NotBound);
+        }
+        let way = world.fork(
+            "queue send",
+            &[
+                "queue refuses",
+                "queue refuses having taken it",
+                "crash before the hand-off",
+                "crash after the hand-off",
+                "hand-off takes 20 s",
+            ],
+        );
+        world.executor.sleep(if way == 5 { SLOW } else { 60 }).await;
+        if way == 1 {
+            return Err(QueueError::Refused);
+        }
+        if way == 3 {
+            self.crash().await;
+        }
+        if world.is_sabotaged(Sabotage::AcknowledgeBeforeDurable) {
+            return Ok(());
+        }
+        queue::push(world, text.to_owned(), millis(delay));
+        match way {
+            2 => Err(QueueError::Refused),
+            4 => {
+                self.crash().await;
+                Err(QueueError::Refused)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Http for Invocation {
+    async fn send(
+        &self,
+        request: HttpRequest,
+        timeout: Duration,
+    ) -> Result<HttpResponse, HttpError> {
+        let world = &self.world;
+        let deadline = world.now() + millis(timeout);
+        if request.url == AGENT_URL {
+            return agent::to_agent(self, &request, deadline).await;
+        }
+        let path = request.url.split("/v3/grants/").nth(1).unwrap();
+        let header = |name: &str| {
+            let found = request
+                .headers
+                .iter()
+                .find(|(candidate, _)| *candidate == name);
+            found.map(|(_, value)| value.clone())
+        };
+        assert_eq!(
+            header("Authorization").unwrap(),
+            format!("Bearer {API_KEY}")
+        );
+        let svix_id = match (&request.body, path.split("key1:").nth(1)) {
+            (Some(body), _) => {
+                let body: Value = serde_json::from_str(body).unwrap();
+                body["metadata"]["key1"].as_str().unwrap().to_owned()
+            }
+            (None, Some(id)) => id.to_owned(),
+            // About a message that came in.
+            (None, None) => "inbound".to_owned(),
+        };
+        *world.calls.borrow_mut().entry(svix_id.clone()).or_default() += 1;
+        let way = world.fork(
+            "request",
+            &[
+                "request lost",
+                "request lost, silence",
+                "answer lost",
+                "answer lost, silence",
+                "crash before the request",
+                "crash after the request",
+            ],
+        );
+        if way == 5 {
+            self.crash().await;
+        }
+        world.executor.sleep(30).await;
+        match way {
+            1 => return Err(HttpError::Network),
+            2 => {
+                world.executor.sleep_until(deadline).await;
+                return Err(HttpError::Timeout);
+            }
+            _ => {}
+        }
+        let mut key = header("Idempotency-Key");
+        if let Some(key) = &mut key {
+            if world.is_sabotaged(Sabotage::KeyChangedPerAttempt) {
+                *key = format!("{key}-{}", world.calls.borrow()[&svix_id]);
+            }
+            if world.is_sabotaged(Sabotage::LedgerBeforeSend) {
+                let record = format!(r#"{{"state":"sent","at":{}}}"#, world.now());
+                let mut store = world.store.borrow_mut();
+                let versions = store.entry(format!("mail:{svix_id}")).or_default();
+                versions.0.push((world.now(), Some(record)));
+            }
+            if world.is_sabotaged(Sabotage::IgnoreStaleness) && self.missed.get() {
+                *key = format!("{key}-{}", self.number);
+            }
+        }
+        let request_to_nylas = nylas::Request {
+            method: request.method,
+            path,
+            key: key.as_deref(),
+            body: request.body.as_deref(),
+        };
+        let (mut response, ready_at) = nylas::handle(world, &request_to_nylas);
+        if way == 6 {
+            self.crash().await;
+        }
+        if way == 3 {
+            world.executor.sleep(50).await;
+            return Err(HttpError::Network);
+        }
+        if way == 4 || ready_at >= deadline {
+            world.executor.sleep_until(deadline).await;
+            if world.is_sabotaged(Sabotage::StepOnAmbiguous) && request.method == HttpMethod::Post {
+                return Ok(replayed(World::answer(429, &json!({}))));
+            }
+            return Err(HttpError::Timeout);
+        }
+        world.executor.sleep_until(ready_at).await;
+        world.executor.sleep(30).await;
+        if request.method == HttpMethod::Post {
+            if world.is_sabotaged(Sabotage::IgnoreReplayHeader) {
+                response.headers.clear();
+            }
+            if world.is_sabotaged(Sabotage::StepOnAmbiguous) && response.status >= 500 {
+                return Ok(replayed(World::answer(429, &json!({}))));
+            }
+        } else if world.is_sabotaged(Sabotage::NoSettling) {
+            response = World::answer(200, &json!({"data": []}));
+        }
+        Ok(response)
+    }
+}
+
+fn replayed(mut response: HttpResponse) -> HttpResponse {
+    response
+        .headers
+        .push(("idempotent-response".into(), "true".into()));
+    response
+}
+
+impl Gunzip for Invocation {
+    async fn gunzip(&self, _: &[u8], _: usize) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+impl Memory for Invocation {
+    fn is_news(&self, _: &str) -> bool {
+        false
+    }
+}
+
+impl Log for Invocation {
+    fn log(&self, record: &Record) {
+        let world = &self.world;
+        let line = record.to_json();
+        world.note(|| format!("log: {line}"));
+        if let Some(id) = &record.svix_id {
+            let mut outcomes = world.outcomes.borrow_mut();
+            outcomes
+                .entry(id.to_string())
+                .or_default()
+                .push(record.outcome);
+        }
+        world.records.borrow_mut().push(line);
+    }
+}
