@@ -373,7 +373,7 @@ fn a_mail_of_which_little_is_known() {
     }
 }
 
-/// As 0.1.0 writes it.
+/// 0.1.0 leaves out what is empty.
 #[test]
 fn a_trail_without_what_came_later() {
     let old: Trail = read(r#"{"slots":[{"account":"g1","generation":0}]}"#);
