@@ -485,12 +485,7 @@ fn a_dead_letter_is_kept_under_the_id_of_what_it_holds() {
     ] {
         let world = World::new();
         let text = text(file);
-        let delivery = Delivery {
-            id: "queue-id",
-            text: Some(&text),
-            attempt: 1,
-        };
-        done(relay::bury(&world, &delivery));
+        world.delivered(&text, true);
         let ledger = world.ledger.take();
         assert_eq!(ledger.get(key), Some(&text), "{file}: {:?}", ledger.keys());
     }
