@@ -1,84 +1,128 @@
-//! Going up from the release before and back: its real Worker and the present one, on one ledger and with each
-//! other's queue messages. What `docs/deploy.md` says of both is here.
+//! Going up from an older release and back: its real Worker and the present one, on one ledger and with each other's
+//! queue messages. What `docs/deploy.md` says of both is here; `tests/wire.rs` holds the forms themselves.
 
 use crate::{
-    ADMIN_TOKEN, FIFTH, SEVENTH, SUPPORT, Stage,
-    clerk::Event,
-    relay::{API_KEY, NYLAS_WEBHOOK_SECRET, Relay, Response, Settings},
+    ADMIN_TOKEN, EIGHTH, FIFTH, SEVENTH, SIXTH, SUPPORT, Stage,
+    clerk::{Event, now_seconds},
+    relay::{API_KEY, NYLAS_WEBHOOK_SECRET, Relay, Response, Settings, worker_name},
     replies::unique,
     tests::{SOON, notify, notify_at, notify_under, one_mail, pair, rule},
 };
 use base64::Engine;
-use nylas_stand_in::{Action, Inbound, Mail, MailEvent};
+use nylas_stand_in::{Action, Inbound, Mail, MailEvent, SeenRequest};
 use serde_json::{Value, json};
-use std::{io::Write, thread, time::Duration};
+use std::{fs, io::Write, path::Path, thread, time::Duration};
 
-/// The release before: a folder of `tests/releases`.
-pub const BEFORE: &str = "0.1.0";
+/// The releases before: folders of `tests/releases`.
+pub const OLDER: [&str; 2] = ["0.1.0", "0.2.0"];
 const PRESENT: &str = env!("CARGO_PKG_VERSION");
 
 type Test = fn(&Stage);
 
-macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
-        pub const ALL: &[(&str, Test)] = &[$((stringify!($name), $name)),*];
-    };
-}
-
-tests![
-    the_versions_tell_which_they_are,
-    a_mail_the_older_sent_is_a_duplicate_for_the_newer,
-    a_mail_the_newer_sent_is_a_duplicate_for_the_older,
-    a_mail_the_older_queued_is_sent_once_by_the_newer,
-    a_mail_the_newer_queued_is_sent_once_by_the_older,
-    a_mail_nylas_took_from_the_older_without_its_knowledge_is_not_sent_twice_by_the_newer,
-    a_mail_nylas_took_from_the_newer_without_its_knowledge_is_not_sent_twice_by_the_older,
-    a_content_too_large_for_the_queue_is_read_by_the_newer,
-    a_content_too_large_for_the_queue_is_read_by_the_older,
-    a_mail_the_older_gave_up_is_sent_once_by_the_newers_redrive,
-    a_mail_the_newer_gave_up_is_sent_once_by_the_older_when_clerk_sends_it_again,
-    a_suppression_of_the_older_is_honoured_by_the_newer,
-    a_suppression_of_the_newer_is_honoured_by_the_older,
-    a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older,
-    what_nylas_told_the_older_is_acted_on_by_the_newer,
-    what_nylas_told_the_newer_is_kept_by_the_older_and_not_acted_on,
-    a_compressed_notification_is_nothing_to_the_older,
-    a_hand_off_the_older_does_not_know_waits_in_its_dead_letters,
-    an_alert_the_older_does_not_know_waits_in_its_dead_letters,
-    a_forward_the_older_sends_has_no_reply_to,
-    up_back_and_up_again_on_one_ledger,
-    what_is_not_text_is_kept_whole,
-];
-
-/// From a version to the other.
+/// From a version to another.
 #[derive(Clone, Copy)]
 struct Way {
     from: &'static str,
     to: &'static str,
 }
 
-const UP: Way = Way {
-    from: "old",
-    to: "new",
-};
-const BACK: Way = Way {
-    from: "new",
-    to: "old",
-};
-
-impl Way {
-    /// From now on queue messages with this text go there: `work`, or `dead`, as when retries are used up.
-    fn route(self, stage: &Stage, text: &str) {
-        route(stage, text, &format!("{}_work", self.to));
+const fn up(older: &'static str) -> Way {
+    Way {
+        from: older,
+        to: PRESENT,
     }
 }
 
-fn version(name: &str) -> &'static str {
-    if name == "old" { BEFORE } else { PRESENT }
+const fn back(older: &'static str) -> Way {
+    Way {
+        from: PRESENT,
+        to: older,
+    }
 }
 
-fn deliver(stage: &Stage, name: &str, event: &Event) -> Response {
-    event.deliver_under(&stage.beside, &format!("/{name}"))
+/// Under `each_way` and `since_0_2_0`, a test is told the way; under `each_release`, the older version; under
+/// `each_version`, any.
+macro_rules! tests {
+    (
+        once: $($once:ident),*;
+        each_way: $($way:ident),*;
+        since_0_2_0: $($since:ident),*;
+        each_release: $($release:ident),*;
+        each_version: $($version:ident),*;
+    ) => {
+        pub const ALL: &[(&str, Test)] = &[
+            $((stringify!($once), $once),)*
+            $(
+                (concat!(stringify!($way), "::up_from_0_1_0"), |stage| $way(stage, up("0.1.0"))),
+                (concat!(stringify!($way), "::back_to_0_1_0"), |stage| $way(stage, back("0.1.0"))),
+                (concat!(stringify!($way), "::up_from_0_2_0"), |stage| $way(stage, up("0.2.0"))),
+                (concat!(stringify!($way), "::back_to_0_2_0"), |stage| $way(stage, back("0.2.0"))),
+            )*
+            $(
+                (concat!(stringify!($since), "::up_from_0_2_0"), |stage| $since(stage, up("0.2.0"))),
+                (concat!(stringify!($since), "::back_to_0_2_0"), |stage| $since(stage, back("0.2.0"))),
+            )*
+            $(
+                (concat!(stringify!($release), "::0_1_0"), |stage| $release(stage, "0.1.0")),
+                (concat!(stringify!($release), "::0_2_0"), |stage| $release(stage, "0.2.0")),
+            )*
+            $(
+                (concat!(stringify!($version), "::0_1_0"), |stage| $version(stage, "0.1.0")),
+                (concat!(stringify!($version), "::0_2_0"), |stage| $version(stage, "0.2.0")),
+                (concat!(stringify!($version), "::present"), |stage| $version(stage, PRESENT)),
+            )*
+        ];
+    };
+}
+
+tests![
+    once:
+        the_versions_tell_which_they_are,
+        a_suppression_of_0_1_0_is_honoured_by_every_version,
+        what_nylas_told_the_present_is_kept_by_0_1_0_and_not_acted_on,
+        a_compressed_notification_is_nothing_to_0_1_0,
+        a_hand_off_0_1_0_does_not_know_waits_in_its_dead_letters,
+        an_alert_0_1_0_does_not_know_waits_in_its_dead_letters,
+        a_forward_0_1_0_sends_has_no_reply_to,
+        up_from_0_1_0_back_and_up_again_on_one_ledger,
+        up_from_0_2_0_back_and_up_again_on_one_ledger,
+        what_0_2_0_and_the_present_write_has_one_form,
+        what_is_not_text_is_kept_whole;
+    each_way:
+        a_mail_one_sent_is_a_duplicate_for_the_other,
+        a_mail_one_queued_is_sent_once_by_the_other,
+        a_mail_nylas_took_without_the_ones_knowledge_is_not_sent_twice_by_the_other,
+        a_mail_goes_on_at_the_account_where_the_other_left_it,
+        a_content_too_large_for_the_queue_is_read_by_the_other,
+        a_mail_one_gave_up_is_sent_once_by_the_other_when_clerk_sends_it_again;
+    since_0_2_0:
+        a_mail_one_gave_up_is_sent_once_when_the_other_redrives_it,
+        a_suppression_of_one_is_honoured_and_lifted_by_the_other,
+        what_nylas_told_one_compressed_is_acted_on_by_the_other,
+        a_mail_nylas_could_not_send_for_one_is_sent_elsewhere_by_the_other,
+        a_reply_one_took_in_is_handed_on_by_the_other,
+        a_reply_one_has_worked_off_is_a_duplicate_for_the_other,
+        an_alert_of_one_is_given_by_the_other,
+        what_one_knows_of_a_mail_the_others_operator_sees;
+    each_release:
+        a_mail_the_older_gave_up_is_sent_once_when_the_present_redrives_it,
+        a_suppression_of_the_present_is_honoured_by_the_older,
+        what_nylas_told_the_older_is_acted_on_by_the_present,
+        a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older;
+    each_version:
+        a_queued_mail_with_every_field_is_read,
+        a_record_with_every_field_is_read;
+];
+
+impl Way {
+    /// From now on queue messages with this text go there.
+    fn route(self, stage: &Stage, text: &str) {
+        route_to_work(stage, text, self.to);
+    }
+}
+
+fn deliver(stage: &Stage, version: &str, event: &Event) -> Response {
+    event.deliver_under(&stage.beside, &format!("/{}", worker_name(version)))
 }
 
 fn call(stage: &Stage, method: &str, path: &str, body: &str) -> Response {
@@ -90,14 +134,45 @@ fn call(stage: &Stage, method: &str, path: &str, body: &str) -> Response {
     response.expect("the switchboard did not answer")
 }
 
-fn route(stage: &Stage, text: &str, queue: &str) {
-    assert_eq!(
-        call(stage, "POST", &format!("/route/{queue}"), text).code,
-        200
-    );
+fn ask_operators_api(
+    stage: &Stage,
+    version: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Response {
+    let path = format!("/{}/api/admin/{path}", worker_name(version));
+    call(stage, method, &path, body)
 }
 
-/// What was put into either queue and holds this text, when it has been.
+/// From now on queue messages with this text go to that version.
+fn route_to_work(stage: &Stage, text: &str, version: &str) {
+    route(stage, text, &format!("{}_work", worker_name(version)));
+}
+
+/// The same, as when their retries are used up.
+fn route_to_dead(stage: &Stage, text: &str, version: &str) {
+    route(stage, text, &format!("{}_dead", worker_name(version)));
+}
+
+fn route(stage: &Stage, text: &str, queue: &str) {
+    let answer = call(stage, "POST", &format!("/route/{queue}"), text);
+    assert_eq!(answer.code, 200);
+}
+
+/// From now on that version hears Nylas' notifications with this text.
+fn listen(stage: &Stage, text: &str, version: &str) {
+    let path = format!("/listen/{}", worker_name(version));
+    assert_eq!(call(stage, "POST", &path, text).code, 200);
+}
+
+/// The queue delivers this to that version.
+fn put(stage: &Stage, version: &str, text: &str) {
+    let path = format!("/put/{}_work", worker_name(version));
+    assert_eq!(call(stage, "POST", &path, text).code, 200);
+}
+
+/// What was put into any queue and holds this text, when it has been.
 fn queued(stage: &Stage, text: &str) -> Vec<String> {
     for _ in 0..300 {
         let answer = call(stage, "POST", "/messages", text).json();
@@ -114,29 +189,33 @@ fn ledger_path(key: &str) -> String {
     format!("/ledger/{}", key.replace(':', "%3A"))
 }
 
-fn redrive(stage: &Stage, id: &str) {
-    let path = format!("/new/api/admin/dead/{id}/redrive");
-    assert_eq!(
-        call(stage, "POST", &path, "").answer(),
-        pair(200, "redriven")
-    );
+/// What the ledger holds, which is asked for once it must be there: what is missing is so for half a minute.
+fn ledger(stage: &Stage, key: &str) -> String {
+    call(stage, "GET", &ledger_path(key), "").body
 }
 
-fn wait_for(stage: &Stage, name: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+fn plant(stage: &Stage, key: &str, text: &str) {
+    assert_eq!(call(stage, "PUT", &ledger_path(key), text).code, 200);
+}
+
+fn redrive(stage: &Stage, version: &str, id: &str) {
+    let answer = ask_operators_api(stage, version, "POST", &format!("dead/{id}/redrive"), "");
+    assert_eq!(answer.answer(), pair(200, "redriven"));
+}
+
+fn wait_for(stage: &Stage, version: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..300 {
         let mut records = stage.beside.records().into_iter();
-        if let Some(record) =
-            records.find(|record| record["version"] == version(name) && fits(record))
-        {
+        if let Some(record) = records.find(|record| record["version"] == version && fits(record)) {
             return record;
         }
         thread::sleep(Duration::from_millis(100));
     }
-    panic!("no record of {what} by {name}:\n{}", stage.beside.log());
+    panic!("no record of {what} by {version}:\n{}", stage.beside.log());
 }
 
-fn wait_for_outcome(stage: &Stage, name: &str, event: &Event, outcome: &str) -> Value {
-    wait_for(stage, name, outcome, |record| {
+fn wait_for_outcome(stage: &Stage, version: &str, event: &Event, outcome: &str) -> Value {
+    wait_for(stage, version, outcome, |record| {
         record["svix_id"] == event.id.as_str() && record["outcome"] == outcome
     })
 }
@@ -156,11 +235,13 @@ fn one_mail_under_its_key(stage: &Stage, event: &Event) -> Mail {
 fn the_versions_tell_which_they_are(stage: &Stage) {
     let health = stage.beside.get("/health").unwrap().json();
     let ok = |version| json!({"status": "ok", "version": version});
-    assert_eq!(health, json!([ok(BEFORE), ok(PRESENT)]));
-    assert_ne!(BEFORE, PRESENT);
+    assert_eq!(health, json!([ok(OLDER[0]), ok(OLDER[1]), ok(PRESENT)]));
+    assert!(!OLDER.contains(&PRESENT));
 }
 
-fn sent_is_a_duplicate(stage: &Stage, way: Way) {
+// ---- Between the present version and every older one ----
+
+fn a_mail_one_sent_is_a_duplicate_for_the_other(stage: &Stage, way: Way) {
     let event = Event::code();
     assert_eq!(deliver(stage, way.from, &event).answer(), pair(200, "sent"));
     let again = deliver(stage, way.to, &event);
@@ -169,15 +250,7 @@ fn sent_is_a_duplicate(stage: &Stage, way: Way) {
     one_mail(stage, &event, SOON);
 }
 
-fn a_mail_the_older_sent_is_a_duplicate_for_the_newer(stage: &Stage) {
-    sent_is_a_duplicate(stage, UP);
-}
-
-fn a_mail_the_newer_sent_is_a_duplicate_for_the_older(stage: &Stage) {
-    sent_is_a_duplicate(stage, BACK);
-}
-
-fn queued_is_sent_once(stage: &Stage, way: Way) {
+fn a_mail_one_queued_is_sent_once_by_the_other(stage: &Stage, way: Way) {
     let event = Event::code();
     stage
         .nylas
@@ -197,22 +270,16 @@ fn queued_is_sent_once(stage: &Stage, way: Way) {
     // The queue delivers at least once, and to whichever version runs.
     let texts = queued(stage, &event.id);
     assert_eq!(texts.len(), 1, "put into the queue again: {texts:?}");
-    let put = format!("/put/{}_work", way.from);
-    assert_eq!(call(stage, "POST", &put, &texts[0]).code, 200);
+    put(stage, way.from, &texts[0]);
     wait_for_outcome(stage, way.from, &event, "duplicate");
     one_mail_under_its_key(stage, &event);
 }
 
-fn a_mail_the_older_queued_is_sent_once_by_the_newer(stage: &Stage) {
-    queued_is_sent_once(stage, UP);
-}
-
-fn a_mail_the_newer_queued_is_sent_once_by_the_older(stage: &Stage) {
-    queued_is_sent_once(stage, BACK);
-}
-
-fn taken_without_knowledge_is_not_sent_twice(stage: &Stage, way: Way) {
-    let event = Event::code();
+fn a_mail_nylas_took_without_the_ones_knowledge_is_not_sent_twice_by_the_other(
+    stage: &Stage,
+    way: Way,
+) {
+    let event = Event::code().with("reply_to_email_name", json!("support"));
     stage.nylas.script(rule(&event, Some(1), Action::DropAfter));
     way.route(stage, &event.id);
     assert_eq!(
@@ -222,21 +289,54 @@ fn taken_without_knowledge_is_not_sent_twice(stage: &Stage, way: Way) {
     let record = wait_for_outcome(stage, way.to, &event, "sent");
     assert_eq!(record["event"], "outbox");
     one_mail_under_its_key(stage, &event);
+    // Nylas gave the kept answer: the request was the same, byte for byte.
+    let sends = sends(stage, &event);
+    assert_eq!(sends.len(), 2, "{sends:?}");
+    assert!(sends[1].replayed, "{sends:?}");
 }
 
-fn a_mail_nylas_took_from_the_older_without_its_knowledge_is_not_sent_twice_by_the_newer(
-    stage: &Stage,
-) {
-    taken_without_knowledge_is_not_sent_twice(stage, UP);
+fn sends(stage: &Stage, event: &Event) -> Vec<SeenRequest> {
+    let mut requests = stage.nylas.requests();
+    requests.retain(|request| request.recipient.as_deref() == Some(event.to.as_str()));
+    requests
 }
 
-fn a_mail_nylas_took_from_the_newer_without_its_knowledge_is_not_sent_twice_by_the_older(
-    stage: &Stage,
-) {
-    taken_without_knowledge_is_not_sent_twice(stage, BACK);
+/// The first account refuses, the second does not answer: the mail is at the second.
+fn a_mail_goes_on_at_the_account_where_the_other_left_it(stage: &Stage, way: Way) {
+    let event = Event::code();
+    let paused = Action::Answer {
+        status: 403,
+        body: json!({"error": {"type": "api.forbidden", "message": "account is paused"}}),
+        headers: Vec::new(),
+        accept_mail: false,
+        keep: false,
+    };
+    stage.nylas.script(rule(&event, Some(1), paused));
+    stage
+        .nylas
+        .script(rule(&event, Some(1), Action::DropBefore));
+    // The mail itself, not the alert about its account.
+    let message = format!(r#"{{"mail":{{"email":{{"svix_id":"{}""#, event.id);
+    way.route(stage, &message);
+    assert_eq!(
+        deliver(stage, way.from, &event).answer(),
+        pair(200, "queued")
+    );
+    let mail = one_mail_under_its_key(stage, &event);
+    wait_for_outcome(stage, way.to, &event, "sent");
+    let sends = sends(stage, &event);
+    let mut asked = sends
+        .iter()
+        .map(|request| request.grant_id.as_deref().unwrap());
+    let first = asked.next().unwrap();
+    assert_ne!(first, mail.grant_id);
+    assert!(asked.all(|grant_id| grant_id == mail.grant_id), "{sends:?}");
+    let text = queued(stage, &message).remove(0);
+    let left = format!(r#"{{"account":"{first}","generation":0,"account_at_fault":true}}"#);
+    assert!(text.contains(&left), "{text}");
 }
 
-fn large_content_is_read(stage: &Stage, way: Way) {
+fn a_content_too_large_for_the_queue_is_read_by_the_other(stage: &Stage, way: Way) {
     let html = format!("<p>marker</p>{}", "x".repeat(300_000));
     let event = Event::code().with("body", json!(html));
     stage
@@ -250,95 +350,109 @@ fn large_content_is_read(stage: &Stage, way: Way) {
     assert_eq!(one_mail_under_its_key(stage, &event).body, html);
     wait_for_outcome(stage, way.to, &event, "sent");
     assert!(queued(stage, &event.id)[0].len() < 10_000);
-    let kept = call(
-        stage,
-        "GET",
-        &ledger_path(&format!("body:{}", event.id)),
-        "",
-    );
-    assert!(kept.body.len() > html.len());
-}
-
-fn a_content_too_large_for_the_queue_is_read_by_the_newer(stage: &Stage) {
-    large_content_is_read(stage, UP);
-}
-
-fn a_content_too_large_for_the_queue_is_read_by_the_older(stage: &Stage) {
-    large_content_is_read(stage, BACK);
+    let kept = ledger(stage, &format!("body:{}", event.id));
+    assert!(kept.len() > html.len());
 }
 
 /// A mail of which nothing reached Nylas, in the dead letters of that version.
-fn given_up(stage: &Stage, name: &str) -> Event {
+fn given_up(stage: &Stage, version: &str) -> Event {
     let event = Event::new("invitation");
     stage
         .nylas
         .script(rule(&event, Some(1), Action::DropBefore));
-    route(stage, &event.id, &format!("{name}_dead"));
-    assert_eq!(deliver(stage, name, &event).answer(), pair(200, "queued"));
-    let record = wait_for_outcome(stage, name, &event, "dead_lettered");
+    route_to_dead(stage, &event.id, version);
+    assert_eq!(
+        deliver(stage, version, &event).answer(),
+        pair(200, "queued")
+    );
+    let record = wait_for_outcome(stage, version, &event, "dead_lettered");
     assert_eq!(record["reason"], "retries_used_up");
     assert!(stage.nylas.mails_to(&event.to).is_empty());
     event
 }
 
-fn a_mail_the_older_gave_up_is_sent_once_by_the_newers_redrive(stage: &Stage) {
-    let event = given_up(stage, "old");
-    UP.route(stage, &event.id);
-    redrive(stage, &event.id);
-    wait_for_outcome(stage, "new", &event, "sent");
-    one_mail_under_its_key(stage, &event);
-}
-
-fn a_mail_the_newer_gave_up_is_sent_once_by_the_older_when_clerk_sends_it_again(stage: &Stage) {
-    let event = given_up(stage, "new");
-    assert_eq!(deliver(stage, "old", &event).answer(), pair(200, "sent"));
+fn a_mail_one_gave_up_is_sent_once_by_the_other_when_clerk_sends_it_again(stage: &Stage, way: Way) {
+    let event = given_up(stage, way.from);
+    assert_eq!(deliver(stage, way.to, &event).answer(), pair(200, "sent"));
     one_mail_under_its_key(stage, &event);
     // After the next upgrade, its dead letter is still there.
-    route(stage, &event.id, "new_work");
-    redrive(stage, &event.id);
-    wait_for_outcome(stage, "new", &event, "sent");
+    route_to_work(stage, &event.id, PRESENT);
+    redrive(stage, PRESENT, &event.id);
+    wait_for(stage, PRESENT, "the redriven mail", |record| {
+        record["svix_id"] == event.id.as_str() && record["event"] == "outbox"
+    });
     one_mail_under_its_key(stage, &event);
 }
 
-fn a_suppression_of_the_older_is_honoured_by_the_newer(stage: &Stage) {
-    let event = Event::code();
-    let key = clerk_nylas_relay::config::Secret::new(API_KEY);
-    let key = clerk_nylas_relay::ledger::suppression_key(&event.to, &key);
-    assert_eq!(call(stage, "PUT", &ledger_path(&key), "1").code, 200);
-    for name in ["old", "new"] {
-        assert_eq!(
-            deliver(stage, name, &event).answer(),
-            pair(200, "suppressed")
-        );
-    }
+fn a_mail_the_older_gave_up_is_sent_once_when_the_present_redrives_it(
+    stage: &Stage,
+    older: &'static str,
+) {
+    let event = given_up(stage, older);
+    up(older).route(stage, &event.id);
+    redrive(stage, PRESENT, &event.id);
+    wait_for_outcome(stage, PRESENT, &event, "sent");
+    one_mail_under_its_key(stage, &event);
 }
 
-fn a_suppression_of_the_newer_is_honoured_by_the_older(stage: &Stage) {
+fn a_suppression_of_the_present_is_honoured_by_the_older(stage: &Stage, older: &'static str) {
     let event = Event::code();
-    let address = json!({"address": event.to}).to_string();
-    let added = call(stage, "POST", "/new/api/admin/suppressions", &address);
-    assert_eq!(added.answer(), pair(200, "suppressed"));
+    suppress(stage, PRESENT, &event);
     assert_eq!(
-        deliver(stage, "old", &event).answer(),
+        deliver(stage, older, &event).answer(),
         pair(200, "suppressed")
     );
     assert!(stage.nylas.mails_to(&event.to).is_empty());
 }
 
-/// Its queue message says where the mail was and failed; the older goes on from there.
-fn a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older(stage: &Stage) {
+fn suppress(stage: &Stage, version: &str, event: &Event) {
+    let address = json!({"address": event.to}).to_string();
+    let added = ask_operators_api(stage, version, "POST", "suppressions", &address);
+    assert_eq!(added.answer(), pair(200, "suppressed"));
+}
+
+fn suppression_key(event: &Event) -> String {
+    let key = clerk_nylas_relay::config::Secret::new(API_KEY);
+    clerk_nylas_relay::ledger::suppression_key(&event.to, &key)
+}
+
+fn a_suppression_of_0_1_0_is_honoured_by_every_version(stage: &Stage) {
+    let event = Event::code();
+    // As its operator puts it there, by hand.
+    plant(stage, &suppression_key(&event), "1");
+    for version in [OLDER[0], OLDER[1], PRESENT] {
+        assert_eq!(
+            deliver(stage, version, &event).answer(),
+            pair(200, "suppressed")
+        );
+    }
+}
+
+/// A mail that Nylas took, queued, and could not send after all, as it says to that version.
+fn could_not_be_sent(
+    stage: &Stage,
+    taken_by: &str,
+    told: &str,
+    resent_by: &str,
+    metadata: bool,
+) -> (Event, Mail) {
     let event = Event::code();
     stage.nylas.script(rule(&event, Some(1), Action::Queue202));
-    assert_eq!(deliver(stage, "new", &event).answer(), pair(200, "sent"));
+    assert_eq!(deliver(stage, taken_by, &event).answer(), pair(200, "sent"));
     let first = one_mail(stage, &event, SOON);
-    BACK.route(stage, &format!("\"failed\":[\"{}\"]", first.id));
+    listen(stage, &first.id, told);
+    // Two messages: the notification, to whom it was told, and the mail.
+    route_to_work(stage, &first.id, told);
+    route_to_work(stage, &format!("\"failed\":[\"{}\"]", first.id), resent_by);
     let failed = MailEvent::SendFailed {
         reason: "the queue gave up".to_owned(),
-        metadata: true,
+        metadata,
     };
     assert!(stage.nylas.report(&first.id, &failed));
-    wait_for_outcome(stage, "new", &event, "resent");
-    wait_for_outcome(stage, "old", &event, "sent");
+    (event, first)
+}
+
+fn is_sent_elsewhere(stage: &Stage, event: &Event, first: &Mail) {
     thread::sleep(Duration::from_secs(1));
     let mut mails = stage.nylas.mails_to(&event.to);
     mails.retain(|mail| !mail.failed);
@@ -346,8 +460,16 @@ fn a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older(stage: &Stage) {
     assert_ne!(mails[0].grant_id, first.grant_id);
 }
 
-/// A hard bounce, told to that version, in whose queue message goes to that one. The notification's id, whom it is about.
-fn told_of_a_bounce(stage: &Stage, way: Way) -> (String, Event) {
+/// Its queue message says where the mail was and failed; the older goes on from there.
+fn a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older(stage: &Stage, older: &'static str) {
+    let (event, first) = could_not_be_sent(stage, PRESENT, PRESENT, older, true);
+    wait_for_outcome(stage, PRESENT, &event, "resent");
+    wait_for_outcome(stage, older, &event, "sent");
+    is_sent_elsewhere(stage, &event, &first);
+}
+
+/// A hard bounce, told to one, whose queue message goes to the other: the notification's id, and whom it is about.
+fn told_of_a_bounce(stage: &Stage, way: Way, is_packed: bool) -> (String, Event) {
     let event = Event::code();
     let id = format!("bounce-{}", event.id);
     way.route(stage, &id);
@@ -358,64 +480,398 @@ fn told_of_a_bounce(stage: &Stage, way: Way) -> (String, Event) {
     let data = json!({"grant_id": FIFTH, "object": object});
     let told = json!({"specversion": "1.0", "id": id, "type": "message.bounced", "data": data})
         .to_string();
-    let prefix = format!("/{}", way.from);
-    let (code, _) = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told);
+    let prefix = format!("/{}", worker_name(way.from));
+    let (code, _) = if is_packed {
+        notify_packed(stage, &prefix, &told)
+    } else {
+        notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told)
+    };
     assert_eq!(code, 200);
     (id, event)
 }
 
-fn wait_for_bounce(stage: &Stage, id: &str) {
-    wait_for(stage, "new", "the bounce", |record| {
+fn notify_packed(stage: &Stage, prefix: &str, told: &str) -> (u16, String) {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(told.as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    let gzip = [("Content-Encoding", "gzip")];
+    notify_at(&stage.beside, prefix, NYLAS_WEBHOOK_SECRET, &packed, &gzip)
+}
+
+fn wait_for_bounce(stage: &Stage, version: &str, id: &str) {
+    wait_for(stage, version, "the bounce", |record| {
         record["notification"] == id && record["outcome"] == "bounced"
     });
 }
 
-fn what_nylas_told_the_older_is_acted_on_by_the_newer(stage: &Stage) {
-    let (id, event) = told_of_a_bounce(stage, UP);
-    wait_for_bounce(stage, &id);
+fn what_nylas_told_the_older_is_acted_on_by_the_present(stage: &Stage, older: &'static str) {
+    let (id, event) = told_of_a_bounce(stage, up(older), false);
+    wait_for_bounce(stage, PRESENT, &id);
     assert_eq!(
-        deliver(stage, "new", &event).answer(),
+        deliver(stage, PRESENT, &event).answer(),
         pair(200, "suppressed")
     );
 }
 
-fn what_nylas_told_the_newer_is_kept_by_the_older_and_not_acted_on(stage: &Stage) {
-    let (id, event) = told_of_a_bounce(stage, BACK);
-    let key = ledger_path(&format!("notification:{id}"));
-    let is_kept = || call(stage, "GET", &key, "").body.contains(&event.to);
-    // Asked for before it is there, it is missing for half a minute.
-    wait_for(stage, "old", "what is kept", |record| {
+// ---- What is written, with everything in it that may be ----
+
+/// One of the texts that `tests/wire.rs` holds.
+fn wire(file: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/wire/{file}.json"));
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The trail of those texts, among the accounts there are here: now it is at the sixth's second slot.
+fn trail_to_the_sixth() -> Value {
+    let now = now_seconds() * 1000;
+    let mut trail = wire("queue.mail")["mail"]["trail"].take();
+    trail["accounts"] = json!([FIFTH, SIXTH]);
+    trail["slots"][0]["account"] = json!(FIFTH);
+    trail["slots"][1]["account"] = json!(SIXTH);
+    trail["slots"][1]["settling_since"] = json!(now);
+    trail["begun_at"] = json!(now);
+    trail
+}
+
+fn is_sent_from_the_sixths_second_slot(stage: &Stage, event: &Event) -> Mail {
+    let mail = one_mail(stage, event, SOON);
+    assert_eq!(mail.grant_id, SIXTH);
+    let key = format!("{}:1", event.id);
+    assert_eq!(mail.idempotency_key, Some(key));
+    assert_eq!(sends(stage, event).len(), 1);
+    mail
+}
+
+fn a_queued_mail_with_every_field_is_read(stage: &Stage, version: &'static str) {
+    let event = Event::code();
+    let mut message = wire("queue.mail");
+    let now = json!(now_seconds() * 1000);
+    let mail = &mut message["mail"];
+    mail["email"]["svix_id"] = json!(event.id);
+    mail["email"]["to"] = json!(event.to);
+    mail["email"]["created_at"] = now.clone();
+    mail["queued_at"] = now;
+    mail["trail"] = trail_to_the_sixth();
+    put(stage, version, &message.to_string());
+    wait_for_outcome(stage, version, &event, "sent");
+    let mail = is_sent_from_the_sixths_second_slot(stage, &event);
+    let email = &message["mail"]["email"];
+    assert_eq!(email["subject"], mail.subject.as_str());
+    assert_eq!(
+        message["mail"]["content"]["here"]["html"],
+        mail.body.as_str()
+    );
+    assert!(!mail.is_plaintext);
+    let reply_to = match version {
+        // It knows no whole address there.
+        "0.1.0" => "support@sixth.example",
+        _ => email["reply_to"].as_str().unwrap(),
+    };
+    assert_eq!(mail.reply_to.as_deref(), Some(reply_to));
+}
+
+fn a_record_with_every_field_is_read(stage: &Stage, version: &'static str) {
+    let queued = Event::code();
+    let key = format!("mail:{}", queued.id);
+    plant(stage, &key, &wire("mail.queued").to_string());
+    let answer = deliver(stage, version, &queued);
+    assert_eq!(answer.answer(), pair(200, "duplicate"));
+    assert_eq!(answer.json()["reason"], "queued_before");
+    let waiting = Event::code();
+    let mut record = wire("mail.waiting");
+    record["trail"] = trail_to_the_sixth();
+    plant(stage, &format!("mail:{}", waiting.id), &record.to_string());
+    assert_eq!(
+        deliver(stage, version, &waiting).answer(),
+        pair(200, "sent")
+    );
+    is_sent_from_the_sixths_second_slot(stage, &waiting);
+}
+
+/// The same text, with names for what differs from mail to mail.
+fn form(text: &str, event: &Event, mail: &Mail) -> String {
+    let mut form = text.to_owned();
+    for (value, name) in [
+        (event.id.as_str(), "ID"),
+        (&event.to, "TO"),
+        (&mail.id, "MESSAGE"),
+        (&mail.thread_id, "THREAD"),
+        (FIFTH, "GRANT"),
+        (SIXTH, "GRANT"),
+    ] {
+        form = form.replace(value, name);
+    }
+    if let Some((_, recipient)) = form.split_once(r#""recipient":""#) {
+        let hash = recipient.split('"').next().unwrap().to_owned();
+        form = form.replace(&hash, "HASH");
+    }
+    let mut short = String::new();
+    for letter in form.chars() {
+        let letter = if letter.is_ascii_digit() { '#' } else { letter };
+        if letter != '#' || !short.ends_with('#') {
+            short.push(letter);
+        }
+    }
+    short
+}
+
+/// Two mails, one that Nylas queues itself and one that goes to the queue: what is in the ledger and the queue then.
+fn what_is_written(stage: &Stage, version: &str) -> Vec<(&'static str, String)> {
+    let taken = Event::code().aged(1);
+    stage.nylas.script(rule(&taken, Some(1), Action::Queue202));
+    assert_eq!(deliver(stage, version, &taken).answer(), pair(200, "sent"));
+    let mail = one_mail(stage, &taken, SOON);
+    let kept = [
+        ("mail", format!("mail:{}", taken.id)),
+        ("pending", format!("pending:{}", taken.id)),
+        ("accepted", format!("accepted:{}", mail.id)),
+        (
+            "thread",
+            format!("thread:{}:{}", mail.grant_id, mail.thread_id),
+        ),
+    ];
+    let kept = kept.map(|(what, key)| (what, form(&ledger(stage, &key), &taken, &mail)));
+    let queued_one = Event::code().aged(1);
+    stage
+        .nylas
+        .script(rule(&queued_one, Some(1), Action::DropBefore));
+    route_to_dead(stage, &queued_one.id, version);
+    assert_eq!(
+        deliver(stage, version, &queued_one).answer(),
+        pair(200, "queued")
+    );
+    wait_for_outcome(stage, version, &queued_one, "dead_lettered");
+    let message = queued(stage, &queued_one.id).remove(0);
+    let record = ledger(stage, &format!("mail:{}", queued_one.id));
+    let letter = ledger(stage, &format!("dead:{}", queued_one.id));
+    let more = [
+        ("queue message", message),
+        ("given up", record),
+        ("dead letter", letter),
+    ];
+    let more = more.map(|(what, text)| (what, form(&text, &queued_one, &mail)));
+    kept.into_iter().chain(more).collect()
+}
+
+fn what_0_2_0_and_the_present_write_has_one_form(stage: &Stage) {
+    let older = what_is_written(stage, "0.2.0");
+    for (what, text) in &older {
+        assert!(!text.is_empty(), "{what}");
+    }
+    assert_eq!(what_is_written(stage, PRESENT), older);
+}
+
+// ---- Between the present version and 0.2.0 ----
+
+fn a_mail_one_gave_up_is_sent_once_when_the_other_redrives_it(stage: &Stage, way: Way) {
+    let event = given_up(stage, way.from);
+    // The other redrives it, and the one sends it after all.
+    route_to_work(stage, &event.id, way.from);
+    redrive(stage, way.to, &event.id);
+    wait_for_outcome(stage, way.from, &event, "sent");
+    one_mail_under_its_key(stage, &event);
+}
+
+fn a_suppression_of_one_is_honoured_and_lifted_by_the_other(stage: &Stage, way: Way) {
+    let event = Event::code();
+    suppress(stage, way.from, &event);
+    assert_eq!(
+        deliver(stage, way.to, &event).answer(),
+        pair(200, "suppressed")
+    );
+    let address = json!({"address": event.to}).to_string();
+    let lifted = ask_operators_api(stage, way.to, "DELETE", "suppressions", &address);
+    assert_eq!(lifted.answer(), pair(200, "lifted"));
+    assert_eq!(ledger(stage, &suppression_key(&event)), "");
+}
+
+fn what_nylas_told_one_compressed_is_acted_on_by_the_other(stage: &Stage, way: Way) {
+    let (id, event) = told_of_a_bounce(stage, way, true);
+    wait_for_bounce(stage, way.to, &id);
+    for version in [way.to, way.from] {
+        assert_eq!(
+            deliver(stage, version, &event).answer(),
+            pair(200, "suppressed")
+        );
+    }
+}
+
+/// Known by its message's id alone, through what the one kept of it.
+fn a_mail_nylas_could_not_send_for_one_is_sent_elsewhere_by_the_other(stage: &Stage, way: Way) {
+    let (event, first) = could_not_be_sent(stage, way.from, way.to, way.from, false);
+    wait_for_outcome(stage, way.to, &event, "resent");
+    wait_for_outcome(stage, way.from, &event, "sent");
+    is_sent_elsewhere(stage, &event, &first);
+}
+
+/// A mail that one sent, and its user's answer to it: the words in it, the answer's id, the mail's account.
+fn answered(stage: &Stage, version: &str) -> (Event, String, String, String) {
+    let event = Event::code();
+    assert_eq!(deliver(stage, version, &event).answer(), pair(200, "sent"));
+    let mail = one_mail(stage, &event, SOON);
+    let words = unique();
+    let inbound = Inbound {
+        grant_id: mail.grant_id.clone(),
+        from: event.to.to_lowercase(),
+        subject: "Re: your code".to_owned(),
+        body: format!("<p>{words}</p>"),
+        in_reply_to_message_id: Some(mail.id),
+        ..Inbound::default()
+    };
+    let id = stage.nylas.receive(inbound).unwrap();
+    (event, words, id, mail.grant_id)
+}
+
+/// One sent the mail and took the answer in, the other looks at it, and the one hands it on.
+fn a_reply_one_took_in_is_handed_on_by_the_other(stage: &Stage, way: Way) {
+    let (event, words, id, account) = answered(stage, way.from);
+    let told = told_of(&account, &id);
+    route_to_work(stage, &format!("told-{id}"), way.to);
+    route_to_work(stage, &words, way.from);
+    let prefix = format!("/{}", worker_name(way.from));
+    let answer = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told);
+    assert_eq!(answer, pair(200, "queued"));
+    let payload = stage.agent.wait_for(&words).payload();
+    let in_reply_to = &payload["in_reply_to"];
+    assert_eq!(in_reply_to["svix_id"], event.id.as_str());
+    assert_eq!(in_reply_to["template"], "verification_code");
+    assert_eq!(in_reply_to["user_id"], "user_1");
+    assert_eq!(in_reply_to["sender_is_recipient"], true);
+    let forward = one_forward(stage, &words);
+    assert_eq!(forward.reply_to, Some(event.to.to_lowercase()));
+    // The queue delivers at least once, and to whichever version runs.
+    let reply = payload["id"].as_str().unwrap();
+    let mut texts = queued(stage, &words);
+    texts.retain(|text| text.starts_with(r#"{"hand_off""#));
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    put(stage, way.to, &texts[0]);
+    let again = wait_for(stage, way.to, "the second hand-off", |record| {
+        record["event"] == "hand_off" && record["reply"] == reply
+    });
+    assert_eq!(again["reason"], "handed_on_before");
+    assert_eq!(stage.agent.handed(&words).len(), 1);
+}
+
+fn a_reply_one_has_worked_off_is_a_duplicate_for_the_other(stage: &Stage, way: Way) {
+    let (_, words, id, account) = answered(stage, way.from);
+    let told = told_of(&account, &id);
+    for version in [way.from, way.to] {
+        let prefix = format!("/{}", worker_name(version));
+        let answer = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told);
+        assert_eq!(answer, pair(200, "queued"));
+        let told = format!("told-{id}");
+        let record = wait_for(stage, version, "the reply", |record| {
+            record["notification"] == told.as_str() && record["event"] == "reply"
+        });
+        let (outcome, reason) = if version == way.from {
+            ("handed_on", "person")
+        } else {
+            ("duplicate", "worked_off_before")
+        };
+        assert_eq!(record["outcome"], outcome, "{record}");
+        assert_eq!(record["reason"], reason, "{record}");
+    }
+    stage.agent.wait_for(&words);
+    one_forward(stage, &words);
+    assert_eq!(stage.agent.handed(&words).len(), 1);
+}
+
+/// A user calls a mail spam.
+fn an_alert_of_one_is_given_by_the_other(stage: &Stage, way: Way) {
+    // The same alert about one account is given once an hour, whoever gives it.
+    let account = if way.from == PRESENT { FIFTH } else { SIXTH };
+    let event = Event::code();
+    way.route(
+        stage,
+        &format!("mail_fate.complained.nylas_says_so.{account}"),
+    );
+    let message = json!({"id": "elsewhere", "metadata": {"key1": event.id}});
+    let object = json!({"message": message, "complaint": {"complained_recipients": [event.to]}});
+    let data = json!({"grant_id": account, "object": object});
+    let id = format!("complaint-{}", event.id);
+    let told = json!({"specversion": "1.0", "id": id, "type": "message.complaint", "data": data});
+    let prefix = format!("/{}", worker_name(way.from));
+    let answer = notify_under(
+        &stage.beside,
+        &prefix,
+        NYLAS_WEBHOOK_SECRET,
+        &told.to_string(),
+    );
+    assert_eq!(answer, pair(200, "queued"));
+    let given = stage.alerts.wait_for(event.id.as_str()).payload();
+    assert_eq!(given["outcome"], "complained");
+    assert_eq!(given["account"], account);
+    let marked = wait_for_ledger(
+        stage,
+        &format!("alerted:mail_fate.complained.nylas_says_so.{account}"),
+    );
+    assert!(marked.parse::<u64>().is_ok(), "{marked}");
+    // A second delivery of it, which the one who gave it holds back.
+    let mut texts = queued(stage, "mail_fate.complained");
+    texts.retain(|text| text.contains(event.id.as_str()));
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    put(stage, way.to, &texts[0]);
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(stage.alerts.handed(event.id.as_str()).len(), 1);
+}
+
+/// What is written after something that shows. Asked for before it is there, it is missing for half a minute.
+fn wait_for_ledger(stage: &Stage, key: &str) -> String {
+    thread::sleep(Duration::from_secs(2));
+    ledger(stage, key)
+}
+
+fn what_one_knows_of_a_mail_the_others_operator_sees(stage: &Stage, way: Way) {
+    let event = Event::code().aged(1);
+    assert_eq!(deliver(stage, way.from, &event).answer(), pair(200, "sent"));
+    let mail = one_mail(stage, &event, SOON);
+    let path = format!("deliveries/{}", event.id);
+    let [one, other] = [way.from, way.to]
+        .map(|version| ask_operators_api(stage, version, "GET", &path, "").json());
+    assert_eq!(one, other);
+    let text = other.to_string();
+    for known in [mail.id, mail.grant_id, "verification_code".to_owned()] {
+        assert!(text.contains(&known), "{known} is not in {text}");
+    }
+}
+
+// ---- What 0.1.0 does not know ----
+
+fn what_nylas_told_the_present_is_kept_by_0_1_0_and_not_acted_on(stage: &Stage) {
+    let (id, event) = told_of_a_bounce(stage, back("0.1.0"), false);
+    wait_for(stage, "0.1.0", "what is kept", |record| {
         record["outcome"] == "kept"
     });
-    thread::sleep(Duration::from_secs(2));
-    assert!(is_kept());
-    assert_eq!(deliver(stage, "old", &event).answer(), pair(200, "sent"));
-    // The older's note of it does not keep the newer from acting on it, should it come again.
+    let kept = wait_for_ledger(stage, &format!("notification:{id}"));
+    assert!(kept.contains(&event.to));
+    assert_eq!(deliver(stage, "0.1.0", &event).answer(), pair(200, "sent"));
+    // Its note of it does not keep the present from acting on it, should it come again.
     let text = queued(stage, &id).remove(0);
-    assert_eq!(call(stage, "POST", "/put/new_work", &text).code, 200);
-    wait_for_bounce(stage, &id);
+    put(stage, PRESENT, &text);
+    wait_for_bounce(stage, PRESENT, &id);
 }
 
-fn a_compressed_notification_is_nothing_to_the_older(stage: &Stage) {
+fn a_compressed_notification_is_nothing_to_0_1_0(stage: &Stage) {
     let told = json!({"specversion": "1.0", "id": unique(), "type": "thread.replied", "data": {}});
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(told.to_string().as_bytes()).unwrap();
-    let packed = encoder.finish().unwrap();
-    let answer = |prefix: &str| {
-        let gzip = [("Content-Encoding", "gzip")];
-        notify_at(&stage.beside, prefix, NYLAS_WEBHOOK_SECRET, &packed, &gzip)
-    };
-    assert_eq!(answer("/new"), pair(200, "ignored"));
-    assert_eq!(answer("/old"), pair(200, "unusable"));
+    let told = told.to_string();
+    for (version, status) in [
+        ("0.1.0", "unusable"),
+        ("0.2.0", "ignored"),
+        (PRESENT, "ignored"),
+    ] {
+        let prefix = format!("/{}", worker_name(version));
+        assert_eq!(notify_packed(stage, &prefix, &told), pair(200, status));
+    }
 }
 
-/// A user's mail comes to the newer, and what it makes of that to the older.
-fn reply_that_goes_to_the_older(stage: &Stage) -> String {
+/// A user's mail comes to the present version, and what it makes of that to 0.1.0.
+fn reply_that_goes_to_0_1_0(stage: &Stage) -> String {
     let words = unique();
-    BACK.route(stage, &words);
+    back("0.1.0").route(stage, &words);
     let id = receive(stage, FIFTH, &words);
     let told = told_of(FIFTH, &id);
-    let answer = notify_under(&stage.beside, "/new", NYLAS_WEBHOOK_SECRET, &told);
+    let prefix = format!("/{}", worker_name(PRESENT));
+    let answer = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told);
     assert_eq!(answer, pair(200, "queued"));
     words
 }
@@ -437,14 +893,14 @@ fn told_of(grant_id: &str, id: &str) -> String {
         .to_string()
 }
 
-/// The dead letter with this text, when the newer lists it: lists are as stale as reads.
+/// The dead letter with this text, when the present version lists it: lists are as stale as reads.
 fn dead_letter(stage: &Stage, text: &str) -> String {
     for _ in 0..70 {
-        let listed = call(stage, "GET", "/new/api/admin/dead?limit=200", "").json();
+        let listed = ask_operators_api(stage, PRESENT, "GET", "dead?limit=200", "").json();
         for row in listed["dead_letters"].as_array().unwrap() {
             let id = row["id"].as_str().unwrap().to_owned();
-            let kept = call(stage, "GET", &ledger_path(&format!("dead:{id}")), "");
-            if id.starts_with("message-") && kept.body.contains(text) {
+            let kept = ledger(stage, &format!("dead:{id}"));
+            if id.starts_with("message-") && kept.contains(text) {
                 return id;
             }
         }
@@ -453,32 +909,32 @@ fn dead_letter(stage: &Stage, text: &str) -> String {
     panic!("no dead letter with {text}:\n{}", stage.beside.log());
 }
 
-/// What the older cannot read it put aside the first time it saw it, and said so.
+/// What 0.1.0 cannot read it put aside the first time it saw it, and said so.
 fn put_aside_at_once(stage: &Stage) {
     let unreadable = |record: &Value| record["reason"] == "unreadable_message";
-    let record = wait_for(stage, "old", "an unreadable message", unreadable);
+    let record = wait_for(stage, "0.1.0", "an unreadable message", unreadable);
     assert_eq!(record["alert"], true);
     for record in stage.beside.records().into_iter().filter(unreadable) {
         assert_eq!(record["outcome"], "dead_lettered", "{record}");
         assert_eq!(record["attempt"], 1, "{record}");
-        assert_eq!(record["version"], BEFORE, "{record}");
+        assert_eq!(record["version"], "0.1.0", "{record}");
     }
 }
 
-fn a_hand_off_the_older_does_not_know_waits_in_its_dead_letters(stage: &Stage) {
-    let words = reply_that_goes_to_the_older(stage);
+fn a_hand_off_0_1_0_does_not_know_waits_in_its_dead_letters(stage: &Stage) {
+    let words = reply_that_goes_to_0_1_0(stage);
     let id = dead_letter(stage, &words);
     put_aside_at_once(stage);
     assert!(stage.agent.handed(&words).is_empty());
     // After the next upgrade.
-    route(stage, &words, "new_work");
-    redrive(stage, &id);
+    route_to_work(stage, &words, PRESENT);
+    redrive(stage, PRESENT, &id);
     stage.agent.wait_for(&words);
     thread::sleep(Duration::from_secs(1));
     assert_eq!(stage.agent.handed(&words).len(), 1);
 }
 
-fn an_alert_the_older_does_not_know_waits_in_its_dead_letters(stage: &Stage) {
+fn an_alert_0_1_0_does_not_know_waits_in_its_dead_letters(stage: &Stage) {
     let event = Event::code();
     let refused = Action::Answer {
         status: 402,
@@ -489,25 +945,30 @@ fn an_alert_the_older_does_not_know_waits_in_its_dead_letters(stage: &Stage) {
     };
     stage.nylas.script(rule(&event, Some(1), refused));
     let about = "clerk_webhook.rejected";
-    BACK.route(stage, about);
+    back("0.1.0").route(stage, about);
     assert_eq!(
-        deliver(stage, "new", &event).answer(),
+        deliver(stage, PRESENT, &event).answer(),
         pair(200, "rejected")
     );
     let id = dead_letter(stage, about);
     put_aside_at_once(stage);
     // Others may be about the same account; this one names the mail.
     assert!(stage.alerts.handed(event.id.as_str()).is_empty());
-    route(stage, about, "new_work");
-    redrive(stage, &id);
+    route_to_work(stage, about, PRESENT);
+    redrive(stage, PRESENT, &id);
     stage.alerts.wait_for(event.id.as_str());
 }
 
-fn a_forward_the_older_sends_has_no_reply_to(stage: &Stage) {
-    let words = reply_that_goes_to_the_older(stage);
+fn a_forward_0_1_0_sends_has_no_reply_to(stage: &Stage) {
+    let words = reply_that_goes_to_0_1_0(stage);
+    assert_eq!(one_forward(stage, &words).reply_to, None);
+}
+
+/// The one mail to the person that holds these words.
+fn one_forward(stage: &Stage, words: &str) -> Mail {
     let forwards = || {
         let mut mails = stage.nylas.mails_to(SUPPORT);
-        mails.retain(|mail| mail.body.contains(&words));
+        mails.retain(|mail| mail.body.contains(words));
         mails
     };
     for _ in 0..300 {
@@ -517,79 +978,133 @@ fn a_forward_the_older_sends_has_no_reply_to(stage: &Stage) {
         thread::sleep(Duration::from_millis(100));
     }
     thread::sleep(Duration::from_secs(1));
-    let forwards = forwards();
+    let mut forwards = forwards();
     assert_eq!(forwards.len(), 1);
-    assert_eq!(forwards[0].reply_to, None);
+    forwards.remove(0)
 }
 
-/// The older, the newer, the older, the newer: one after the other, as deployed.
-fn up_back_and_up_again_on_one_ledger(stage: &Stage) {
-    let newer = Settings {
-        // Looked through before, so that the next look is not the first.
-        ledger: vec![(
-            format!("looked:{SEVENTH}"),
-            json!({"since": crate::clerk::now_seconds() * 1000, "until": 0}).to_string(),
-        )],
-        ..stage.reply_settings()
+// ---- One after the other, as deployed ----
+
+/// The same Worker's place, taken by an older version and the present one in turn, with an account of its own.
+struct Deployed {
+    relay: Relay,
+    older: Settings,
+    present: Settings,
+    account: &'static str,
+}
+
+impl Deployed {
+    fn start(stage: &Stage, older: &'static str, account: &'static str) -> Self {
+        let present = Settings {
+            // Looked through before, so that the next look is not the first.
+            ledger: vec![(
+                format!("looked:{account}"),
+                json!({"since": now_seconds() * 1000, "until": 0}).to_string(),
+            )],
+            ..stage.reply_settings()
+        }
+        .var("NYLAS_ACCOUNTS", "")
+        .var("NYLAS_GRANT_ID", account)
+        .var("REPLY_FORWARD_TO", "");
+        let older = Settings {
+            release: Some(older),
+            ..present.clone()
+        };
+        let name = format!("deployed-{}", worker_name(older.release.unwrap()));
+        Self {
+            relay: Relay::start(&name, older.clone()),
+            older,
+            present,
+            account,
+        }
     }
-    .var("NYLAS_ACCOUNTS", "")
-    .var("NYLAS_GRANT_ID", SEVENTH)
-    .var("REPLY_FORWARD_TO", "");
-    let older = Settings {
-        release: Some(BEFORE),
-        ..newer.clone()
-    };
-    let relay = Relay::start("deployed", older.clone());
-    let becomes = |settings: &Settings| {
-        relay.kill();
-        relay.configure(settings);
-        relay.run();
-    };
-    let [first, second, third] = [(); 3].map(|()| Event::code());
-    let is_duplicate = |event: &Event| {
-        assert_eq!(event.deliver(&relay).answer(), pair(200, "duplicate"));
-    };
-    assert_eq!(first.deliver(&relay).answer(), pair(200, "sent"));
-    becomes(&newer);
-    is_duplicate(&first);
-    assert_eq!(second.deliver(&relay).answer(), pair(200, "sent"));
-    becomes(&older);
-    is_duplicate(&first);
-    is_duplicate(&second);
-    assert_eq!(third.deliver(&relay).answer(), pair(200, "sent"));
-    // A user's mail, which the older keeps the notification of, and no more.
+
+    fn becomes(&self, settings: &Settings) {
+        self.relay.kill();
+        self.relay.configure(settings);
+        self.relay.run();
+    }
+
+    fn is_duplicate(&self, event: &Event) {
+        assert_eq!(event.deliver(&self.relay).answer(), pair(200, "duplicate"));
+    }
+
+    fn is_sent(&self, event: &Event) {
+        assert_eq!(event.deliver(&self.relay).answer(), pair(200, "sent"));
+    }
+
+    /// The older, the present, the older; then what Nylas says of a user's mail, and how that is answered; the present.
+    fn up_back_and_up(&self, stage: &Stage, words: &str, answer: &str) -> [Event; 3] {
+        let [first, second, third] = [(); 3].map(|()| Event::code());
+        self.is_sent(&first);
+        self.becomes(&self.present);
+        self.is_duplicate(&first);
+        self.is_sent(&second);
+        self.becomes(&self.older);
+        self.is_duplicate(&first);
+        self.is_duplicate(&second);
+        self.is_sent(&third);
+        let id = receive(stage, self.account, words);
+        let told = told_of(self.account, &id);
+        assert_eq!(
+            notify(&self.relay, NYLAS_WEBHOOK_SECRET, &told),
+            pair(200, answer)
+        );
+        if answer == "queued" {
+            stage.agent.wait_for(words);
+        }
+        self.becomes(&self.present);
+        self.is_duplicate(&third);
+        // The account's address, looked up by the first of all, is known to the others.
+        let account = format!("/v3/grants/{}", self.account);
+        let requests = stage.nylas.requests().into_iter();
+        let looked_up = requests.filter(|request| request.path == account);
+        assert_eq!(looked_up.count(), 1);
+        [first, second, third]
+    }
+
+    fn look(&self) {
+        let path = "/cdn-cgi/local/scheduled?cron=*/15+*+*+*+*";
+        assert_eq!(self.relay.get(path).unwrap().code, 200);
+    }
+}
+
+/// 0.1.0 keeps the notification of a user's mail, and no more; the next upgrade finds the mail.
+fn up_from_0_1_0_back_and_up_again_on_one_ledger(stage: &Stage) {
+    let deployed = Deployed::start(stage, "0.1.0", SEVENTH);
     let words = unique();
-    let id = receive(stage, SEVENTH, &words);
-    let told = told_of(SEVENTH, &id);
-    assert_eq!(
-        notify(&relay, NYLAS_WEBHOOK_SECRET, &told),
-        pair(200, "stored")
-    );
-    becomes(&newer);
+    let events = deployed.up_back_and_up(stage, &words, "stored");
     assert!(stage.agent.handed(&words).is_empty());
-    is_duplicate(&third);
-    // The account's address, looked up by the first of all, is known to the others.
-    let account = format!("/v3/grants/{SEVENTH}");
-    let requests = stage.nylas.requests().into_iter();
-    let looked_up = requests.filter(|request| request.path == account);
-    assert_eq!(looked_up.count(), 1);
-    let looks = relay.get("/cdn-cgi/local/scheduled?cron=*/15+*+*+*+*");
-    assert_eq!(looks.unwrap().code, 200);
+    deployed.look();
     stage.agent.wait_for(&words);
-    for event in [first, second, third] {
+    for event in events {
         one_mail(stage, &event, SOON);
     }
 }
 
+/// 0.2.0 hands a user's mail on itself; the next upgrade looks, and does not do it again.
+fn up_from_0_2_0_back_and_up_again_on_one_ledger(stage: &Stage) {
+    let deployed = Deployed::start(stage, "0.2.0", EIGHTH);
+    let words = unique();
+    let events = deployed.up_back_and_up(stage, &words, "queued");
+    deployed.look();
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(stage.agent.handed(&words).len(), 1);
+    for event in events {
+        one_mail(stage, &event, SOON);
+    }
+}
+
+// ---- What no version put into the queue ----
+
 /// Something else may write to the queue, or the content type of a message may change: none of it is lost.
 fn what_is_not_text_is_kept_whole(stage: &Stage) {
-    let marker = unique("not-text");
+    let marker = unique();
     let letters = || -> Vec<String> {
-        let listed = call(stage, "GET", "/new/api/admin/dead?limit=1000", "").json();
+        let listed = ask_operators_api(stage, PRESENT, "GET", "dead?limit=1000", "").json();
         let letters = listed["dead_letters"].as_array().unwrap().clone();
         let ids = letters.iter().map(|letter| letter["id"].as_str().unwrap());
-        ids.map(|id| call(stage, "GET", &ledger_path(&format!("dead:{id}")), "").body)
-            .collect()
+        ids.map(|id| ledger(stage, &format!("dead:{id}"))).collect()
     };
     let value = json!({ "a": [marker, 1] }).to_string();
     let base64 = base64::engine::general_purpose::STANDARD.encode(&marker);
@@ -597,7 +1112,7 @@ fn what_is_not_text_is_kept_whole(stage: &Stage) {
         ("json", &value, "json", &value),
         ("bytes", &marker, "base64", &base64),
     ] {
-        let path = format!("/put/new_work?type={kind}");
+        let path = format!("/put/{}_work?type={kind}", worker_name(PRESENT));
         assert_eq!(call(stage, "POST", &path, sent).code, 200);
         let expected = json!({"foreign": {"kind": kept_kind, "body": kept}}).to_string();
         let is_kept = (0..90).any(|_| {

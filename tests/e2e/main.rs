@@ -36,9 +36,10 @@ pub const FOURTH: &str = "33333333-0000-4000-8000-000000000004";
 pub const FIFTH: &str = "44444444-0000-4000-8000-000000000005";
 pub const SIXTH: &str = "44444444-0000-4000-8000-000000000006";
 pub const SEVENTH: &str = "44444444-0000-4000-8000-000000000007";
+pub const EIGHTH: &str = "44444444-0000-4000-8000-000000000008";
 /// Whom replies are forwarded to.
 pub const PERSON: &str = "marker-support@example.com";
-/// The same, where two versions run.
+/// The same, where several versions run.
 pub const SUPPORT: &str = "marker-both@example.com";
 pub const ADMIN_TOKEN: &str = "an-operators-token-for-tests";
 /// A dead letter of long ago.
@@ -60,7 +61,7 @@ pub struct Stage {
     pub broken: Relay,
     /// Two accounts of its own; replies go to the agent and to a person.
     pub replies: Relay,
-    /// The release before and the present Worker, on one ledger and two accounts of their own.
+    /// The releases before and the present Worker, on one ledger and two accounts of their own.
     pub beside: Relay,
     pub agent: Agent,
     /// Where alerts go.
@@ -85,6 +86,7 @@ impl Stage {
                 account(FIFTH, "auth@fifth.example"),
                 account(SIXTH, "auth@sixth.example"),
                 account(SEVENTH, "auth@seventh.example"),
+                account(EIGHTH, "auth@eighth.example"),
             ],
         );
         // Time to start a Worker before the third attempt.
@@ -171,8 +173,8 @@ impl Stage {
             .var("REPLY_FORWARD_TO", SUPPORT);
         let broken = Relay::start("broken", broken);
         let replies = replies.join().unwrap();
-        let beside = Relay::start_beside("beside", compatibility::BEFORE, &both);
-        let failed = beside.url("/new/api/webhooks/nylas");
+        let beside = Relay::start_beside("beside", &compatibility::OLDER, &both);
+        let failed = beside.url("/nylas");
         nylas.add_webhook(
             &failed,
             relay::NYLAS_WEBHOOK_SECRET,

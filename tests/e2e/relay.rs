@@ -45,6 +45,11 @@ impl Settings {
         self
     }
 
+    /// As `/health` says it.
+    fn version(&self) -> &'static str {
+        self.release.unwrap_or(env!("CARGO_PKG_VERSION"))
+    }
+
     /// Those of a test, and the usual ones.
     fn all_secrets(&self) -> BTreeMap<&'static str, String> {
         let usual = [
@@ -64,7 +69,7 @@ pub struct Relay {
     port: u16,
     folder: PathBuf,
     /// The settings' files; the first one's Worker answers.
-    files: &'static [&'static str],
+    files: Vec<String>,
     process: Mutex<Option<Child>>,
 }
 
@@ -75,7 +80,7 @@ fn root() -> &'static Path {
 impl Relay {
     /// Starts a Worker under that name and waits until it answers.
     pub fn start(name: &str, settings: Settings) -> Self {
-        let relay = Self::prepare(name, &["wrangler.toml"]);
+        let relay = Self::prepare(name, vec!["wrangler.toml".to_owned()]);
         relay.configure(&settings);
         for (key, value) in &settings.ledger {
             relay.put_in_ledger(key, value);
@@ -84,22 +89,27 @@ impl Relay {
         relay
     }
 
-    /// Starts a release and the present Worker on one ledger, `switchboard.mjs` before and between them.
-    pub fn start_beside(name: &str, release: &'static str, settings: &Settings) -> Self {
-        let relay = Self::prepare(name, &["wrangler.toml", "old.toml", "new.toml"]);
-        relay.write("secrets", "");
-        relay.write("wrangler.toml", &switchboard_toml());
-        let old = Settings {
+    /// Starts releases and the present Worker on one ledger, `switchboard.mjs` before and between them.
+    pub fn start_beside(name: &str, releases: &[&'static str], settings: &Settings) -> Self {
+        let older = releases.iter().map(|release| Settings {
             release: Some(release),
             ..settings.clone()
-        };
-        relay.write("old.toml", &beside_toml("old", &old));
-        relay.write("new.toml", &beside_toml("new", settings));
+        });
+        let all: Vec<Settings> = older.chain([settings.clone()]).collect();
+        let names: Vec<String> = all.iter().map(|one| worker_name(one.version())).collect();
+        let mut files = vec!["wrangler.toml".to_owned()];
+        files.extend(names.iter().map(|name| format!("{name}.toml")));
+        let relay = Self::prepare(name, files);
+        relay.write("secrets", "");
+        relay.write("wrangler.toml", &switchboard_toml(&names));
+        for (name, settings) in names.iter().zip(&all) {
+            relay.write(&format!("{name}.toml"), &beside_toml(name, settings));
+        }
         relay.run();
         relay
     }
 
-    fn prepare(name: &str, files: &'static [&'static str]) -> Self {
+    fn prepare(name: &str, files: Vec<String>) -> Self {
         let folder = std::env::temp_dir().join(format!("relay-e2e-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         // Asked for and given back: somebody else may take it in between, which shows.
@@ -203,7 +213,7 @@ impl Relay {
             .arg(self.port.to_string())
             .args(["--env-file", "secrets", "--persist-to"])
             .arg(self.folder.join("state"))
-            .args(self.files.iter().flat_map(|file| ["-c", file]))
+            .args(self.files.iter().flat_map(|file| ["-c", file.as_str()]))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -418,10 +428,16 @@ fn wrangler_toml(settings: &Settings) -> toml::Table {
     toml
 }
 
-/// The same, for one of two versions: it puts into one queue, and works off another.
+/// What the Worker of a version is called beside others: in paths and bindings, and with `-` for `_` at Cloudflare.
+pub fn worker_name(version: &str) -> String {
+    format!("v{}", version.replace('.', "_"))
+}
+
+/// The same, for one of several versions: it puts into one queue, and works off another.
 fn beside_toml(name: &str, settings: &Settings) -> String {
+    let name = name.replace('_', "-");
     let mut toml = wrangler_toml(settings);
-    toml.insert("name".into(), name.into());
+    toml.insert("name".into(), name.as_str().into());
     toml.remove("secrets");
     let vars = toml["vars"].as_table_mut().unwrap();
     for (name, value) in settings.all_secrets() {
@@ -435,19 +451,20 @@ fn beside_toml(name: &str, settings: &Settings) -> String {
     toml::to_string(&toml).unwrap()
 }
 
-fn switchboard_toml() -> String {
+fn switchboard_toml(workers: &[String]) -> String {
     let main = root().join("tests/e2e/switchboard.mjs");
     let mut text = format!(
         "name = \"switchboard\"\nmain = {main:?}\ncompatibility_date = \"2026-11-01\"\n\
-         kv_namespaces = [{{ binding = \"LEDGER\", id = \"ledger\" }}]\n"
+         kv_namespaces = [{{ binding = \"LEDGER\", id = \"ledger\" }}]\n\
+         vars = {{ VERSIONS = {workers:?} }}\n"
     );
-    for version in ["old", "new"] {
-        let binding = version.to_uppercase();
+    for binding in workers {
+        let name = binding.replace('_', "-");
         text.push_str(&format!(
-            "[[services]]\nbinding = \"{binding}\"\nservice = \"{version}\"\n\
-             [[queues.consumers]]\nqueue = \"{version}-sent\"\nmax_batch_timeout = 0\n\
-             [[queues.producers]]\nbinding = \"{version}_work\"\nqueue = \"{version}-work\"\n\
-             [[queues.producers]]\nbinding = \"{version}_dead\"\nqueue = \"{version}-dead\"\n"
+            "[[services]]\nbinding = \"{binding}\"\nservice = \"{name}\"\n\
+             [[queues.consumers]]\nqueue = \"{name}-sent\"\nmax_batch_timeout = 0\n\
+             [[queues.producers]]\nbinding = \"{binding}_work\"\nqueue = \"{name}-work\"\n\
+             [[queues.producers]]\nbinding = \"{binding}_dead\"\nqueue = \"{name}-dead\"\n"
         ));
     }
     text

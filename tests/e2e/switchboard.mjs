@@ -1,26 +1,38 @@
-// Stands between two versions of the relay on one ledger. Requests go to the version named first in the path. What either puts
-// into its queue comes here and goes on to its own consumer, or to the one a test chose for messages that hold a text.
+// Stands between several versions of the relay on one ledger. Requests go to the version named first in the path.
+// What one puts into its queue comes here and goes on to its own consumer, or to the one a test chose for messages that
+// hold a text. Nylas' webhook is here, too: a notification goes to the version a test chose, or to the present one.
 const routes = [];
+const listeners = [];
 const seen = [];
+
+const chosen = (choices, text) => choices.findLast((choice) => text.includes(choice.text))?.to;
 
 export default {
   async fetch(request, env) {
     const url = new URL(request.url);
     const [, first, ...rest] = url.pathname.split("/");
-    const versions = { old: env.OLD, new: env.NEW };
-    if (first in versions) {
+    if (env.VERSIONS.includes(first)) {
       url.pathname = `/${rest.join("/")}`;
-      return versions[first].fetch(new Request(url, request));
+      return env[first].fetch(new Request(url, request));
     }
     const [name] = rest;
     switch (first) {
       case "health": {
-        const answers = await Promise.all([env.OLD, env.NEW].map((version) => version.fetch("http://relay/health")));
+        const answers = await Promise.all(env.VERSIONS.map((version) => env[version].fetch("http://relay/health")));
         return Response.json(await Promise.all(answers.map((answer) => answer.json())));
       }
       case "route":
         routes.push({ text: await request.text(), to: name });
         return new Response();
+      case "listen":
+        listeners.push({ text: await request.text(), to: name });
+        return new Response();
+      case "nylas": {
+        const body = await request.text();
+        const version = chosen(listeners, body) ?? env.VERSIONS.at(-1);
+        const headers = request.headers;
+        return env[version].fetch("http://relay/api/webhooks/nylas", { method: "POST", headers, body });
+      }
       case "put": {
         const contentType = url.searchParams.get("type") ?? "text";
         const text = await request.text();
@@ -46,8 +58,8 @@ export default {
     for (const message of batch.messages) {
       const text = message.body;
       seen.push(text);
-      const route = routes.findLast((route) => text.includes(route.text));
-      await env[route?.to ?? batch.queue.replace("-sent", "_work")].send(text, { contentType: "text" });
+      const own = batch.queue.replace("-sent", "_work").replaceAll("-", "_");
+      await env[chosen(routes, text) ?? own].send(text, { contentType: "text" });
       message.ack();
     }
   },

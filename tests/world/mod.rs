@@ -46,6 +46,8 @@ pub struct Costs {
 pub struct World {
     pub now: Cell<UnixMillis>,
     pub ledger: RefCell<BTreeMap<String, String>>,
+    /// How long each was to be kept, when it was put there.
+    pub lifetimes: RefCell<BTreeMap<String, Duration>>,
     pub queue: RefCell<Vec<String>>,
     pub records: RefCell<Vec<Record>>,
     pub heard: RefCell<BTreeSet<String>>,
@@ -53,6 +55,8 @@ pub struct World {
     pub posted: RefCell<Vec<Value>>,
     /// Nylas: the end of a path, and how it answers there.
     pub nylas: RefCell<Vec<(String, u16, Value)>>,
+    /// What Nylas was asked to send: the URL, the idempotency key, the body.
+    pub sends: RefCell<Vec<(String, String, String)>>,
     pub receiver_is_down: Cell<bool>,
     /// What was asked of KV.
     pub costs: Cell<Costs>,
@@ -93,11 +97,13 @@ impl World {
         Self {
             now: Cell::new(NOW),
             ledger: RefCell::default(),
+            lifetimes: RefCell::default(),
             queue: RefCell::default(),
             records: RefCell::default(),
             heard: RefCell::default(),
             posted: RefCell::default(),
             nylas: RefCell::default(),
+            sends: RefCell::default(),
             receiver_is_down: Cell::new(false),
             costs: Cell::default(),
             config: config.unwrap(),
@@ -223,8 +229,9 @@ impl Store for World {
         Ok(self.ledger.borrow().get(key).cloned())
     }
 
-    async fn put(&self, key: &str, value: &str, _lifetime: Duration) -> Result<(), StoreError> {
+    async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError> {
         self.count(|costs| costs.writes += 1);
+        self.lifetimes.borrow_mut().insert(key.to_owned(), lifetime);
         let mut ledger = self.ledger.borrow_mut();
         ledger.insert(key.to_owned(), value.to_owned());
         Ok(())
@@ -276,6 +283,17 @@ impl Http for World {
             let body = serde_json::from_str(&request.body.unwrap()).unwrap();
             self.posted.borrow_mut().push(body);
             return answer(200, String::new());
+        }
+        let mut headers = request.headers.iter();
+        if let Some((_, key)) =
+            headers.find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"))
+        {
+            let send = (
+                request.url.clone(),
+                key.clone(),
+                request.body.clone().unwrap(),
+            );
+            self.sends.borrow_mut().push(send);
         }
         let path = request.url.split('?').next().unwrap();
         let nylas = self.nylas.borrow();

@@ -1,0 +1,1001 @@
+//! The forms that outlast a deployment, held to the byte: what is in KV, what is in the queue, what Nylas compares
+//! under an idempotency key, and a log record. `tests/wire/` has each as 0.2.0 writes it; whoever changes one of them
+//! breaks the promise of `docs/deploy.md` that a newer and an older version read each other.
+//!
+//! In memory (`tests/world`). That the built Workers read each other is tested end to end
+//! (`tests/e2e/compatibility.rs`).
+
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod world;
+
+use clerk_nylas_relay::{
+    alerts,
+    clerk::{Content, Email, Slug},
+    config::{GrantId, Problem, Secret},
+    delivery::{Trail, order},
+    json::FromJson,
+    ledger::{
+        BOUNCED, COMPLAINED, FateRecord, Ledger, Look, MailRecord, MailState, Pending, ReplyRecord,
+        Thread, keyed_hash, suppression_key,
+    },
+    nylas::{AccountFault, Identity, idempotency_key},
+    observe::{Event, Level, Record, VERSION},
+    outbox::{Message, QueuedContent, QueuedMail},
+    relay::{self, Body, Delivery},
+    replies::{self, NylasRequest, reply_id, seen},
+    shapes,
+    time::UnixMillis,
+    webhook::SvixId,
+};
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::{fs, path::Path, time::Duration};
+use world::{ALERT_URL, NOW, World, done};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = MINUTE.saturating_mul(60);
+const DAY: Duration = HOUR.saturating_mul(24);
+
+// ---- Values: one of each, with everything in it that may be ----
+
+const GRANT: &str = "b1a2c3d4-0000-4000-8000-000000000001";
+
+fn id() -> SvixId {
+    SvixId::parse("msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L").unwrap()
+}
+
+fn grant() -> GrantId {
+    GrantId::parse(GRANT).unwrap()
+}
+
+fn slug() -> Slug {
+    Slug::new(Some("verification_code"))
+}
+
+fn key() -> Secret {
+    Secret::new("nyk_v0_key")
+}
+
+/// Two slots, both left; what failed; in doubt.
+fn trail() -> Trail {
+    read(TRAIL)
+}
+
+const TRAIL: &str = concat!(
+    r#"{"slots":[{"account":"g1","generation":0,"account_at_fault":true},"#,
+    r#"{"account":"g2","generation":1,"settling_since":1763999999000}],"#,
+    r#""accounts":["g1","g2"],"begun_at":1763999998000,"ask_first":true,"failed":["nylas-1"]}"#
+);
+
+fn email() -> Email {
+    Email {
+        svix_id: id(),
+        created_at: UnixMillis(NOW.0 - 2000),
+        slug: slug(),
+        to: "Ada@Example.com".to_owned(),
+        subject: "424242 is your \"code\" – ü".to_owned(),
+        reply_to_local_part: Some("support".to_owned()),
+        from_local_part: Some("auth".to_owned()),
+        reply_to: Some("jane@elsewhere.example".to_owned()),
+        user_id: Some("user_2f0c".to_owned()),
+    }
+}
+
+fn plain_email() -> Email {
+    Email {
+        slug: Slug::default(),
+        reply_to_local_part: None,
+        from_local_part: None,
+        reply_to: None,
+        user_id: None,
+        ..email()
+    }
+}
+
+fn html() -> Content {
+    Content::Html(
+        "<p class=\"code\">424242</p>\n<a href='https://acme.example/?a=1&b=2'>\u{2028}</a>"
+            .to_owned(),
+    )
+}
+
+fn plain_text() -> Content {
+    Content::Text("424242\r\nis your code\t\\".to_owned())
+}
+
+fn mail() -> QueuedMail {
+    QueuedMail {
+        email: email(),
+        content: QueuedContent::Here(html()),
+        queued_at: NOW,
+        trail: trail(),
+    }
+}
+
+/// As most are: of Clerk's, and not tried yet.
+fn code_mail() -> QueuedMail {
+    QueuedMail {
+        email: Email {
+            reply_to: None,
+            ..email()
+        },
+        trail: Trail::default(),
+        ..mail()
+    }
+}
+
+fn plain_mail() -> QueuedMail {
+    QueuedMail {
+        email: plain_email(),
+        content: QueuedContent::Here(plain_text()),
+        queued_at: NOW,
+        trail: Trail::default(),
+    }
+}
+
+fn mail_in_ledger() -> QueuedMail {
+    QueuedMail {
+        content: QueuedContent::InLedger,
+        ..mail()
+    }
+}
+
+const STATES: [(&str, MailState); 6] = [
+    ("sent", MailState::Sent),
+    ("queued", MailState::Queued),
+    ("waiting", MailState::Waiting),
+    ("rejected", MailState::Rejected),
+    ("expired", MailState::Expired),
+    ("dead_lettered", MailState::DeadLettered),
+];
+
+fn mail_record(state: MailState) -> MailRecord {
+    MailRecord {
+        state,
+        at: NOW,
+        slug: slug(),
+        reason: Some("nylas_could_not_send_it".to_owned()),
+        account: Some(grant()),
+        message_id: Some("nylas-2".to_owned()),
+        thread_id: Some("thread-2".to_owned()),
+        user_id: Some("user_2f0c".to_owned()),
+        age_ms: 2000,
+        attempts: 3,
+        trail: trail(),
+    }
+}
+
+fn plain_mail_record() -> MailRecord {
+    MailRecord {
+        state: MailState::Waiting,
+        at: NOW,
+        slug: Slug::default(),
+        reason: None,
+        account: None,
+        message_id: None,
+        thread_id: None,
+        user_id: None,
+        age_ms: 0,
+        attempts: 0,
+        trail: Trail::default(),
+    }
+}
+
+fn pending() -> Pending {
+    Pending {
+        message_id: Some("nylas-2".to_owned()),
+        mail: mail(),
+    }
+}
+
+fn thread() -> Thread {
+    Thread {
+        svix_id: id(),
+        slug: slug(),
+        user_id: Some("user_2f0c".to_owned()),
+        message_id: Some("nylas-2".to_owned()),
+        at: NOW,
+        recipient: keyed_hash("ada@example.com", &key()),
+    }
+}
+
+fn plain_thread() -> Thread {
+    Thread {
+        slug: Slug::default(),
+        user_id: None,
+        message_id: None,
+        ..thread()
+    }
+}
+
+fn look() -> Look {
+    Look {
+        since: UnixMillis(NOW.0 - 900_000),
+        page_token: Some("page-2".to_owned()),
+        until: UnixMillis(NOW.0 - 600_000),
+    }
+}
+
+fn record() -> Record {
+    Record {
+        level: Level::Error,
+        event: Event::Outbox,
+        svix_id: Some(id()),
+        slug: slug(),
+        notification: Some("notification-1".to_owned()),
+        reply: Some("reply_1".to_owned()),
+        outcome: "retry",
+        reason: "nylas_unavailable",
+        account: Some(grant()),
+        attempt: Some(2),
+        retry_in_ms: Some(3000),
+        verification_ms: Some(4),
+        ledger_ms: Some(5),
+        nylas_ms: Some(6),
+        total_ms: Some(7),
+        age_ms: Some(8),
+        nylas_calls: Some(9),
+        nylas_status: Some(503),
+        nylas_error_type: Some("api.internal_error".to_owned()),
+        nylas_request_id: Some("request-1".to_owned()),
+        found: Some(10),
+        agent_status: Some(500),
+        alert: true,
+        settings: vec![Problem {
+            name: "NYLAS_API_KEY",
+            problem: "is missing",
+        }],
+        ..Record::default()
+    }
+}
+
+// ---- How they are written and read ----
+
+fn read<T: FromJson>(text: &str) -> T {
+    T::from_text(text).unwrap_or_else(|| panic!("not read: {text}"))
+}
+
+/// The text of a file of `tests/wire`, which ends with a line break that is none of it.
+fn text(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/wire/{file}.json"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+    text.strip_suffix('\n').unwrap().to_owned()
+}
+
+#[track_caller]
+fn is_text(written: &str, file: &str) {
+    assert_eq!(written, text(file), "{file}");
+}
+
+/// What `put` puts into the ledger, which is one value: its key, its text, and how long it is kept.
+#[track_caller]
+fn put(put: impl AsyncFnOnce(&Ledger<'_, World>)) -> (String, String, Duration) {
+    let mut all = put_all(put);
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
+fn put_all(put: impl AsyncFnOnce(&Ledger<'_, World>)) -> Vec<(String, String, Duration)> {
+    let world = World::new();
+    done(put(&Ledger::new(&world)));
+    let (ledger, lifetimes) = (world.ledger.take(), world.lifetimes.take());
+    let all = ledger.into_iter();
+    all.map(|(key, text)| (key.clone(), text, lifetimes[&key]))
+        .collect()
+}
+
+#[track_caller]
+fn is_put(put: (String, String, Duration), key: &str, file: &str, kept: Duration) {
+    assert_eq!((put.0.as_str(), put.2), (key, kept), "{file}");
+    is_text(&put.1, file);
+}
+
+/// What `get` gets out of a ledger that holds this text under that key, and nothing else.
+fn get<T>(key: &str, text: &str, get: impl AsyncFnOnce(&Ledger<'_, World>) -> T) -> T {
+    let world = World::new();
+    let value = (key.to_owned(), text.to_owned());
+    world.ledger.borrow_mut().extend([value]);
+    done(get(&Ledger::new(&world)))
+}
+
+/// The same text, to which a later version has added a member at each of these places.
+fn with_more(text: &str, places: &[&str]) -> String {
+    let mut value: Value = serde_json::from_str(text).unwrap();
+    for place in places {
+        let object = value.pointer_mut(place).and_then(Value::as_object_mut);
+        let object = object.unwrap_or_else(|| panic!("no object at {place:?} in {text}"));
+        object.insert("of_a_later_version".to_owned(), json!({"a": [1, null]}));
+    }
+    value.to_string()
+}
+
+/// The queue message of a file, as the consumer reads it: written again it is the same text.
+#[track_caller]
+fn stays(message: &Message, file: &str) {
+    is_text(&message.to_text().unwrap(), file);
+    let again = Message::from_text(&text(file)).expect(file);
+    assert!(again == *message, "{file} is read as something else");
+}
+
+fn delivered(world: &World, text: &str) {
+    let body = Body::Text(text.to_owned());
+    let delivery = Delivery {
+        id: "queue-id",
+        body: &body,
+        attempt: 1,
+    };
+    done(relay::work_off(world, Ok(&world.config), &delivery));
+}
+
+// ---- KV: mails ----
+
+#[test]
+fn a_mail_in_each_state() {
+    for (name, state) in STATES {
+        let (record, file) = (mail_record(state), format!("mail.{name}"));
+        let kept = match state {
+            // As long as a code is of use, and a day.
+            MailState::Queued | MailState::Waiting => DAY + 10 * MINUTE,
+            _ => 14 * DAY,
+        };
+        let written = put(async |ledger| ledger.put_mail(&id(), &record).await.unwrap());
+        let key = "mail:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L";
+        is_put(written, key, &file, kept);
+        let places = ["", "/trail", "/trail/slots/0"];
+        for text in [text(&file), with_more(&text(&file), &places)] {
+            let known = get(key, &text, async |ledger| ledger.mail(&id()).await.unwrap());
+            assert_eq!(known, Some(record.clone()), "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_mail_of_which_little_is_known() {
+    let record = plain_mail_record();
+    let written = put(async |ledger| ledger.put_mail(&id(), &record).await.unwrap());
+    is_text(&written.1, "mail.plain");
+    let nothing = r#"{"state":"waiting","at":1764000000000}"#;
+    let nulls = json!({
+        "state": "waiting", "at": NOW.0, "slug": null, "reason": null, "account": null, "message_id": null,
+        "thread_id": null, "user_id": null, "age_ms": null, "attempts": null, "trail": null,
+    });
+    for text in [&text("mail.plain"), nothing, &nulls.to_string()] {
+        let known = get(&written.0, text, async |ledger| ledger.mail(&id()).await);
+        assert_eq!(known.unwrap(), Some(record.clone()), "{text}");
+    }
+}
+
+/// 0.1.0 leaves out what is empty.
+#[test]
+fn a_trail_without_what_came_later() {
+    let old: Trail = read(r#"{"slots":[{"account":"g1","generation":0}]}"#);
+    assert_eq!(old.current().unwrap().account.as_str(), "g1");
+    let text = r#"{"slots":[{"account":"g1","generation":0}],"begun_at":0}"#;
+    assert_eq!(serde_json::to_string(&old).unwrap(), text);
+}
+
+#[test]
+fn a_mail_in_a_state_of_a_later_version_counts_as_unknown() {
+    for text in [r#"{"state":"paused","at":1764000000000}"#, "{", "1", ""] {
+        let known = get(
+            "mail:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L",
+            text,
+            async |ledger| ledger.mail(&id()).await.unwrap(),
+        );
+        assert_eq!(known, None, "{text}");
+    }
+}
+
+#[test]
+fn a_content_beside_the_queue() {
+    for (content, file) in [(html(), "body.html"), (plain_text(), "body.text")] {
+        let written = put(async |ledger| ledger.put_content(&email(), &content).await.unwrap());
+        let key = "body:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L";
+        is_put(written, key, file, DAY + 10 * MINUTE);
+        let known = get(key, &text(file), async |ledger| ledger.content(&id()).await);
+        assert!(known.unwrap() == Some(content), "{file}");
+    }
+}
+
+#[test]
+fn a_mail_nylas_queued_itself() {
+    let written = put_all(async |ledger| ledger.put_pending(&pending()).await.unwrap());
+    let [accepted, kept]: [_; 2] = written.try_into().unwrap();
+    let left = 10 * MINUTE - Duration::from_secs(2);
+    let key = "pending:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L";
+    is_put(kept, key, "pending", left);
+    let id_alone = ("accepted:nylas-2".to_owned(), id().to_string(), left);
+    assert_eq!(accepted, id_alone);
+    let places = ["", "/mail", "/mail/email", "/mail/trail"];
+    for text in [text("pending"), with_more(&text("pending"), &places)] {
+        let known = get(key, &text, async |ledger| ledger.pending(&id()).await);
+        assert!(known.unwrap() == Some(pending()));
+    }
+    let known = get("accepted:nylas-2", &id_alone.1, async |ledger| {
+        ledger.accepted("nylas-2").await.unwrap()
+    });
+    assert_eq!(known, Some(id()));
+}
+
+#[test]
+fn a_mail_nylas_queued_itself_without_an_id() {
+    let pending = Pending {
+        message_id: None,
+        mail: plain_mail(),
+    };
+    let written = put(async |ledger| ledger.put_pending(&pending).await.unwrap());
+    is_text(&written.1, "pending.plain");
+    let text = text("pending.plain");
+    let known = get(&written.0, &text, async |ledger| {
+        ledger.pending(&id()).await
+    });
+    assert!(known.unwrap() == Some(pending));
+}
+
+#[test]
+fn what_nylas_said_later() {
+    for said in [
+        "delivered",
+        "bounced",
+        "complained",
+        "rejected",
+        "failed",
+        "resent",
+    ] {
+        let fate = FateRecord {
+            fate: said.to_owned(),
+            at: NOW,
+        };
+        let written = put(async |ledger| ledger.put_fate(&id(), &fate).await.unwrap());
+        let key = "fate:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L";
+        is_put(written, key, &format!("fate.{said}"), 14 * DAY);
+        let file = text(&format!("fate.{said}"));
+        for text in [file.clone(), with_more(&file, &[""])] {
+            let known = get(key, &text, async |ledger| ledger.fate(&id()).await.unwrap());
+            assert_eq!(known, Some(fate.clone()));
+        }
+    }
+}
+
+#[test]
+fn a_dead_letter_is_kept_as_it_was() {
+    let text = text("queue.mail");
+    let written = put(async |ledger| ledger.put_dead_letter("name", &text).await.unwrap());
+    assert_eq!(written, ("dead:name".to_owned(), text, 7 * DAY));
+}
+
+#[test]
+fn a_dead_letter_is_kept_under_the_id_of_what_it_holds() {
+    for (file, key) in [
+        ("queue.mail", "dead:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L"),
+        (
+            "queue.hand_off",
+            "dead:reply_3e42e2ac5f933a20ab16aab5dad9dbc7",
+        ),
+        ("queue.alert", "dead:message-queue-id"),
+        ("queue.notification", "dead:message-queue-id"),
+    ] {
+        let world = World::new();
+        let text = text(file);
+        world.delivered(&text, true);
+        let ledger = world.ledger.take();
+        assert_eq!(ledger.get(key), Some(&text), "{file}: {:?}", ledger.keys());
+    }
+}
+
+// ---- KV: accounts and addresses ----
+
+#[test]
+fn an_account() {
+    let named = Identity {
+        email: "auth@acme.example".to_owned(),
+        name: Some("Acme \"Inc\"".to_owned()),
+    };
+    let nameless = Identity {
+        name: None,
+        ..named.clone()
+    };
+    for (identity, file) in [(named, "account"), (nameless, "account.plain")] {
+        let written = put(async |ledger| {
+            ledger.put_identity(&grant(), &identity).await.unwrap();
+        });
+        let key = "account:b1a2c3d4-0000-4000-8000-000000000001";
+        is_put(written, key, file, 30 * DAY);
+        for text in [text(file), with_more(&text(file), &[""])] {
+            let known = get(key, &text, async |ledger| ledger.identity(&grant()).await);
+            assert_eq!(known, Some(identity.clone()));
+        }
+    }
+}
+
+#[test]
+fn an_account_that_is_down() {
+    let faults = [
+        AccountFault::Unauthorized,
+        AccountFault::Gone,
+        AccountFault::Forbidden,
+        AccountFault::Paused,
+        AccountFault::DomainNotVerified,
+        AccountFault::DailyQuota,
+    ];
+    for fault in faults {
+        let file = format!("down.{}", fault.reason());
+        let written = put(async |ledger| ledger.mark_down(&grant(), fault).await.unwrap());
+        let key = "down:b1a2c3d4-0000-4000-8000-000000000001";
+        let kept = match fault {
+            // Until midnight UTC.
+            AccountFault::DailyQuota => 8 * HOUR,
+            _ => HOUR,
+        };
+        is_put(written, key, &file, kept);
+        assert!(get(key, &text(&file), async |ledger| ledger
+            .is_down(&grant())
+            .await));
+    }
+}
+
+#[test]
+fn an_address_that_must_not_be_written_to() {
+    let address = "Ada@Example.com";
+    let hash = "eea8421050580941817395b3b68b8adddfa5ebccb86f9c5c056b1feb8f3cd358";
+    let name = format!("suppressed:{hash}");
+    assert_eq!(suppression_key(address, &key()), name);
+    for (why, kept) in [
+        (BOUNCED, 30 * DAY),
+        (COMPLAINED, 3650 * DAY),
+        ("operator", 30 * DAY),
+    ] {
+        let file = format!("suppressed.{why}");
+        let written = put(async |ledger| ledger.suppress(address, &key(), why).await.unwrap());
+        is_put(written, &name, &file, kept);
+        assert!(get(&name, &text(&file), async |ledger| {
+            ledger.is_suppressed(address, &key()).await.unwrap()
+        }));
+    }
+}
+
+#[test]
+fn a_complaint_outlasts_a_bounce() {
+    let (address, name) = (
+        "ada@example.com",
+        suppression_key("ada@example.com", &key()),
+    );
+    let world = World::new();
+    let kept = (name.clone(), text("suppressed.complained"));
+    world.ledger.borrow_mut().extend([kept]);
+    let ledger = Ledger::new(&world);
+    done(ledger.suppress(address, &key(), BOUNCED)).unwrap();
+    assert_eq!(world.ledger.borrow()[&name], text("suppressed.complained"));
+}
+
+#[test]
+fn a_domain_that_does_nothing_but_bounce() {
+    let world = World::new();
+    let ledger = Ledger::new(&world);
+    done(ledger.clear_bounces("ada@example.com", &key())).unwrap();
+    assert_eq!(world.ledger.take(), [said("said:delivered")].into());
+    assert_eq!(world.lifetimes.take()["said:delivered"], DAY);
+    world.ledger.borrow_mut().extend([said("said:delivered")]);
+    done(ledger.count_bounce("Ada@Example.com", &key())).unwrap();
+    let name = "bouncing:bdcdd19efdb32a24cb67f2c0cb091070a94e29952dd4f33cb43b883af40da886";
+    is_text(&world.ledger.borrow()[name], "bouncing");
+    assert_eq!(world.lifetimes.borrow()[name], HOUR);
+    for (text, is_bouncing) in [(r#"{"count":4}"#, false), (r#"{"count":5}"#, true)] {
+        let known = get(name, text, async |ledger| {
+            ledger.is_bouncing("bob@example.com", &key()).await
+        });
+        assert_eq!(known, is_bouncing, "{text}");
+    }
+}
+
+#[test]
+fn mails_an_account_has_sent_today() {
+    let written = put(async |ledger| ledger.put_used(&grant(), 42).await.unwrap());
+    let key = "used:b1a2c3d4-0000-4000-8000-000000000001";
+    is_put(written, key, "used", DAY);
+}
+
+// ---- KV: replies ----
+
+#[test]
+fn a_thread() {
+    for (thread, file) in [(thread(), "thread"), (plain_thread(), "thread.plain")] {
+        let written = put(async |ledger| {
+            let grant = grant();
+            let put = ledger.put_thread(&grant, "thread-2", &thread);
+            put.await.unwrap();
+        });
+        let key = "thread:b1a2c3d4-0000-4000-8000-000000000001:thread-2";
+        is_put(written, key, file, 90 * DAY);
+        for text in [text(file), with_more(&text(file), &[""])] {
+            let known = get(key, &text, async |ledger| {
+                ledger.thread(&grant(), "thread-2").await.unwrap()
+            });
+            assert_eq!(known, Some(thread.clone()));
+        }
+    }
+}
+
+#[test]
+fn a_mail_that_came_in() {
+    let reply = |class, svix_id, handed_to| ReplyRecord {
+        class,
+        at: NOW,
+        account: grant(),
+        svix_id,
+        handed_to,
+    };
+    let classes = ["automatic", "list", "bounce", "junk", "own", "gone"];
+    let mut replies = vec![("person", Some(id()), vec!["agent", "person"])];
+    replies.extend(classes.map(|class| (class, None, Vec::new())));
+    for (class, svix_id, handed_to) in replies {
+        let record = reply(class, svix_id, handed_to);
+        let written = put(async |ledger| ledger.put_reply("reply_1", &record).await.unwrap());
+        is_put(
+            written,
+            "reply:reply_1",
+            &format!("reply.{class}"),
+            30 * DAY,
+        );
+        let text = text(&format!("reply.{class}"));
+        assert!(get("reply:reply_1", &text, async |ledger| {
+            ledger.has_reply("reply_1").await.unwrap()
+        }));
+    }
+}
+
+#[test]
+fn the_id_of_a_mail_that_came_in() {
+    let id = reply_id(&grant(), "nylas-3");
+    assert_eq!(id, "reply_8aa228823a51d76211d7caa5800a5939");
+}
+
+#[test]
+fn how_far_a_mailbox_was_looked_through() {
+    let through = Look {
+        page_token: None,
+        ..look()
+    };
+    for (look, file) in [(look(), "looked.under_way"), (through, "looked")] {
+        let written = put(async |ledger| ledger.put_look(&grant(), &look).await.unwrap());
+        let key = "looked:b1a2c3d4-0000-4000-8000-000000000001";
+        is_put(written, key, file, 30 * DAY);
+        for text in [text(file), with_more(&text(file), &[""])] {
+            let known = get(key, &text, async |ledger| ledger.look(&grant()).await);
+            assert_eq!(known.unwrap(), Some(look.clone()));
+        }
+    }
+}
+
+// ---- KV: marks, and the shapes of templates ----
+
+fn said(key: &str) -> (String, String) {
+    (key.to_owned(), "1764000000000".to_owned())
+}
+
+/// That something is there is all that is read of them.
+#[test]
+fn a_mark_is_the_time_it_was_made() {
+    let marks = [
+        (
+            put(async |ledger| ledger.put_failed("nylas-1").await.unwrap()),
+            "failed:nylas-1",
+            DAY,
+        ),
+        (
+            put(async |ledger| ledger.put_handed("reply_1").await.unwrap()),
+            "handed:reply_1",
+            30 * DAY,
+        ),
+        (
+            put(async |ledger| ledger.put_worked_off("told-1").await.unwrap()),
+            "worked_off:told-1",
+            3 * DAY,
+        ),
+        (
+            put(async |ledger| ledger.put_alerted("check.cap", DAY).await.unwrap()),
+            "alerted:check.cap",
+            DAY,
+        ),
+        (
+            put(async |ledger| assert!(ledger.may_say("replies", 30 * DAY).await)),
+            "said:replies",
+            30 * DAY,
+        ),
+    ];
+    for (written, key, kept) in marks {
+        let (key, text) = said(key);
+        assert_eq!(written, (key, text, kept));
+    }
+}
+
+#[test]
+fn a_mark_is_found_again() {
+    let there = "1764000000000";
+    assert!(get("failed:nylas-1", there, async |ledger| {
+        ledger.has_failed("nylas-1").await.unwrap()
+    }));
+    assert!(get("handed:reply_1", there, async |ledger| {
+        ledger.was_handed("reply_1").await.unwrap()
+    }));
+    assert!(get("worked_off:told-1", there, async |ledger| {
+        ledger.was_worked_off("told-1").await.unwrap()
+    }));
+    assert!(get("alerted:check.cap", there, async |ledger| {
+        ledger.was_alerted("check.cap").await.unwrap()
+    }));
+    assert!(!get("said:replies", there, async |ledger| {
+        ledger.may_say("replies", DAY).await
+    }));
+}
+
+#[test]
+fn the_shape_of_a_template() {
+    let world = World::new();
+    let event = json!({
+        "type": "email.created",
+        "data": {
+            "subject": "424242 is your code", "user_id": null, "to": ["a", "b"], "delivered_by_clerk": false, "n": 1,
+        },
+    });
+    let event = event.to_string();
+    done(shapes::keep(&world, "invitation", event.as_bytes()));
+    is_text(&world.ledger.borrow()["shape:invitation"], "shape");
+    let kept = world.lifetimes.borrow()["shape:invitation"];
+    assert_eq!(kept, 3650 * DAY);
+    assert!(get("shape:invitation", &text("shape"), async |ledger| {
+        ledger.has_shape("invitation").await.unwrap()
+    }));
+}
+
+// ---- The queue ----
+
+#[test]
+fn a_queued_mail() {
+    for (mail, file) in [
+        (mail(), "queue.mail"),
+        (code_mail(), "queue.mail.code"),
+        (plain_mail(), "queue.mail.plain"),
+        (mail_in_ledger(), "queue.mail.in_ledger"),
+    ] {
+        stays(&Message::Mail(Box::new(mail)), file);
+    }
+}
+
+#[test]
+fn a_queued_mail_with_something_of_a_later_version() {
+    let places = ["/mail", "/mail/email", "/mail/trail", "/mail/trail/slots/0"];
+    let text = with_more(&text("queue.mail"), &places);
+    assert!(Message::from_text(&text) == Some(Message::Mail(Box::new(mail()))));
+}
+
+#[test]
+fn a_message_of_a_kind_of_a_later_version_is_not_read() {
+    for text in [
+        r#"{"receipt":{"text":"1"}}"#,
+        r#"{"mail":{"email":{}}}"#,
+        r#""mail""#,
+        "{",
+        "",
+    ] {
+        assert!(Message::from_text(text).is_none(), "{text}");
+    }
+}
+
+/// As Nylas sends it, but for what is private in it.
+#[test]
+fn a_queued_notification() {
+    let world = World::with(&[("NYLAS_WEBHOOK_SECRET", "notification-secret")]);
+    let object = json!({
+        "id": "nylas-3", "grant_id": "g1", "thread_id": "thread-2", "from": [{"email": "ada@example.com"}],
+        "subject": "Re: 424242", "snippet": "424242", "body": "424242", "headers": [], "attachments": [],
+    });
+    let told = json!({
+        "specversion": "1.0", "id": "told-1", "type": "message.created", "webhook_delivery_attempt": 1,
+        "data": {"application_id": "a", "object": object},
+    });
+    let body = told.to_string();
+    let mac = Hmac::<Sha256>::new_from_slice(b"notification-secret").unwrap();
+    let signed = mac.chain_update(&body).finalize().into_bytes();
+    let signature: String = signed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let request = NylasRequest {
+        signature: Some(&signature),
+        body: body.as_bytes(),
+        is_gzip: false,
+        started: NOW,
+    };
+    let answer = done(replies::receive(&world, &world.config, &request));
+    assert_eq!(answer.body.status, "queued");
+    let queued = world.queue.take();
+    is_text(&queued[0], "queue.notification");
+    let message = Message::from_text(&queued[0]).unwrap();
+    stays(&message, "queue.notification");
+}
+
+/// What the look through a mailbox found.
+#[test]
+fn a_queued_notification_of_the_relays_own() {
+    stays(&seen(&grant(), "nylas-3"), "queue.notification.seen");
+}
+
+/// A user's answer comes in: what the agent is handed, and the mail to a person.
+#[test]
+fn a_queued_reply() {
+    let settings = [
+        ("REPLY_WEBHOOK_URL", "https://agent.example/"),
+        (
+            "REPLY_WEBHOOK_SECRET",
+            "whsec_cmVwbHktc2VjcmV0LW9mLTI0LWJ5dGVz",
+        ),
+        ("REPLY_FORWARD_TO", "support@acme.example"),
+    ];
+    let world = World::with(&settings);
+    let thread = Thread {
+        recipient: keyed_hash("ada@example.com", &Secret::new("nyk_marker")),
+        ..thread()
+    };
+    let ledger = Ledger::new(&world);
+    let g1 = GrantId::parse("g1").unwrap();
+    done(ledger.put_thread(&g1, "thread-2", &thread)).unwrap();
+    let message = json!({
+        "id": "nylas-3", "grant_id": "g1", "thread_id": "thread-2", "date": NOW.0 / 1000 - 60,
+        "from": [{"email": "ada@example.com", "name": "Ada"}], "to": [{"email": "auth@g1.example"}],
+        "subject": "Re: 424242 is your code", "headers": [], "folders": ["INBOX"], "attachments": [{"id": "a"}],
+        "body": "<p>I did not ask for this: 424242.</p><blockquote>Your code is 424242.</blockquote>",
+    });
+    let answer = json!({"request_id": "r", "data": message});
+    world.answers("/messages/nylas-3", 200, answer);
+    delivered(&world, &seen(&g1, "nylas-3").to_text().unwrap());
+    let queued = world.queue.take();
+    let [hand_off, forward]: [String; 2] = queued.try_into().unwrap();
+    for (queued, file) in [
+        (hand_off, "queue.hand_off"),
+        (forward, "queue.mail.forward"),
+    ] {
+        is_text(&queued, file);
+        stays(&Message::from_text(&queued).unwrap(), file);
+    }
+}
+
+#[test]
+fn a_queued_alert() {
+    let said = "clerk-nylas-relay: an account cannot send.";
+    let body = json!({
+        "text": said, "content": said, "event": "account_down", "outcome": "marked_down",
+        "reason": "account_paused", "account": "g1", "svix_id": null,
+    });
+    let key = "account_down.marked_down.account_paused.g1".to_owned();
+    stays(&Message::Alert { key, body }, "queue.alert");
+}
+
+/// In other words, perhaps: those are no form. Its key keeps it from being said twice.
+#[test]
+fn an_alert_is_queued_in_that_form() {
+    let world = World::new();
+    let raised = Record {
+        event: Event::AccountDown,
+        outcome: "marked_down",
+        reason: "account_paused",
+        account: GrantId::parse("g1"),
+        ..Record::default()
+    };
+    done(alerts::raise(&world, Some(ALERT_URL), vec![raised]));
+    let queued = world.queue.take().remove(0);
+    let Some(Message::Alert { body, .. }) = Message::from_text(&queued) else {
+        panic!("not an alert: {queued}");
+    };
+    assert_eq!(body["text"], body["content"]);
+    let said = body["text"].as_str().unwrap();
+    let fixed = "clerk-nylas-relay: an account cannot send.";
+    is_text(&queued.replace(said, fixed), "queue.alert");
+}
+
+// ---- What is sent ----
+
+/// Nylas answers 409 to other bytes under the same key: two versions must send the same.
+#[test]
+fn the_bytes_nylas_compares() {
+    for (message, file) in [
+        ("queue.mail.plain", "send.plain"),
+        ("queue.mail.forward", "send.forward"),
+        ("queue.mail.code", "send.code"),
+    ] {
+        let world = World::new();
+        let taken = json!({"request_id": "r", "data": {"id": "m", "thread_id": "t"}});
+        world.answers("/messages/send", 200, taken);
+        delivered(&world, &text(message));
+        let sends = world.sends.take();
+        assert_eq!(sends.len(), 1, "{message}");
+        is_text(&sends[0].2, file);
+    }
+}
+
+#[test]
+fn the_idempotency_key_is_the_svix_id_and_then_the_generation() {
+    assert_eq!(idempotency_key(&id(), 0), id().as_str());
+    assert_eq!(
+        idempotency_key(&id(), 1),
+        "msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L:1"
+    );
+}
+
+/// Two versions that both hold a mail send it through the same account.
+#[test]
+fn the_order_of_accounts_for_a_recipient() {
+    let accounts = r#"[{"grant_id":"g1","email":"a@g1.example"},{"grant_id":"g2","email":"a@g2.example"},
+        {"grant_id":"g3","email":"a@g3.example"}]"#;
+    let world = World::with(&[("NYLAS_ACCOUNTS", accounts)]);
+    for (recipient, expected) in [
+        ("ada@example.com", ["g3", "g1", "g2"]),
+        ("Ada@Example.com", ["g3", "g1", "g2"]),
+        ("bob@example.com", ["g1", "g3", "g2"]),
+        ("eve@elsewhere.example", ["g3", "g1", "g2"]),
+    ] {
+        let order = order(&world.config.accounts, recipient);
+        let order: Vec<&str> = order.iter().map(|account| account.as_str()).collect();
+        assert_eq!(order, expected, "{recipient}");
+    }
+}
+
+// ---- The log ----
+
+#[test]
+fn a_log_record_with_every_field() {
+    let version = format!(r#""version":"{VERSION}""#);
+    let written = record().to_json();
+    assert!(written.contains(&version));
+    is_text(&written.replace(&version, r#""version":"0.2.0""#), "log");
+}
+
+#[test]
+fn a_log_record_with_little() {
+    let record = Record {
+        outcome: "sent",
+        reason: "accepted_by_nylas",
+        ..Record::default()
+    };
+    let version = format!(r#""version":"{VERSION}""#);
+    let written = record.to_json();
+    is_text(
+        &written.replace(&version, r#""version":"0.2.0""#),
+        "log.plain",
+    );
+}
+
+#[test]
+fn what_a_log_record_may_be_about() {
+    let events = [
+        (Event::ClerkWebhook, "clerk_webhook"),
+        (Event::Outbox, "outbox"),
+        (Event::DeadLetter, "dead_letter"),
+        (Event::AccountDown, "account_down"),
+        (Event::NylasWebhook, "nylas_webhook"),
+        (Event::Reply, "reply"),
+        (Event::HandOff, "hand_off"),
+        (Event::MailFate, "mail_fate"),
+        (Event::Grant, "grant"),
+        (Event::Sweep, "sweep"),
+        (Event::Check, "check"),
+        (Event::Alert, "alert"),
+    ];
+    for (event, name) in events {
+        assert_eq!(serde_json::to_value(event).unwrap(), name);
+    }
+    let levels = [
+        (Level::Info, "info"),
+        (Level::Warning, "warning"),
+        (Level::Error, "error"),
+    ];
+    for (level, name) in levels {
+        assert_eq!(serde_json::to_value(level).unwrap(), name);
+    }
+}
