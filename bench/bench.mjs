@@ -27,6 +27,13 @@ async function handlers({ relays, handlers, hearsReplies }, folder) {
   const compatibility = { date: config.compatibility_date, flags: config.compatibility_flags };
   const names = (bindings) => bindings.map(({ binding }) => binding);
   const shared = { compatibility, kv: names(config.kv_namespaces), queues: names(config.queues.producers) };
+  const built = relays.map(({ name, path }) => {
+    const files = ["index.js", "index_bg.wasm"].map((file) => join(path, file));
+    const missing = files.find((file) => !existsSync(file));
+    if (missing) throw new Error(`${missing} is not there: \`make build\` makes it`);
+    const texts = hearsReplies ? { ...config.vars, NYLAS_WEBHOOK_SECRET: "webhook-secret-of-the-bench" } : config.vars;
+    return { name, files, texts, ...shared };
+  });
   const scripts = [
     { name: "recipe", path: inRoot("bench/handlers/recipe.mjs") },
     { name: "expert", path: inRoot("bench/handlers/expert.mjs") },
@@ -38,13 +45,6 @@ async function handlers({ relays, handlers, hearsReplies }, folder) {
     const conditions = ["workerd", "worker", "browser"];
     await build({ entryPoints: [path], bundle: true, format: "esm", target: "es2024", conditions, outfile });
     return { name, files: [outfile], texts: { MAIL_FROM }, ...shared };
-  });
-  const built = relays.map(({ name, path }) => {
-    const files = ["index.js", "index_bg.wasm"].map((file) => join(path, file));
-    const missing = files.find((file) => !existsSync(file));
-    if (missing) throw new Error(`${missing} is not there: \`make build\` makes it`);
-    const texts = hearsReplies ? { ...config.vars, NYLAS_WEBHOOK_SECRET: "webhook-secret-of-the-bench" } : config.vars;
-    return { name, files, texts, ...shared };
   });
   const all = [...(await Promise.all(bundled)), ...built];
   const taken = new Set(["empty", ...all.map(({ name }) => name)]);
@@ -177,26 +177,26 @@ async function coldStarts(contestants, bare, count) {
 async function measureStarts(contestants, bare, settings, say) {
   say(`${settings.starts} cold starts of each`);
   const starts = await coldStarts(contestants, bare, settings.starts);
-  const first = starts.get(contestants[0].name);
+  const [first, nothing] = [contestants[0], bare].map(({ name }) => starts.get(name));
   const figures = ([name, { ms, cpuMs }]) => {
     const ratios = (values, firsts) => spread(values.map((value, start) => value / firsts[start]));
     const cpu = { cpu_ms: median(cpuMs), cpu_ratio: ratios(cpuMs, first.cpuMs) };
-    return [name, { ms: median(ms), ratio: ratios(ms, first.ms), ...cpu }];
+    const own = median(cpuMs.map((value, start) => value - nothing.cpuMs[start]));
+    return [name, { ms: median(ms), ratio: ratios(ms, first.ms), ...cpu, cpu_above_empty_ms: own }];
   };
   return Object.fromEntries([...starts].map(figures));
 }
 
 /** What one request costs in operations, seen one request after the other. */
 async function count(contestant, mode, { latency }) {
-  // Slow enough to be told apart.
-  const slow = { kv: Math.max(10, latency.kv), nylas: Math.max(10, latency.nylas) };
+  // Slow enough that what overlaps, and what comes first, can be told on a busy machine.
+  const slow = { kv: Math.max(50, latency.kv), nylas: Math.max(50, latency.nylas) };
   const costs = [];
   for (let request = 0; request < 3; request += 1) {
     const { answers, operations } = await contestant.turn(mode, 1, { latency: slow, inFlight: 1 });
     costs.push(cost(operations, answers[0].answeredAt));
   }
-  const mean = (name) => costs.reduce((sum, cost) => sum + cost[name], 0) / costs.length;
-  return Object.fromEntries(Object.keys(costs[0]).map((name) => [name, mean(name)]));
+  return Object.fromEntries(Object.keys(costs[0]).map((name) => [name, median(costs.map((cost) => cost[name]))]));
 }
 
 /**
@@ -235,11 +235,12 @@ async function measureMode(contestants, mode, settings, say) {
     if (settings.warmUp > 0) await contestant.turn(mode, settings.warmUp, { latency });
     counts.set(contestant, await count(contestant, mode, settings));
   }
-  say(`${mode}: ${settings.rounds} rounds of ${settings.requests} requests to each of ${contestants.length} handlers`);
+  const many = settings.requests * MODES[mode].times;
+  say(`${mode}: ${settings.rounds} rounds of ${many} requests to each of ${contestants.length} handlers`);
   const turns = new Map(contestants.map((contestant) => [contestant, []]));
   for (let round = 0; round < settings.rounds; round += 1) {
     for (const contestant of turned(contestants, round)) {
-      turns.get(contestant).push(await contestant.turn(mode, settings.requests, settings));
+      turns.get(contestant).push(await contestant.turn(mode, many, settings));
     }
   }
   const first = turns.get(contestants[0]);

@@ -12,13 +12,14 @@ const BODY_BYTES = 10_000;
  * - `answer`: what every request must be answered: the code, and `status` in the JSON body.
  * - `mails`: how many mails of each request Nylas must have been asked for.
  * - `inFlight`: requests at once. Where a handler waits for nobody a second one would only stand in a queue.
+ * - `times`: how many times the requests of a turn are made, where they are over so soon that it takes many to tell.
  * - `sentBefore`: each request was answered before, unmeasured.
  */
 export const MODES = {
-  mail: { answer: "200 sent", mails: 1, inFlight: 8 },
-  forged: { answer: "400 bad_signature", mails: 0, inFlight: 1, secret: ANOTHER_SECRET },
-  ignored: { answer: "200 ignored", mails: 0, inFlight: 1, type: "sms.created" },
-  duplicate: { answer: "200 duplicate", mails: 0, inFlight: 8, sentBefore: true },
+  mail: { answer: "200 sent", mails: 1, inFlight: 8, times: 1 },
+  forged: { answer: "400 bad_signature", mails: 0, inFlight: 1, times: 4, secret: ANOTHER_SECRET },
+  ignored: { answer: "200 ignored", mails: 0, inFlight: 1, times: 4, type: "sms.created" },
+  duplicate: { answer: "200 duplicate", mails: 0, inFlight: 8, times: 1, sentBefore: true },
 };
 
 /** As many signed requests, each of another message to another recipient. */

@@ -1,6 +1,7 @@
 // Figures to tables.
-import { cpus, platform, release } from "node:os";
+import { cpus, platform } from "node:os";
 import { createRequire } from "node:module";
+import { MODES } from "./modes.mjs";
 
 const sorted = (values) => values.toSorted((a, b) => a - b);
 
@@ -21,12 +22,11 @@ export const summary = (ms) => ({ p50_ms: quantile(ms, 0.5), p95_ms: quantile(ms
 function machine() {
   const { version } = createRequire(import.meta.url)("workerd/package.json");
   const [{ model }] = cpus();
-  return { cores: cpus().length, processor: model, system: `${platform()} ${release()}`, workerd: version };
+  return { cores: cpus().length, processor: model, system: platform(), workerd: version };
 }
 
-const ms = (value) => value.toFixed(value < 10 ? 2 : 0);
+const ms = (value) => value.toFixed(Math.abs(value) < 10 ? 2 : 0);
 const ratio = ({ median, min, max }) => `${median.toFixed(2)} (${min.toFixed(2)}..${max.toFixed(2)})`;
-const counted = (value) => String(Math.round(value * 10) / 10);
 
 /** Markdown, so that a run can be kept as it is printed. */
 function table(head, rows) {
@@ -34,34 +34,40 @@ function table(head, rows) {
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
+/** The first is what all are compared with. */
+const comparedWith = (handlers) => `to ${Object.keys(handlers)[0]}`;
+
 function modeTable(handlers) {
-  const head = ["", "CPU ms", "to the first", "p50 ms", "p95 ms", "KV reads", "writes", "waits", "Nylas"];
+  const head = ["", "CPU ms", comparedWith(handlers), "p50 ms", "p95 ms", "KV reads", "writes", "waits", "Nylas"];
   const rows = Object.entries(handlers).map(([name, figures]) => {
-    const waits = ["before_send", "before_answer", "after_answer"].map((when) => counted(figures[`kv_waits_${when}`]));
+    const waits = ["before_send", "before_answer", "after_answer"].map((when) => figures[`kv_waits_${when}`]);
     return [
       name,
       ms(figures.cpu_ms),
       ratio(figures.cpu_ratio),
       ms(figures.p50_ms),
       ms(figures.p95_ms),
-      counted(figures.kv_reads),
-      counted(figures.kv_writes),
+      figures.kv_reads,
+      figures.kv_writes,
       waits.join(" + "),
-      counted(figures.nylas_requests),
+      figures.nylas_requests,
     ];
   });
   return table(head, rows);
 }
 
 function startTable(handlers) {
+  const { empty: _, ...measured } = handlers;
   const rows = Object.entries(handlers).map(([name, figures]) => [
     name,
     ms(figures.ms),
     ratio(figures.ratio),
     ms(figures.cpu_ms),
     ratio(figures.cpu_ratio),
+    ms(figures.cpu_above_empty_ms),
   ]);
-  return table(["", "ms", "to the first", "CPU ms", "to the first"], rows);
+  const to = comparedWith(measured);
+  return table(["", "ms", to, "CPU ms", to, "above empty"], rows);
 }
 
 /** The figures to keep, and the tables to read. */
@@ -69,12 +75,14 @@ export function report({ cold_start, modes }, { rounds, requests, starts, latenc
   const on = machine();
   const settings = { rounds, requests, starts, kv_ms: latency.kv, nylas_ms: latency.nylas, replies: hearsReplies };
   const parts = [
-    `${on.cores} cores (${on.processor}), ${on.system}, workerd ${on.workerd}`,
-    `A KV operation takes ${latency.kv} ms, Nylas ${latency.nylas} ms. CPU: of workerd's process, for a request. ` +
-      `Ratios: to the first handler in the same round, median (least..most).\n` +
-      `Waits: rounds of KV operations before the send, then before the answer, then after it.`,
+    [
+      `${on.cores} cores (${on.processor}), ${on.system}, workerd ${on.workerd}`,
+      `A KV operation takes ${latency.kv} ms, Nylas ${latency.nylas} ms. CPU: of workerd's process, for a request.`,
+      "Ratios: to what another handler took in the same round, median (least..most).",
+      "Waits for KV: before the send + between it and the answer + after the answer.",
+    ].join("\n"),
     ...Object.entries(modes).flatMap(([mode, handlers]) => [
-      `${mode}, ${rounds} rounds of ${requests} requests`,
+      `${mode}, ${rounds} rounds of ${requests * MODES[mode].times} requests`,
       modeTable(handlers),
     ]),
   ];

@@ -10,10 +10,10 @@ import { report } from "./report.mjs";
 const PRESENT = fileURLToPath(new URL("../build", import.meta.url));
 
 const usage = `make bench, or scripts/bench [options]: the relay beside handlers in JavaScript
-  --rounds N           turns of each handler in each mode (9)
-  --requests N         requests in a turn (100)
+  --rounds N           turns of each handler in each mode (15)
+  --requests N         requests in a turn (60); of those that are quick, four times as many
   --warm-up N          requests before, unmeasured (300)
-  --starts N           cold starts of each handler (11; 0: none)
+  --starts N           cold starts of each handler (15; 0: none)
   --kv-ms N            what one KV operation takes (40)
   --nylas-ms N         what Nylas takes for a send (100)
   --modes LIST         of ${Object.keys(MODES)} (all)
@@ -26,10 +26,10 @@ function options() {
   const count = (fallback) => ({ type: "string", default: String(fallback) });
   const { values } = parseArgs({
     options: {
-      rounds: count(9),
-      requests: count(100),
+      rounds: count(15),
+      requests: count(60),
       "warm-up": count(300),
-      starts: count(11),
+      starts: count(15),
       "kv-ms": count(40),
       "nylas-ms": count(100),
       modes: { type: "string", default: Object.keys(MODES).join() },

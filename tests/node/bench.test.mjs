@@ -23,6 +23,8 @@ const FEW = {
   hearsReplies: true,
 };
 
+const FEW_OPTIONS = "--rounds 1 --requests 4 --warm-up 0 --kv-ms 2 --nylas-ms 3".split(" ");
+
 let folder;
 before(() => (folder = mkdtempSync(join(tmpdir(), "bench-test-"))));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -45,55 +47,58 @@ function changed(name, from, to) {
   return file;
 }
 
-test("every mode and the cold start are measured, for each handler and Worker", async () => {
-  const json = join(folder, "figures.json");
-  const relays = ["--relay", `relay=${path("build")}`, "--relay", `0.1.0=${path("tests/releases/0.1.0")}`];
-  const few = "--rounds 1 --requests 4 --warm-up 0 --starts 1 --kv-ms 2 --nylas-ms 3".split(" ");
-  const { code, stdout, stderr } = await command(...few, ...relays, "--json", json);
-  assert.equal(code, 0, stderr);
+// They mostly wait.
+describe("the bench", { concurrency: 4 }, () => {
+  test("every mode and the cold start are measured, for each handler and Worker", async () => {
+    const json = join(folder, "figures.json");
+    const relays = ["--relay", `relay=${path("build")}`, "--relay", `0.1.0=${path("tests/releases/0.1.0")}`];
+    const { code, stdout, stderr } = await command(...FEW_OPTIONS, "--starts", "1", ...relays, "--json", json);
+    assert.equal(code, 0, stderr);
 
-  const names = ["recipe", "expert", "relay", "0.1.0"];
-  const { modes, cold_start } = JSON.parse(readFileSync(json, "utf8"));
-  assert.deepEqual(Object.keys(modes), ["mail", "forged", "ignored", "duplicate"]);
-  for (const [mode, figures] of Object.entries(modes)) {
-    assert.deepEqual(Object.keys(figures), names);
-    for (const [name, { cpu_ms, cpu_ratio, p50_ms, p95_ms, nylas_requests }] of Object.entries(figures)) {
-      assert.ok(cpu_ms > 0 && cpu_ratio.median > 0 && p50_ms > 0 && p95_ms >= p50_ms, `${mode}, ${name}`);
-      assert.equal(nylas_requests, mode === "mail" ? 1 : 0, `${mode}, ${name}`);
-      assert.ok(stdout.includes(`| ${name} |`), name);
+    const names = ["recipe", "expert", "relay", "0.1.0"];
+    const { modes, cold_start } = JSON.parse(readFileSync(json, "utf8"));
+    assert.deepEqual(Object.keys(modes), ["mail", "forged", "ignored", "duplicate"]);
+    for (const [mode, figures] of Object.entries(modes)) {
+      assert.deepEqual(Object.keys(figures), names);
+      for (const [name, { cpu_ms, cpu_ratio, p50_ms, p95_ms, nylas_requests }] of Object.entries(figures)) {
+        assert.ok(cpu_ms > 0 && cpu_ratio.median > 0 && p50_ms > 0 && p95_ms >= p50_ms, `${mode}, ${name}`);
+        assert.equal(nylas_requests, mode === "mail" ? 1 : 0, `${mode}, ${name}`);
+        assert.ok(stdout.includes(`| ${name} |`), name);
+      }
     }
-  }
-  assert.deepEqual(Object.keys(cold_start), ["empty", ...names]);
-});
+    assert.deepEqual(Object.keys(cold_start), ["empty", ...names]);
+  });
 
-test("a request's reads and writes are counted, and the waits for them told apart by what waited", async () => {
-  const { modes } = await bench({ ...FEW, modes: ["mail", "duplicate"] });
-  const ofKv = ([name, value]) => (name.startsWith("kv_") ? [value] : []);
-  const counts = (figures) => Object.entries(figures).flatMap(ofKv);
-  // Reads, writes; waits before the send, before the answer, after it.
-  assert.deepEqual(counts(modes.mail.recipe), [1, 1, 1, 1, 0]);
-  assert.deepEqual(counts(modes.mail.expert), [1, 1, 1, 0, 1]);
-  assert.deepEqual(counts(modes.duplicate.recipe), [1, 0, 1, 0, 0]);
-});
+  test("a request's reads and writes are counted, and the waits for them told apart by what waited", async () => {
+    const { modes } = await bench({ ...FEW, modes: ["mail", "duplicate"] });
+    const ofKv = ([name, value]) => (name.startsWith("kv_") ? [value] : []);
+    const counts = (figures) => Object.entries(figures).flatMap(ofKv);
+    // Reads, writes; waits before the send, before the answer, after it.
+    assert.deepEqual(counts(modes.mail.recipe), [1, 1, 1, 1, 0]);
+    assert.deepEqual(counts(modes.mail.expert), [1, 1, 1, 0, 1]);
+    assert.deepEqual(counts(modes.duplicate.recipe), [1, 0, 1, 0, 0]);
+  });
 
-test("KV reads that are made together, one by one or in bulk, are one wait", async () => {
-  const [one, keys] = ["await env.LEDGER.get(id)", `[id, "a", "b"]`];
-  const bulk = changed("bulk", one, `(await env.LEDGER.get(${keys})).get(id)`);
-  const parallel = changed("parallel", one, `(await Promise.all(${keys}.map((key) => env.LEDGER.get(key))))[0]`);
-  const handlers = Object.entries({ bulk, parallel }).map(([name, path]) => ({ name, path }));
-  const { modes } = await bench({ ...FEW, modes: ["duplicate"], handlers });
-  for (const name of ["bulk", "parallel"]) {
-    const { kv_reads, kv_waits_before_send } = modes.duplicate[name];
-    assert.deepEqual([kv_reads, kv_waits_before_send], [3, 1], name);
-  }
-});
+  test("KV reads that are made together, one by one or in bulk, are one wait", async () => {
+    const [one, keys] = ["await env.LEDGER.get(id)", `[id, "a", "b"]`];
+    const bulk = changed("bulk", one, `(await env.LEDGER.get(${keys})).get(id)`);
+    const parallel = changed("parallel", one, `(await Promise.all(${keys}.map((key) => env.LEDGER.get(key))))[0]`);
+    const handlers = Object.entries({ bulk, parallel }).map(([name, path]) => ({ name, path }));
+    const { modes } = await bench({ ...FEW, modes: ["duplicate"], handlers });
+    for (const name of ["bulk", "parallel"]) {
+      const { kv_reads, kv_waits_before_send } = modes.duplicate[name];
+      assert.deepEqual([kv_reads, kv_waits_before_send], [3, 1], name);
+    }
+  });
 
-test("the command ends with 1 and prints no figures when there are none", async () => {
-  const faulty = changed("faulty", "subject: email.subject", `subject: "Hello"`);
-  const { code, stdout, stderr } = await command("--modes", "mail", "--starts", "0", "--handler", `faulty=${faulty}`);
-  assert.equal(code, 1);
-  assert.equal(stdout, "");
-  assert.match(stderr, /no figures: faulty, mail: a mail is not the one of its event/);
+  test("the command ends with 1 and prints no figures when there are none", async () => {
+    const faulty = changed("faulty", "subject: email.subject", `subject: "Hello"`);
+    const options = ["--modes", "mail", "--starts", "0", "--handler", `faulty=${faulty}`];
+    const { code, stdout, stderr } = await command(...FEW_OPTIONS, ...options);
+    assert.equal(code, 1);
+    assert.equal(stdout, "");
+    assert.match(stderr, /no figures: faulty, mail: a mail is not the one of its event/);
+  });
 });
 
 const SENDS = "const sent = await send(env, id, event.data);";
@@ -138,7 +143,7 @@ const FAULTS = [
   },
 ];
 
-describe("no figures are given, and it is said why, when a handler", { concurrency: 3 }, () => {
+describe("no figures are given, and it is said why, when a handler", { concurrency: 4 }, () => {
   for (const { what, from, to, said } of FAULTS) {
     test(what, async () => {
       const [, mode] = said.source.match(/^faulty, (\w+):/);
