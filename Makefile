@@ -1,5 +1,5 @@
 # make help lists the targets. Everything of substance is in scripts/.
-.PHONY: help setup dev build test lint release soak clean
+.PHONY: help setup dev build test lint release soak bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 ~ \2/p' Makefile | awk -F '~' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -24,6 +24,9 @@ release: ## the built Worker as an archive for people without Rust, into release
 
 soak: ## the simulator over many messages: make soak MESSAGES=1000000
 	@scripts/with-tools cargo run --release -p simulator -- soak $(or $(MESSAGES),1000000)
+
+bench: ## the relay beside handlers in JavaScript, measured: make bench ARGS="--rounds 3" (ARGS=--help: all options)
+	@scripts/bench $(ARGS)
 
 clean: ## remove what was built here (tools in the cache folder stay)
 	rm -rf build target .wrangler node_modules release

@@ -28,7 +28,7 @@ export function sign(secret, id, timestamp, body) {
 
 const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
-function email({ slug, to, subject, code, at }) {
+export function email({ slug, to, subject, code, at }) {
   const title = slug.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
   const plain = `${title}\n\nEnter the following verification code when prompted:\n\n${code}\n\nTo protect your account, do not share this code.\n`;
   const p = (size, text, style = "") =>
