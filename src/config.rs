@@ -4,14 +4,15 @@
 //! only switches off what it is for. A typo in an optional setting must not keep users from signing in.
 
 use crate::{
-    clerk::is_address,
-    json::{FromJson, field, optional},
-    nylas::{ApiBase, is_endpoint},
-    webhook::{NYLAS_MOCK_SECRET, SigningSecret},
+    model::{account::Account, id::GrantId, mail::is_address, problem::Problem, secret::Secret},
+    signature::{NYLAS_MOCK_SECRET, SigningSecret},
 };
-use serde::Serialize;
-use serde_json::Value;
-use std::{fmt, time::Duration};
+use serde::Deserialize;
+use std::time::Duration;
+
+mod origin;
+
+pub use origin::{ApiBase, is_endpoint};
 
 /// Where Nylas answers for applications in its United States region.
 pub const NYLAS_API_BASE_DEFAULT: &str = "https://api.us.nylas.com";
@@ -27,7 +28,7 @@ pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
 /// deployment needs a value. It is no secret, so the Worker believes nobody, and `/health` says what is missing.
 pub const CLERK_SECRET_PENDING: &str = "not-there-yet";
 
-/// What is wrong with a signing secret of [`crate::webhook::PUBLIC_SIGNING_SECRETS`].
+/// What is wrong with a signing secret of [`crate::signature::PUBLIC_SIGNING_SECRETS`].
 const CLERK_SECRET_IS_PUBLIC: &str = "is a published example, so anybody could have mails sent in your name: copy your \
                                       own endpoint's signing secret from Clerk and run \
                                       `wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`";
@@ -36,65 +37,6 @@ const CLERK_SECRET_IS_PUBLIC: &str = "is a published example, so anybody could h
 /// may hold: http is accepted for loopback only.
 pub fn is_nylas_local(base: &str) -> bool {
     base.starts_with("http://")
-}
-
-/// A text that must not be shown. `Debug` does not, and there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret(..)")
-    }
-}
-
-/// The id of a Nylas grant: here, of an Agent Account. Never its address, so it may be logged.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct GrantId(String);
-
-impl GrantId {
-    pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=128).contains(&text.len());
-        let plain = text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-        (fits && plain).then(|| Self(text.to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A mailbox the relay may send from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    pub grant_id: GrantId,
-    /// Its exact address. Where it is not configured it is looked up at Nylas once and remembered.
-    pub email: Option<String>,
-    /// The display name in From.
-    pub name: Option<String>,
-}
-
-impl Account {
-    /// Whether this is its configured address.
-    pub fn has_address(&self, address: &str) -> bool {
-        self.email
-            .as_ref()
-            .is_some_and(|email| email.eq_ignore_ascii_case(address))
-    }
 }
 
 /// The agent that replies of users are handed to.
@@ -133,13 +75,6 @@ pub struct Config {
     pub degraded: Vec<Problem>,
 }
 
-/// What is wrong with one setting, without its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    pub name: &'static str,
-    pub problem: &'static str,
-}
-
 /// Which bindings of the Worker are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
@@ -149,26 +84,14 @@ pub struct Bound {
     pub outbox: bool,
 }
 
-/// One entry of `NYLAS_ACCOUNTS`.
+/// One entry of `NYLAS_ACCOUNTS`. A misspelt `name` must not go unnoticed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct AccountSetting {
     grant_id: String,
     email: String,
+    #[serde(default)]
     name: Option<String>,
-}
-
-impl FromJson for AccountSetting {
-    fn from_json(value: &Value) -> Option<Self> {
-        // A misspelt `name` must not go unnoticed.
-        let known = |name: &String| matches!(name.as_str(), "grant_id" | "email" | "name");
-        if !value.as_object()?.keys().all(known) {
-            return None;
-        }
-        Some(Self {
-            grant_id: field(value, "grant_id")?,
-            email: field(value, "email")?,
-            name: optional(value, "name")?,
-        })
-    }
 }
 
 impl Config {
@@ -453,7 +376,7 @@ fn read_accounts(
         },
         (None, Some(json)) => {
             const SHAPE: &str = "is not a JSON list of {\"grant_id\", \"email\", \"name\"?} with at least one entry";
-            let Some(settings) = Vec::<AccountSetting>::from_text(&json) else {
+            let Some(settings) = serde_json::from_str::<Vec<AccountSetting>>(&json).ok() else {
                 return problem("NYLAS_ACCOUNTS", SHAPE);
             };
             if settings.is_empty() {

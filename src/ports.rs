@@ -1,13 +1,14 @@
 //! What the core needs of the world, as small traits.
 //!
-//! Each has two implementations: the Worker's (`platform`) and the simulator's. Every failure a
-//! port reports is ambiguous unless it says otherwise: the thing may have happened.
+//! Each has two implementations: the Worker's (`platform`) and the simulator's. A failure that a port reports is ambiguous
+//! unless its kind says otherwise: the thing may have happened. Errors say what kind of failure it was and nothing that
+//! could be private, so they may be logged.
 
 // The Worker runs in one thread and its JavaScript handles are not `Send`; no caller needs the bound.
 #![allow(async_fn_in_trait)]
 
-use crate::{observe::Record, time::UnixMillis};
-use std::time::Duration;
+use crate::model::{log::Record, time::UnixMillis};
+use std::{error::Error, fmt, time::Duration};
 
 /// The time now.
 pub trait Clock {
@@ -19,16 +20,104 @@ pub trait Random {
     fn random(&self) -> u32;
 }
 
-/// The store could not do it, or did it and could not say so.
+/// Why the store failed (<https://developers.cloudflare.com/kv/platform/limits/>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreError;
+pub enum StoreError {
+    /// No namespace is bound.
+    NotBound,
+    /// The operations of the day are used up, as on the free plan.
+    DailyLimit,
+    /// 429: more than one write a second to one key.
+    RateLimited,
+    /// The key or the value is too large, or has no text.
+    TooLarge,
+    /// Anything else. It may have been done.
+    Failed,
+}
+
+impl StoreError {
+    /// As it is logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotBound => "not_bound",
+            Self::DailyLimit => "daily_limit",
+            Self::RateLimited => "rate_limited",
+            Self::TooLarge => "too_large",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why the queue did not take a message (<https://developers.cloudflare.com/queues/platform/limits/>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueError {
+    /// No queue is bound: the relay runs in its simple form.
+    NotBound,
+    /// The operations of the day are used up, as on the free plan.
+    DailyLimit,
+    /// 429: too many messages a second, or the backlog is full.
+    RateLimited,
+    /// The message is too large.
+    TooLarge,
+    /// Anything else. It may have been taken.
+    Failed,
+}
+
+impl QueueError {
+    /// As it is logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotBound => "not_bound",
+            Self::DailyLimit => "daily_limit",
+            Self::RateLimited => "rate_limited",
+            Self::TooLarge => "too_large",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why there is no answer to a request. Whether the request arrived is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpError {
+    /// No complete answer within the time given.
+    Timeout,
+    /// The connection was lost.
+    ConnectionLost,
+    /// No connection: name not found, refused, TLS failure; or anything else.
+    Unreachable,
+}
+
+impl HttpError {
+    /// As it is logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::ConnectionLost => "connection_lost",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+macro_rules! errors {
+    ($($name:ident: $what:literal),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "{}: {}", $what, self.as_str())
+            }
+        }
+
+        impl Error for $name {}
+    )*};
+}
+
+errors!(StoreError: "the store", QueueError: "the queue", HttpError: "the request");
 
 /// A key-value store without compare-and-set, whose reads may be stale (Workers KV:
 /// <https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
 pub trait Store {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
-    /// Keeps `value` for `lifetime`, which is at least 60 seconds.
-    async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError>;
+    /// Keeps `value` for `ttl`, which is at least 60 seconds.
+    async fn put(&self, key: &str, value: &str, ttl: Duration) -> Result<(), StoreError>;
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
     /// Up to a thousand keys that begin with `prefix`, in their order.
     async fn list(&self, prefix: &str) -> Result<Listed, StoreError>;
@@ -47,21 +136,13 @@ pub struct Listed {
 /// 1024 bytes of JSON, in which each of its bytes may take two.
 pub const LISTED_BYTES_MAX: usize = 500;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueueError {
-    /// No queue is bound: the relay runs in its simple form.
-    NotBound,
-    /// The queue refused the message, or took it and could not say so.
-    Refused,
-}
-
-/// The producer's end of the outbox: at least once, in any order.
+/// The producer's end of the queue: at least once, in any order.
 pub trait Queue {
     /// Returns once the message is durable.
-    async fn send(&self, text: &str, delay: Duration) -> Result<(), QueueError>;
+    async fn send_to_queue(&self, text: &str, delay: Duration) -> Result<(), QueueError>;
 }
 
-/// One request to Nylas. It holds the key and the mail, so it has no `Debug`.
+/// One request. It holds the key and the mail, so it has no `Debug`.
 pub struct HttpRequest {
     pub method: HttpMethod,
     pub url: String,
@@ -93,18 +174,10 @@ impl HttpResponse {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpError {
-    /// No complete answer within the time given.
-    Timeout,
-    /// No connection, or one that was lost.
-    Network,
-}
-
 /// The outbound request. Redirects are not followed.
 pub trait Http {
     /// `timeout` covers everything, the reading of the body included.
-    async fn send(
+    async fn fetch(
         &self,
         request: HttpRequest,
         timeout: Duration,
@@ -119,8 +192,8 @@ pub trait Gunzip {
 
 /// What this instance remembers, for as long as it lives.
 pub trait Memory {
-    /// Whether it hears of this for the first time.
-    fn is_news(&self, what: &str) -> bool;
+    /// Whether the instance hears of this for the first time.
+    fn first_seen(&self, what: &str) -> bool;
 }
 
 /// Where log records go.

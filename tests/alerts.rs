@@ -12,10 +12,7 @@
 
 mod world;
 
-use clerk_nylas_relay::{
-    ports::Clock,
-    relay::{self, Body},
-};
+use clerk_nylas_relay::{model::message::Body, operator::settings::report_degraded, ports::Clock};
 use serde_json::{Value, json};
 use world::{HOUR, MINUTE, NOW, SECOND, World};
 
@@ -48,7 +45,7 @@ const SEND: &str = "/messages/send";
 #[test]
 fn an_optional_setting_that_is_wrong() {
     let world = World::with(&[("ADMIN_TOKEN", "short"), ("NYLAS_DAILY_CAP", "many")]);
-    relay::log_degraded(&world, &world.config);
+    world.raise(report_degraded(&world, &world.config));
     says(
         &world.alerts(),
         &[
@@ -58,10 +55,10 @@ fn an_optional_setting_that_is_wrong() {
         ],
     );
     // Once an instance; and where nothing is wrong, never.
-    relay::log_degraded(&world, &world.config);
+    world.raise(report_degraded(&world, &world.config));
     assert!(world.alerts().is_empty());
     let world = World::new();
-    relay::log_degraded(&world, &world.config);
+    world.raise(report_degraded(&world, &world.config));
     assert!(world.alerts().is_empty());
 }
 

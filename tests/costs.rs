@@ -13,11 +13,11 @@
 mod world;
 
 use clerk_nylas_relay::{
-    admin, checks,
+    mail::receive::{ClerkRequest, receive as receive_mail},
+    operator::{api, checks, page},
     ports::Clock,
-    relay::{self, ClerkRequest},
-    sweep,
-    webhook::SignatureHeaders,
+    replies::sweep,
+    signature::SignatureHeaders,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -95,9 +95,9 @@ fn receive(world: &World, id: &str) -> &'static str {
         body: body.as_bytes(),
         started: world.now(),
     };
-    done(relay::receive(world, &world.config, &request))
-        .body
-        .status
+    let handled = done(receive_mail(world, &world.config, &request));
+    world.raise(handled.alerts);
+    handled.answer.body.status.as_str()
 }
 
 #[test]
@@ -201,19 +201,19 @@ fn an_operators_look() {
     let world = running(&[]);
     let config = &world.config;
     let page = |id| {
-        assert!(done(admin::page(&world, config, id, None)).is_some());
+        assert!(done(page::page(&world, config, id, None)).is_some());
     };
     assert_eq!(cost(&world, || page(None)), lists(9));
     let with_history = cost(&world, || page(Some("msg_0")));
     assert_eq!((with_history.lists, with_history.writes), (10, 0));
     let api = |path| {
-        let request = admin::AdminRequest {
+        let request = api::AdminRequest {
             method: "GET",
             path,
             limit: None,
             body: b"",
         };
-        assert_eq!(done(admin::api(&world, config, &request)).0, 200);
+        assert_eq!(done(api::api(&world, config, &request)).0, 200);
     };
     let one = cost(&world, || api("deliveries/msg_0"));
     assert_eq!((one.lists, one.writes), (1, 0));

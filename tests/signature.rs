@@ -22,8 +22,8 @@
 )]
 
 use clerk_nylas_relay::{
-    time::UnixMillis,
-    webhook::{SignatureHeaders, SigningSecret, verify_clerk},
+    model::time::UnixMillis,
+    signature::{SignatureHeaders, SigningSecret, verify_clerk},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -17,25 +17,36 @@
 mod world;
 
 use clerk_nylas_relay::{
-    alerts,
-    clerk::{Content, Email, Slug},
-    config::{GrantId, Problem, Secret},
-    delivery::{Trail, order},
-    json::FromJson,
+    consumer,
     ledger::{
-        BOUNCED, COMPLAINED, FateRecord, Ledger, Look, MailRecord, MailState, Pending, ReplyRecord,
-        Thread, keyed_hash, suppression_key,
+        Ledger,
+        account::Look,
+        mail::{MailRecord, MailState, Pending},
+        recipient::{Suppression, keyed_hash, suppression_key},
+        reply::{DeliveryEventRecord, ReplyRecord, Thread},
     },
-    nylas::{AccountFault, Identity, idempotency_key},
-    observe::{Event, Level, Record, VERSION},
-    outbox::{Message, QueuedContent, QueuedMail},
-    relay::{self, Body, Delivery},
-    replies::{self, NylasRequest, reply_id, seen},
-    shapes,
-    time::UnixMillis,
-    webhook::SvixId,
+    model::{
+        account::{AccountFault, Identity},
+        alert::{Alert, AlertKind},
+        id::{GrantId, SvixId},
+        log::{Level, Record, VERSION},
+        mail::{Content, Email, Slug},
+        message::{Body, Delivery, Message, QueuedContent, QueuedMail},
+        outcome::{Event, Outcome, Reason},
+        problem::Problem,
+        route::{Route, order},
+        secret::Secret,
+        time::UnixMillis,
+    },
+    nylas::send::idempotency_key,
+    operator::{alerts, first_look},
+    replies::{
+        correlate::{notification_of, reply_id},
+        intake::{self, NylasRequest},
+    },
 };
 use hmac::{Hmac, Mac};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::{fs, path::Path, time::Duration};
@@ -65,12 +76,12 @@ fn key() -> Secret {
     Secret::new("nyk_v0_key")
 }
 
-/// Two slots, both left; what failed; in doubt.
-fn trail() -> Trail {
-    read(TRAIL)
+/// Two hops; what failed; to be looked up first.
+fn route() -> Route {
+    read(ROUTE)
 }
 
-const TRAIL: &str = concat!(
+const ROUTE: &str = concat!(
     r#"{"slots":[{"account":"g1","generation":0,"account_at_fault":true},"#,
     r#"{"account":"g2","generation":1,"settling_since":1763999999000}],"#,
     r#""accounts":["g1","g2"],"begun_at":1763999998000,"ask_first":true,"failed":["nylas-1"]}"#
@@ -117,7 +128,7 @@ fn mail() -> QueuedMail {
         email: email(),
         content: QueuedContent::Here(html()),
         queued_at: NOW,
-        trail: trail(),
+        route: route(),
     }
 }
 
@@ -128,7 +139,7 @@ fn code_mail() -> QueuedMail {
             reply_to: None,
             ..email()
         },
-        trail: Trail::default(),
+        route: Route::default(),
         ..mail()
     }
 }
@@ -138,7 +149,7 @@ fn plain_mail() -> QueuedMail {
         email: plain_email(),
         content: QueuedContent::Here(plain_text()),
         queued_at: NOW,
-        trail: Trail::default(),
+        route: Route::default(),
     }
 }
 
@@ -170,7 +181,7 @@ fn mail_record(state: MailState) -> MailRecord {
         user_id: Some("user_2f0c".to_owned()),
         age_ms: 2000,
         attempts: 3,
-        trail: trail(),
+        route: route(),
     }
 }
 
@@ -186,7 +197,7 @@ fn plain_mail_record() -> MailRecord {
         user_id: None,
         age_ms: 0,
         attempts: 0,
-        trail: Trail::default(),
+        route: Route::default(),
     }
 }
 
@@ -228,13 +239,10 @@ fn look() -> Look {
 fn record() -> Record {
     Record {
         level: Level::Error,
-        event: Event::Outbox,
         svix_id: Some(id()),
         slug: slug(),
         notification: Some("notification-1".to_owned()),
         reply: Some("reply_1".to_owned()),
-        outcome: "retry",
-        reason: "nylas_unavailable",
         account: Some(grant()),
         attempt: Some(2),
         retry_in_ms: Some(3000),
@@ -249,19 +257,19 @@ fn record() -> Record {
         nylas_request_id: Some("request-1".to_owned()),
         found: Some(10),
         agent_status: Some(500),
-        alert: true,
+        alert: Some(AlertKind::Waiting),
         settings: vec![Problem {
             name: "NYLAS_API_KEY",
             problem: "is missing",
         }],
-        ..Record::default()
+        ..Record::new(Event::Outbox, Outcome::Retry, Reason::NylasError)
     }
 }
 
 // ---- How they are written and read ----
 
-fn read<T: FromJson>(text: &str) -> T {
-    T::from_text(text).unwrap_or_else(|| panic!("not read: {text}"))
+fn read<T: DeserializeOwned>(text: &str) -> T {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("not read: {error}: {text}"))
 }
 
 /// The text of a file of `tests/wire`, which ends with a line break that is none of it.
@@ -333,7 +341,7 @@ fn delivered(world: &World, text: &str) {
         body: &body,
         attempt: 1,
     };
-    done(relay::work_off(world, Ok(&world.config), &delivery));
+    done(consumer::process(world, Ok(&world.config), &delivery));
 }
 
 // ---- KV: mails ----
@@ -376,8 +384,8 @@ fn a_mail_of_which_little_is_known() {
 
 /// 0.1.0 leaves out what is empty.
 #[test]
-fn a_trail_without_what_came_later() {
-    let old: Trail = read(r#"{"slots":[{"account":"g1","generation":0}]}"#);
+fn a_route_without_what_came_later() {
+    let old: Route = read(r#"{"slots":[{"account":"g1","generation":0}]}"#);
     assert_eq!(old.current().unwrap().account.as_str(), "g1");
     let text = r#"{"slots":[{"account":"g1","generation":0}],"begun_at":0}"#;
     assert_eq!(serde_json::to_string(&old).unwrap(), text);
@@ -444,24 +452,26 @@ fn a_mail_nylas_queued_itself_without_an_id() {
 #[test]
 fn what_nylas_said_later() {
     for said in [
-        "delivered",
-        "bounced",
-        "complained",
-        "rejected",
-        "failed",
-        "resent",
+        Outcome::Delivered,
+        Outcome::Bounced,
+        Outcome::Complained,
+        Outcome::Rejected,
+        Outcome::Failed,
+        Outcome::Resent,
     ] {
-        let fate = FateRecord {
-            fate: said.to_owned(),
+        let event = DeliveryEventRecord {
             at: NOW,
+            event: said.as_str().to_owned(),
         };
-        let written = put(async |ledger| ledger.put_fate(&id(), &fate).await.unwrap());
+        let written = put(async |ledger| ledger.put_delivery_event(&id(), said).await.unwrap());
         let key = "fate:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L";
-        is_put(written, key, &format!("fate.{said}"), 14 * DAY);
-        let file = text(&format!("fate.{said}"));
+        is_put(written, key, &format!("fate.{}", said.as_str()), 14 * DAY);
+        let file = text(&format!("fate.{}", said.as_str()));
         for text in [file.clone(), with_more(&file, &[""])] {
-            let known = get(key, &text, async |ledger| ledger.fate(&id()).await.unwrap());
-            assert_eq!(known, Some(fate.clone()));
+            let known = get(key, &text, async |ledger| {
+                ledger.delivery_event(&id()).await.unwrap()
+            });
+            assert_eq!(known, Some(event.clone()));
         }
     }
 }
@@ -528,7 +538,7 @@ fn an_account_that_is_down() {
         AccountFault::DailyQuota,
     ];
     for fault in faults {
-        let file = format!("down.{}", fault.reason());
+        let file = format!("down.{}", fault.reason().as_str());
         let written = put(async |ledger| ledger.mark_down(&grant(), fault).await.unwrap());
         let key = "down:b1a2c3d4-0000-4000-8000-000000000001";
         let kept = match fault {
@@ -550,11 +560,11 @@ fn an_address_that_must_not_be_written_to() {
     let name = format!("suppressed:{hash}");
     assert_eq!(suppression_key(address, &key()), name);
     for (why, kept) in [
-        (BOUNCED, 30 * DAY),
-        (COMPLAINED, 3650 * DAY),
-        ("operator", 30 * DAY),
+        (Suppression::Bounced, 30 * DAY),
+        (Suppression::Complained, 3650 * DAY),
+        (Suppression::Operator, 30 * DAY),
     ] {
-        let file = format!("suppressed.{why}");
+        let file = format!("suppressed.{}", why.as_str());
         let written = put(async |ledger| ledger.suppress(address, &key(), why).await.unwrap());
         is_put(written, &name, &file, kept);
         assert!(get(&name, &text(&file), async |ledger| {
@@ -573,7 +583,7 @@ fn a_complaint_outlasts_a_bounce() {
     let kept = (name.clone(), text("suppressed.complained"));
     world.ledger.borrow_mut().extend([kept]);
     let ledger = Ledger::new(&world);
-    done(ledger.suppress(address, &key(), BOUNCED)).unwrap();
+    done(ledger.suppress(address, &key(), Suppression::Bounced)).unwrap();
     assert_eq!(world.ledger.borrow()[&name], text("suppressed.complained"));
 }
 
@@ -634,8 +644,15 @@ fn a_mail_that_came_in() {
         svix_id,
         handed_to,
     };
-    let classes = ["automatic", "list", "bounce", "junk", "own", "gone"];
-    let mut replies = vec![("person", Some(id()), vec!["agent", "person"])];
+    let classes = [
+        Outcome::Automatic,
+        Outcome::List,
+        Outcome::Bounce,
+        Outcome::Junk,
+        Outcome::Own,
+        Outcome::Gone,
+    ];
+    let mut replies = vec![(Outcome::Person, Some(id()), vec!["agent", "person"])];
     replies.extend(classes.map(|class| (class, None, Vec::new())));
     for (class, svix_id, handed_to) in replies {
         let record = reply(class, svix_id, handed_to);
@@ -643,10 +660,10 @@ fn a_mail_that_came_in() {
         is_put(
             written,
             "reply:reply_1",
-            &format!("reply.{class}"),
+            &format!("reply.{}", class.as_str()),
             30 * DAY,
         );
-        let text = text(&format!("reply.{class}"));
+        let text = text(&format!("reply.{}", class.as_str()));
         assert!(get("reply:reply_1", &text, async |ledger| {
             ledger.has_reply("reply_1").await.unwrap()
         }));
@@ -692,12 +709,12 @@ fn a_mark_is_the_time_it_was_made() {
             DAY,
         ),
         (
-            put(async |ledger| ledger.put_handed("reply_1").await.unwrap()),
+            put(async |ledger| ledger.put_handed_on("reply_1").await.unwrap()),
             "handed:reply_1",
             30 * DAY,
         ),
         (
-            put(async |ledger| ledger.put_worked_off("told-1").await.unwrap()),
+            put(async |ledger| ledger.put_processed("told-1").await.unwrap()),
             "worked_off:told-1",
             3 * DAY,
         ),
@@ -725,10 +742,10 @@ fn a_mark_is_found_again() {
         ledger.has_failed("nylas-1").await.unwrap()
     }));
     assert!(get("handed:reply_1", there, async |ledger| {
-        ledger.was_handed("reply_1").await.unwrap()
+        ledger.was_handed_on("reply_1").await.unwrap()
     }));
     assert!(get("worked_off:told-1", there, async |ledger| {
-        ledger.was_worked_off("told-1").await.unwrap()
+        ledger.was_processed("told-1").await.unwrap()
     }));
     assert!(get("alerted:check.cap", there, async |ledger| {
         ledger.was_alerted("check.cap").await.unwrap()
@@ -748,7 +765,7 @@ fn the_shape_of_a_template() {
         },
     });
     let event = event.to_string();
-    done(shapes::keep(&world, "invitation", event.as_bytes()));
+    done(first_look::keep(&world, "invitation", event.as_bytes()));
     is_text(&world.ledger.borrow()["shape:invitation"], "shape");
     let kept = world.lifetimes.borrow()["shape:invitation"];
     assert_eq!(kept, 3650 * DAY);
@@ -813,8 +830,8 @@ fn a_queued_notification() {
         is_gzip: false,
         started: NOW,
     };
-    let answer = done(replies::receive(&world, &world.config, &request));
-    assert_eq!(answer.body.status, "queued");
+    let answer = done(intake::receive(&world, &world.config, &request));
+    assert_eq!(answer.body.status, Outcome::Queued);
     let queued = world.queue.take();
     is_text(&queued[0], "queue.notification");
     let message = Message::from_text(&queued[0]).unwrap();
@@ -824,7 +841,10 @@ fn a_queued_notification() {
 /// What the look through a mailbox found.
 #[test]
 fn a_queued_notification_of_the_relays_own() {
-    stays(&seen(&grant(), "nylas-3"), "queue.notification.seen");
+    stays(
+        &notification_of(&grant(), "nylas-3"),
+        "queue.notification.seen",
+    );
 }
 
 /// A user's answer comes in: what the agent is handed, and the mail to a person.
@@ -854,7 +874,7 @@ fn a_queued_reply() {
     });
     let answer = json!({"request_id": "r", "data": message});
     world.answers("/messages/nylas-3", 200, answer);
-    delivered(&world, &seen(&g1, "nylas-3").to_text().unwrap());
+    delivered(&world, &notification_of(&g1, "nylas-3").to_text().unwrap());
     let queued = world.queue.take();
     let [hand_off, forward]: [String; 2] = queued.try_into().unwrap();
     for (queued, file) in [
@@ -881,12 +901,14 @@ fn a_queued_alert() {
 #[test]
 fn an_alert_is_queued_in_that_form() {
     let world = World::new();
-    let raised = Record {
+    let raised = Alert {
+        kind: AlertKind::AccountDown,
         event: Event::AccountDown,
-        outcome: "marked_down",
-        reason: "account_paused",
+        outcome: Outcome::MarkedDown,
+        reason: Reason::AccountPaused,
         account: GrantId::parse("g1"),
-        ..Record::default()
+        svix_id: None,
+        settings: Vec::new(),
     };
     done(alerts::raise(&world, Some(ALERT_URL), vec![raised]));
     let queued = world.queue.take().remove(0);
@@ -958,11 +980,7 @@ fn a_log_record_with_every_field() {
 
 #[test]
 fn a_log_record_with_little() {
-    let record = Record {
-        outcome: "sent",
-        reason: "accepted_by_nylas",
-        ..Record::default()
-    };
+    let record = Record::new(Event::ClerkWebhook, Outcome::Sent, Reason::AcceptedByNylas);
     let version = format!(r#""version":"{VERSION}""#);
     let written = record.to_json();
     is_text(

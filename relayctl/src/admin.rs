@@ -12,7 +12,7 @@ use crate::{
 };
 use anstyle::Style;
 use clap::{Args, Subcommand};
-use clerk_nylas_relay::{config::Secret, time::UnixMillis, webhook::SvixId};
+use clerk_nylas_relay::model::{id::SvixId, secret::Secret, time::UnixMillis};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,

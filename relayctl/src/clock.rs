@@ -3,7 +3,7 @@
 // relayctl never runs in a Worker, where these panic.
 #![allow(clippy::disallowed_methods)]
 
-use clerk_nylas_relay::time::{UnixMillis, millis};
+use clerk_nylas_relay::model::time::{UnixMillis, millis};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The time of day.

@@ -4,7 +4,7 @@ use crate::{
     failure::Failure,
     http::{Ask, Http, Reply, list, text},
 };
-use clerk_nylas_relay::{config::Secret, nylas::ApiBase};
+use clerk_nylas_relay::{config::ApiBase, model::secret::Secret};
 use serde_json::{Value, json};
 
 /// The two regions.

@@ -1,7 +1,7 @@
 //! Clerk's `email.created`, made up but realistic: one for every template Clerk is known to have.
 
 use crate::{clock, failure::Failure, secrets};
-use clerk_nylas_relay::time::UnixMillis;
+use clerk_nylas_relay::model::time::UnixMillis;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 

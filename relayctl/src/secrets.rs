@@ -2,7 +2,7 @@
 //! shown.
 
 use crate::failure::Failure;
-use clerk_nylas_relay::config::Secret;
+use clerk_nylas_relay::model::secret::Secret;
 use std::{fs, path::Path};
 
 /// A secret and where it was found.

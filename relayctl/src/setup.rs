@@ -16,8 +16,9 @@ use crate::{
     wrangler::Wrangler,
 };
 use clap::{Args, ValueEnum};
-use clerk_nylas_relay::config::{
-    CLERK_SECRET_PENDING, NYLAS_API_BASE_DEFAULT, Secret, is_nylas_local,
+use clerk_nylas_relay::{
+    config::{CLERK_SECRET_PENDING, NYLAS_API_BASE_DEFAULT, is_nylas_local},
+    model::secret::Secret,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

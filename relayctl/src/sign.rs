@@ -1,12 +1,12 @@
 //! Signs as Clerk's sender (Svix) and as Nylas do. What is signed here is believed by
-//! [`clerk_nylas_relay::webhook`], and by Svix' own library (see `tests/trigger.rs`).
+//! [`clerk_nylas_relay::signature`], and by Svix' own library (see `tests/trigger.rs`).
 
 use crate::failure::Failure;
 use base64::{
     Engine,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
-use clerk_nylas_relay::webhook::SigningSecret;
+use clerk_nylas_relay::signature::SigningSecret;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::fmt;

@@ -11,7 +11,10 @@ use crate::{
     ui::{BAD, BOLD, DIM, GOOD, Ui},
 };
 use clap::{Args, ValueEnum};
-use clerk_nylas_relay::{clerk::Slug, relay::WEBHOOK_BYTES_MAX, time::UnixMillis};
+use clerk_nylas_relay::{
+    mail::receive::WEBHOOK_BYTES_MAX,
+    model::{mail::Slug, time::UnixMillis},
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -217,10 +220,10 @@ pub fn run(args: &TriggerArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     if args.slug == "list" {
         let slugs = sample::slugs();
         for slug in &slugs {
-            let life = Slug::new(Some(slug)).life();
+            let life = Slug::new(Some(slug)).ttl();
             ui.line(format!(
                 "{slug:<40} {DIM}of use for {}{DIM:#}",
-                crate::ui::length(clerk_nylas_relay::time::millis(life))
+                crate::ui::length(clerk_nylas_relay::model::time::millis(life))
             ));
         }
         ui.document(&json!({"ok": true, "slugs": slugs}));
@@ -454,10 +457,10 @@ impl Sender<'_> {
                 sign(now, text_of(event))
             }
             Hostile::Expired => {
-                let life = Slug::new(Some(&self.wanted.slug)).life();
-                let made = now
-                    .0
-                    .saturating_sub(clerk_nylas_relay::time::millis(life).saturating_add(60_000));
+                let life = Slug::new(Some(&self.wanted.slug)).ttl();
+                let made = now.0.saturating_sub(
+                    clerk_nylas_relay::model::time::millis(life).saturating_add(60_000),
+                );
                 sign(now, changed("event.timestamp", json!(made))?)
             }
             Hostile::HeaderInjection => sign(

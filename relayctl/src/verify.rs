@@ -10,8 +10,8 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use clerk_nylas_relay::{
-    time::UnixMillis,
-    webhook::{BadSignature, SignatureHeaders, TIMESTAMP_TOLERANCE_SECONDS, verify_clerk},
+    model::time::UnixMillis,
+    signature::{BadSignature, SignatureHeaders, TIMESTAMP_TOLERANCE_SECONDS, verify_clerk},
 };
 use serde_json::json;
 use std::{
@@ -156,7 +156,7 @@ pub struct Judged {
 
 impl Judged {
     fn age(&self) -> String {
-        let ago = clerk_nylas_relay::time::millis(clock::now().since(self.signed_at));
+        let ago = clerk_nylas_relay::model::time::millis(clock::now().since(self.signed_at));
         let tolerance = TIMESTAMP_TOLERANCE_SECONDS.saturating_mul(1000);
         if ago > tolerance {
             format!(
@@ -240,14 +240,16 @@ pub fn judge(
         }
         BadSignature::TimestampTooOld => cause(
             "timestamp_too_old",
-            off(clerk_nylas_relay::time::millis(came.since(signed_at)))
-                + " before it came; five minutes are allowed",
+            off(clerk_nylas_relay::model::time::millis(
+                came.since(signed_at),
+            )) + " before it came; five minutes are allowed",
             "a replay, a queue in between, or a clock: compare both machines' clocks with `date -u`",
         ),
         BadSignature::TimestampTooNew => cause(
             "timestamp_too_new",
-            off(clerk_nylas_relay::time::millis(signed_at.since(came)))
-                + " after it came; five minutes are allowed",
+            off(clerk_nylas_relay::model::time::millis(
+                signed_at.since(came),
+            )) + " after it came; five minutes are allowed",
             "the receiving machine's clock is slow: compare both clocks with `date -u`",
         ),
         BadSignature::NoMatch => no_match(&NoMatch {

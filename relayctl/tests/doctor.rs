@@ -11,7 +11,7 @@
 
 mod common;
 
-use clerk_nylas_relay::webhook::PUBLIC_SIGNING_SECRETS;
+use clerk_nylas_relay::signature::PUBLIC_SIGNING_SECRETS;
 use common::{
     ADMIN_TOKEN, API_KEY, Answer, CLERK_KEY, FakeRelay, Folder, OTHER_SECRET, Relayctl, SECRET,
     Server,

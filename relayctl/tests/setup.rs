@@ -11,7 +11,7 @@
 
 mod common;
 
-use clerk_nylas_relay::webhook::PUBLIC_SIGNING_SECRETS;
+use clerk_nylas_relay::signature::PUBLIC_SIGNING_SECRETS;
 use common::ran::states;
 use common::{API_KEY, FakeRelay, Folder, OTHER_SECRET, Ran, Relayctl, SECRET, Server};
 use nylas_stand_in::{Options, StandIn};

@@ -2,9 +2,9 @@
 
 use crate::{executor::Millis, invocation::Invocation, world::World};
 use clerk_nylas_relay::{
+    model::time::UnixMillis,
     ports::{HttpError, HttpRequest, HttpResponse},
-    time::UnixMillis,
-    webhook::{SignatureHeaders, SigningSecret, verify_clerk},
+    signature::{SignatureHeaders, SigningSecret, verify_clerk},
 };
 use serde_json::{Value, json};
 
@@ -30,10 +30,10 @@ pub async fn to_agent(
     let now = UnixMillis(world.now());
     let Ok(webhook) = verify_clerk(&headers, body.as_bytes(), &[secret], now) else {
         world.violate("the agent was handed something that is not signed".into());
-        return Err(HttpError::Network);
+        return Err(HttpError::ConnectionLost);
     };
     let payload: Value = serde_json::from_str(&body).unwrap();
-    if payload["id"] != webhook.id.as_str() {
+    if payload["id"] != webhook.id().as_str() {
         world.violate("a hand-off and its webhook have different ids".into());
     }
     if body.contains(LIVE_CODE) {
@@ -55,9 +55,9 @@ pub async fn to_agent(
     }
     world.executor.sleep(40).await;
     if way == 1 {
-        return Err(HttpError::Network);
+        return Err(HttpError::ConnectionLost);
     }
-    let id = webhook.id.as_str().to_owned();
+    let id = webhook.id().as_str().to_owned();
     world.note(|| format!("agent: asked to take {id}"));
     let is_taken = way != 2;
     {
@@ -69,14 +69,14 @@ pub async fn to_agent(
         return Ok(World::answer(500, &json!({})));
     }
     match way {
-        3 => Err(HttpError::Network),
+        3 => Err(HttpError::ConnectionLost),
         4 => {
             world.executor.sleep_until(deadline).await;
             Err(HttpError::Timeout)
         }
         6 => {
             invocation.crash().await;
-            Err(HttpError::Network)
+            Err(HttpError::ConnectionLost)
         }
         _ => Ok(World::answer(200, &json!({}))),
     }

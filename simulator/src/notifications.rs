@@ -6,8 +6,8 @@ use crate::{
     world::World,
 };
 use clerk_nylas_relay::{
-    replies::{NylasRequest, receive},
-    time::UnixMillis,
+    model::time::UnixMillis,
+    replies::intake::{NylasRequest, receive},
 };
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};

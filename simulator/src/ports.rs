@@ -9,12 +9,14 @@ use crate::{
     world::World,
 };
 use clerk_nylas_relay::{
-    observe::Record,
+    model::{
+        log::Record,
+        time::{UnixMillis, millis},
+    },
     ports::{
         Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Listed, Log, Memory,
         Queue, QueueError, Random, Store, StoreError,
     },
-    time::{UnixMillis, millis},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -72,10 +74,10 @@ impl Store for Invocation {
                 world.version_at(key, world.now().saturating_sub(STALE_MAX))
             }
             2 => None,
-            3 => return Err(StoreError),
+            3 => return Err(StoreError::Failed),
             _ => {
                 self.crash().await;
-                return Err(StoreError);
+                return Err(StoreError::Failed);
             }
         };
         if key.starts_with("mail:") {
@@ -108,13 +110,13 @@ impl Store for Invocation {
         }
         if !world.write(key, value, way) {
             world.note(|| format!("store: {key} refused for its rate"));
-            return Err(StoreError);
+            return Err(StoreError::Failed);
         }
         match way {
-            1 | 2 => Err(StoreError),
+            1 | 2 => Err(StoreError::Failed),
             5 => {
                 self.crash().await;
-                Err(StoreError)
+                Err(StoreError::Failed)
             }
             _ => Ok(()),
         }
@@ -130,7 +132,7 @@ impl Store for Invocation {
 }
 
 impl Queue for Invocation {
-    async fn send(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
+    async fn send_to_queue(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
         let world = &self.world;
         if !world.rules.has_queue {
             return Err(QueueError::NotBound);
@@ -147,7 +149,7 @@ impl Queue for Invocation {
         );
         world.executor.sleep(if way == 5 { SLOW } else { 60 }).await;
         if way == 1 {
-            return Err(QueueError::Refused);
+            return Err(QueueError::Failed);
         }
         if way == 3 {
             self.crash().await;
@@ -157,10 +159,10 @@ impl Queue for Invocation {
         }
         queue::push(world, text.to_owned(), millis(delay));
         match way {
-            2 => Err(QueueError::Refused),
+            2 => Err(QueueError::Failed),
             4 => {
                 self.crash().await;
-                Err(QueueError::Refused)
+                Err(QueueError::Failed)
             }
             _ => Ok(()),
         }
@@ -168,7 +170,7 @@ impl Queue for Invocation {
 }
 
 impl Http for Invocation {
-    async fn send(
+    async fn fetch(
         &self,
         request: HttpRequest,
         timeout: Duration,
@@ -216,7 +218,7 @@ impl Http for Invocation {
         }
         world.executor.sleep(30).await;
         match way {
-            1 => return Err(HttpError::Network),
+            1 => return Err(HttpError::ConnectionLost),
             2 => {
                 world.executor.sleep_until(deadline).await;
                 return Err(HttpError::Timeout);
@@ -250,7 +252,7 @@ impl Http for Invocation {
         }
         if way == 3 {
             world.executor.sleep(50).await;
-            return Err(HttpError::Network);
+            return Err(HttpError::ConnectionLost);
         }
         if way == 4 || ready_at >= deadline {
             world.executor.sleep_until(deadline).await;
@@ -289,7 +291,7 @@ impl Gunzip for Invocation {
 }
 
 impl Memory for Invocation {
-    fn is_news(&self, _: &str) -> bool {
+    fn first_seen(&self, _: &str) -> bool {
         false
     }
 }
@@ -304,7 +306,7 @@ impl Log for Invocation {
             outcomes
                 .entry(id.to_string())
                 .or_default()
-                .push(record.outcome);
+                .push(record.outcome.as_str());
         }
         world.records.borrow_mut().push(line);
     }

@@ -7,9 +7,11 @@ use crate::{
     world::World,
 };
 use clerk_nylas_relay::{
-    outbox::Message,
-    relay::{Body, Delivery, Disposition, bury, work_off},
-    time::millis,
+    consumer,
+    model::{
+        message::{Body, Delivery, Disposition, Message},
+        time::millis,
+    },
 };
 use std::rc::Rc;
 
@@ -84,9 +86,9 @@ async fn invoke(world: &Rc<World>, text: &str, attempt: u32, is_dead: bool) -> O
     let crashed = ports.crashed.clone();
     let work = async {
         if is_dead {
-            bury(&ports, &delivery).await
+            consumer::give_up(&ports, &delivery).await.0
         } else {
-            work_off(&ports, Ok(&config), &delivery).await
+            consumer::process(&ports, Ok(&config), &delivery).await.0
         }
     };
     Crashable::new(work, crashed).await

@@ -9,7 +9,10 @@ use crate::{
     nylas::{folder_id, thread_of},
     world::{Accepted, AccountState, World},
 };
-use clerk_nylas_relay::{config::GrantId, replies::reply_id, sweep};
+use clerk_nylas_relay::{
+    model::id::GrantId,
+    replies::{correlate::reply_id, sweep},
+};
 use serde_json::json;
 use std::rc::Rc;
 

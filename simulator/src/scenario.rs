@@ -14,9 +14,8 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clerk_nylas_relay::{
-    clerk::Slug,
     config::{Bound, Config},
-    time::millis,
+    model::{mail::Slug, time::millis},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -360,7 +359,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 outcomes.push(end);
             }
         }
-        let life = millis(Slug::new(Some(message.slug)).life());
+        let life = millis(Slug::new(Some(message.slug)).ttl());
         let expires_at = message.created_at + life;
         // 1: at most one mail.
         if accepted.len() > 1 {

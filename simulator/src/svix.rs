@@ -7,9 +7,9 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clerk_nylas_relay::{
-    relay::{Answer, ClerkRequest, receive},
-    time::UnixMillis,
-    webhook::SignatureHeaders,
+    mail::receive::{ClerkRequest, receive},
+    model::{answer::Answer, time::UnixMillis},
+    signature::SignatureHeaders,
 };
 use hmac::{Hmac, Mac};
 use std::rc::Rc;
@@ -168,7 +168,7 @@ async fn answer(
         body: message.body.as_bytes(),
         started: UnixMillis(ports.world.now()),
     };
-    receive(ports, config, &request).await
+    receive(ports, config, &request).await.answer
 }
 
 /// An answer of 2xx must be true, and durable, at this moment.
@@ -194,7 +194,7 @@ fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
         outcomes.iter().any(|outcome| given_up.contains(outcome))
     });
     let mut answered_sent = world.answered_sent.borrow_mut();
-    if answer.body.status == "sent" {
+    if answer.body.status.as_str() == "sent" {
         let before = answered_sent.insert(id.clone(), world.now());
         // Two at once may use up the one write a second that a key has.
         let was_alone = !world
@@ -210,7 +210,7 @@ fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
         }
     }
     drop(answered_sent);
-    let is_true = match answer.body.status {
+    let is_true = match answer.body.status.as_str() {
         "sent" => is_sent,
         "queued" | "duplicate" => is_sent || is_queued || is_given_up,
         "rejected" | "expired" => true,
@@ -220,7 +220,8 @@ fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
     if !is_true {
         world.violate(format!(
             "{id} was answered {} {}, which is not durable",
-            answer.code, answer.body.status
+            answer.code,
+            answer.body.status.as_str()
         ));
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::webhook::PUBLIC_SIGNING_SECRETS;
+use crate::signature::PUBLIC_SIGNING_SECRETS;
 
 const SECRET: &str = "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr";
 

@@ -412,8 +412,8 @@ fn suppress(stage: &Stage, version: &str, event: &Event) {
 }
 
 fn suppression_key(event: &Event) -> String {
-    let key = clerk_nylas_relay::config::Secret::new(API_KEY);
-    clerk_nylas_relay::ledger::suppression_key(&event.to, &key)
+    let key = clerk_nylas_relay::model::secret::Secret::new(API_KEY);
+    clerk_nylas_relay::ledger::recipient::suppression_key(&event.to, &key)
 }
 
 fn a_suppression_of_0_1_0_is_honoured_by_every_version(stage: &Stage) {
@@ -1114,12 +1114,11 @@ fn what_is_not_text_is_kept_whole(stage: &Stage) {
     ] {
         let path = format!("/put/{}_work?type={kind}", worker_name(PRESENT));
         assert_eq!(call(stage, "POST", &path, sent).code, 200);
-        let expected = json!({"foreign": {"kind": kept_kind, "body": kept}}).to_string();
+        let expected = json!({"foreign": {"kind": kept_kind, "body": kept}});
         let is_kept = (0..90).any(|_| {
             thread::sleep(Duration::from_secs(1));
             letters().iter().any(|letter| {
-                serde_json::from_str::<Value>(letter)
-                    .is_ok_and(|letter| letter.to_string() == expected)
+                serde_json::from_str::<Value>(letter).is_ok_and(|letter| letter == expected)
             })
         });
         assert!(is_kept, "{kind}: {expected} is not among {:?}", letters());

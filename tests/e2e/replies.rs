@@ -304,8 +304,8 @@ fn what_a_machine_wrote_is_recorded_and_reaches_nobody(stage: &Stage) {
 }
 
 fn reply_id(grant_id: &str, message_id: &str) -> String {
-    let grant_id = clerk_nylas_relay::config::GrantId::parse(grant_id).unwrap();
-    clerk_nylas_relay::replies::reply_id(&grant_id, message_id)
+    let grant_id = clerk_nylas_relay::model::id::GrantId::parse(grant_id).unwrap();
+    clerk_nylas_relay::replies::correlate::reply_id(&grant_id, message_id)
 }
 
 fn our_own_mails_reach_nobody(stage: &Stage) {

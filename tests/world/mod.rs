@@ -5,15 +5,19 @@
 #![allow(dead_code)]
 
 use clerk_nylas_relay::{
-    alerts, checks,
     config::{Bound, Config},
-    observe::Record,
+    consumer,
+    model::{
+        alert::Alert,
+        log::Record,
+        message::{Body, Delivery, Disposition},
+        time::UnixMillis,
+    },
+    operator::{alerts, checks},
     ports::{
         Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log, Memory, Queue,
         QueueError, Random, Store, StoreError,
     },
-    relay::{self, Body, Delivery, Disposition},
-    time::UnixMillis,
 };
 use serde_json::{Value, json};
 use std::{
@@ -50,6 +54,8 @@ pub struct World {
     pub lifetimes: RefCell<BTreeMap<String, Duration>>,
     pub queue: RefCell<Vec<String>>,
     pub records: RefCell<Vec<Record>>,
+    /// Alerts that handlers returned.
+    pub raised: RefCell<Vec<Alert>>,
     pub heard: RefCell<BTreeSet<String>>,
     /// What was posted to the alert's address.
     pub posted: RefCell<Vec<Value>>,
@@ -100,6 +106,7 @@ impl World {
             lifetimes: RefCell::default(),
             queue: RefCell::default(),
             records: RefCell::default(),
+            raised: RefCell::default(),
             heard: RefCell::default(),
             posted: RefCell::default(),
             nylas: RefCell::default(),
@@ -143,7 +150,8 @@ impl World {
     }
 
     pub fn checked(&self) -> Vec<String> {
-        done(checks::run(self, &self.config));
+        let raised = done(checks::run(self, &self.config));
+        self.raised.borrow_mut().extend(raised);
         self.alerts()
     }
 
@@ -159,21 +167,25 @@ impl World {
             body,
             attempt: 1,
         };
-        done(async {
+        let (_, raised) = done(async {
             if is_dead {
-                relay::bury(self, &delivery).await
+                consumer::give_up(self, &delivery).await
             } else {
-                relay::work_off(self, Ok(&self.config), &delivery).await
+                consumer::process(self, Ok(&self.config), &delivery).await
             }
         });
+        self.raised.borrow_mut().extend(raised);
         self.alerts()
     }
 
-    /// Raises what was logged, has the queue deliver it, and tells what came to the receiver.
+    /// Raises what handlers returned, has the queue deliver it, and tells what came to the receiver.
     pub fn alerts(&self) -> Vec<String> {
-        let logged = std::mem::take(&mut *self.records.borrow_mut());
-        let logged = logged.into_iter().filter(|record| record.alert).collect();
-        done(alerts::raise(self, Some(ALERT_URL), logged));
+        let raised = self.raised.take();
+        // What is logged as an alert is one, and the other way round.
+        let logged = self.records.take();
+        let logged: Vec<Alert> = logged.iter().filter_map(Record::to_alert).collect();
+        assert_eq!(raised, logged);
+        done(alerts::raise(self, Some(ALERT_URL), raised));
         self.deliver_alerts();
         let posted = std::mem::take(&mut *self.posted.borrow_mut());
         for body in &posted {
@@ -186,6 +198,11 @@ impl World {
         texts.collect()
     }
 
+    /// Alerts that were returned outside of the queue.
+    pub fn raise(&self, alerts: impl IntoIterator<Item = Alert>) {
+        self.raised.borrow_mut().extend(alerts);
+    }
+
     pub fn deliver_alerts(&self) {
         let queued = std::mem::take(&mut *self.queue.borrow_mut());
         for text in queued {
@@ -195,7 +212,7 @@ impl World {
                 body: &body,
                 attempt: 1,
             };
-            let settled = done(relay::work_off(self, Ok(&self.config), &delivery));
+            let settled = done(consumer::process(self, Ok(&self.config), &delivery)).0;
             if settled != Disposition::Acknowledge {
                 self.queue.borrow_mut().push(text);
             }
@@ -257,14 +274,14 @@ impl Store for World {
 }
 
 impl Queue for World {
-    async fn send(&self, text: &str, _delay: Duration) -> Result<(), QueueError> {
+    async fn send_to_queue(&self, text: &str, _delay: Duration) -> Result<(), QueueError> {
         self.queue.borrow_mut().push(text.to_owned());
         Ok(())
     }
 }
 
 impl Http for World {
-    async fn send(
+    async fn fetch(
         &self,
         request: HttpRequest,
         _timeout: Duration,
@@ -278,7 +295,7 @@ impl Http for World {
         };
         if request.url == ALERT_URL {
             if self.receiver_is_down.get() {
-                return Err(HttpError::Network);
+                return Err(HttpError::Unreachable);
             }
             let body = serde_json::from_str(&request.body.unwrap()).unwrap();
             self.posted.borrow_mut().push(body);
@@ -311,7 +328,7 @@ impl Gunzip for World {
 }
 
 impl Memory for World {
-    fn is_news(&self, what: &str) -> bool {
+    fn first_seen(&self, what: &str) -> bool {
         self.heard.borrow_mut().insert(what.to_owned())
     }
 }

@@ -5,7 +5,7 @@ use super::{
     patient::Patient,
 };
 use crate::http::{Ask, list, text};
-use clerk_nylas_relay::clerk::Slug;
+use clerk_nylas_relay::model::mail::Slug;
 use serde_json::Value;
 
 const CHECKS: [&str; 5] = [
@@ -97,7 +97,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     } else {
         // Those that people wait for first.
         let mut shown = still.clone();
-        shown.sort_by_key(|slug| Slug::new(Some(slug)).life());
+        shown.sort_by_key(|slug| Slug::new(Some(slug)).ttl());
         warn(
             "clerk-templates",
             format!(

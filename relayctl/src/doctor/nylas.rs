@@ -9,7 +9,10 @@ use crate::{
     http::{Reply, list, relay_base, text},
     nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, said},
 };
-use clerk_nylas_relay::config::{Account, NYLAS_API_BASE_DEFAULT, Secret};
+use clerk_nylas_relay::{
+    config::NYLAS_API_BASE_DEFAULT,
+    model::{account::Account, secret::Secret},
+};
 use serde_json::Value;
 
 const ACCOUNT_CHECKS: [&str; 8] = [

@@ -8,7 +8,10 @@ use crate::{
     secrets::{self, Found},
     sign,
 };
-use clerk_nylas_relay::config::{Account, Bound, Config, Problem};
+use clerk_nylas_relay::{
+    config::{Bound, Config},
+    model::{account::Account, problem::Problem},
+};
 use std::collections::BTreeMap;
 
 /// Everything the checks know and learn.

@@ -14,7 +14,7 @@ use crate::{
     trigger,
     ui::length,
 };
-use clerk_nylas_relay::{time::millis, webhook::PUBLIC_SIGNING_SECRETS};
+use clerk_nylas_relay::{model::time::millis, signature::PUBLIC_SIGNING_SECRETS};
 use serde_json::{Value, json};
 
 const REST: [&str; 12] = [

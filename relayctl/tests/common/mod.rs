@@ -5,7 +5,7 @@
 
 pub mod ran;
 
-use clerk_nylas_relay::webhook::SigningSecret;
+use clerk_nylas_relay::signature::SigningSecret;
 pub use ran::Ran;
 use serde_json::{Value, json};
 use std::{
@@ -435,7 +435,7 @@ impl FakeRelay {
 
 /// RFC 9110's form of a date.
 pub fn http_date(seconds: i64) -> String {
-    let text = relayctl::clock::utc(clerk_nylas_relay::time::UnixMillis::from_seconds(
+    let text = relayctl::clock::utc(clerk_nylas_relay::model::time::UnixMillis::from_seconds(
         u64::try_from(seconds).unwrap(),
     ));
     let months = [

@@ -1,0 +1,140 @@
+//! From the bytes Clerk signed to the e-mail they ask for, or why there is none for us to send.
+//!
+//! Clerk's event is described at <https://clerk.com/docs/guides/development/webhooks/overview> and in
+//! its OpenAPI document. Fields are read one by one: unknown ones are ignored, and a known one that
+//! is absent, null or of another type counts as absent.
+
+use crate::{
+    model::{
+        mail::{Content, Email, Slug, is_address},
+        outcome::Reason,
+        time::UnixMillis,
+    },
+    signature::VerifiedWebhook,
+};
+use serde_json::Value;
+
+/// Why a verified event is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotForUs {
+    /// Another event type.
+    Ignored,
+    /// Clerk sends this one itself, or does not say that it does not.
+    DeliveredByClerk { reason: Reason },
+    /// Malformed beyond use; the reason names the field.
+    Unusable { reason: Reason },
+}
+
+/// Reads the e-mail out of a verified webhook. The slug is returned beside, for the log, also where
+/// the mail is not for us.
+pub fn read_email(webhook: &VerifiedWebhook<'_>) -> (Slug, Result<(Email, Content), NotForUs>) {
+    let unusable = |reason| (Slug::default(), Err(NotForUs::Unusable { reason }));
+    let Ok(event) = serde_json::from_slice::<Value>(webhook.body()) else {
+        return unusable(Reason::BodyIsNotJson);
+    };
+    let Some(event_type) = text(&event, "type") else {
+        return unusable(Reason::TypeMissing);
+    };
+    // `emails.created` is a typo of one documentation page that others copied.
+    if !matches!(event_type, "email.created" | "emails.created") {
+        return (Slug::default(), Err(NotForUs::Ignored));
+    }
+    let data = event.get("data").unwrap_or(&Value::Null);
+    let slug = Slug::new(text(data, "slug"));
+    let read = match data.get("delivered_by_clerk") {
+        // Clerk fires the event for its own sends, too. Only an explicit `false` is ours: a second
+        // mail would carry a second code.
+        Some(Value::Bool(false)) => read_ours(webhook, &event, data, slug.clone())
+            .map_err(|reason| NotForUs::Unusable { reason }),
+        Some(Value::Bool(true)) => Err(NotForUs::DeliveredByClerk {
+            reason: Reason::TemplateIsDeliveredByClerk,
+        }),
+        _ => Err(NotForUs::DeliveredByClerk {
+            reason: Reason::DeliveredByClerkIsNotFalse,
+        }),
+    };
+    (slug, read)
+}
+
+fn read_ours(
+    webhook: &VerifiedWebhook<'_>,
+    event: &Value,
+    data: &Value,
+    slug: Slug,
+) -> Result<(Email, Content), Reason> {
+    let to = text(data, "to_email_address")
+        .map(str::trim)
+        .filter(|address| !address.is_empty())
+        .ok_or(Reason::RecipientMissing)?;
+    if !is_address(to) {
+        return Err(Reason::RecipientMalformed);
+    }
+    let subject = text(data, "subject")
+        .map(one_line)
+        .filter(|subject| !subject.is_empty())
+        .ok_or(Reason::SubjectMissing)?;
+    let content = match (filled(data, "body"), filled(data, "body_plain")) {
+        (Some(html), _) => Content::Html(html.to_owned()),
+        (None, Some(plain)) => Content::Text(plain.to_owned()),
+        (None, None) => return Err(Reason::BodyMissing),
+    };
+    let email = Email {
+        svix_id: webhook.id().clone(),
+        // An event without its time is judged from this attempt's: late is better than never.
+        created_at: event
+            .get("timestamp")
+            .and_then(event_time)
+            .unwrap_or(webhook.signed_at()),
+        slug,
+        to: to.to_owned(),
+        subject,
+        reply_to_local_part: text(data, "reply_to_email_name")
+            .filter(|name| is_local_part(name))
+            .map(str::to_owned),
+        from_local_part: text(data, "from_email_name")
+            .filter(|name| is_local_part(name))
+            .map(str::to_owned),
+        reply_to: None,
+        user_id: text(data, "user_id").map(str::to_owned),
+    };
+    Ok((email, content))
+}
+
+fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+    object.get(field).and_then(Value::as_str)
+}
+
+fn filled<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+    text(object, field).filter(|value| !value.trim().is_empty())
+}
+
+/// Clerk's documents show seconds in one place and milliseconds in another; nothing before the year
+/// 5138 is ambiguous.
+fn event_time(timestamp: &Value) -> Option<UnixMillis> {
+    const MILLISECONDS_FROM: u64 = 100_000_000_000;
+    let number = timestamp.as_u64().filter(|number| *number > 0)?;
+    Some(if number >= MILLISECONDS_FROM {
+        UnixMillis(number)
+    } else {
+        UnixMillis::from_seconds(number)
+    })
+}
+
+/// Line breaks and control characters become spaces: a subject is one header line.
+fn one_line(subject: &str) -> String {
+    let spaced: String = subject
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    spaced.trim().to_owned()
+}
+
+fn is_local_part(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests;

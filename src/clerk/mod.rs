@@ -1,0 +1,3 @@
+//! Clerk: what its webhook asks for.
+
+pub mod event;

@@ -1,0 +1,103 @@
+//! What is remembered of an account.
+
+use super::{Ledger, MONTH};
+use crate::{
+    model::{
+        account::{AccountFault, Identity},
+        id::GrantId,
+        time::{DAY, HOUR, UnixMillis},
+    },
+    ports::{Clock, Store, StoreError},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How far a mailbox was looked through for what no notification told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// A look under way: where it goes on.
+    #[serde(default)]
+    pub page_token: Option<String>,
+    /// All that came in before was seen.
+    pub since: UnixMillis,
+    /// What `since` will be when the look under way is through.
+    pub until: UnixMillis,
+}
+
+impl<P: Store + Clock> Ledger<'_, P> {
+    /// The account's address and name, if they are remembered.
+    pub async fn identity(&self, grant_id: &GrantId) -> Option<Identity> {
+        let key = format!("account:{}", grant_id.as_str());
+        self.read(&key).await.ok().flatten()
+    }
+
+    pub async fn put_identity(
+        &self,
+        grant_id: &GrantId,
+        identity: &Identity,
+    ) -> Result<(), StoreError> {
+        let key = format!("account:{}", grant_id.as_str());
+        self.write(&key, identity, MONTH).await
+    }
+
+    /// Whether an account is noted to be down. A note that cannot be read counts as none.
+    pub async fn is_down(&self, grant_id: &GrantId) -> bool {
+        self.has(&format!("down:{}", grant_id.as_str())).await == Ok(true)
+    }
+
+    /// Notes that an account is down: until midnight UTC where its day is used up, for an hour otherwise.
+    pub async fn mark_down(
+        &self,
+        grant_id: &GrantId,
+        fault: AccountFault,
+    ) -> Result<(), StoreError> {
+        let now = self.ports.now();
+        let until = match fault {
+            AccountFault::DailyQuota => next_midnight(now),
+            _ => now.plus(HOUR),
+        };
+        let mark = json!({"reason": fault.reason(), "since": now, "until": until});
+        let key = format!("down:{}", grant_id.as_str());
+        self.write(&key, &mark, until.since(now)).await
+    }
+
+    /// Remembers how many mails an account has sent today. Nothing is written while the number stays the same.
+    pub async fn put_used(&self, grant_id: &GrantId, sent: u64) -> Result<(), StoreError> {
+        let key = format!("used:{}", grant_id.as_str());
+        let known: Option<Value> = self.read(&key).await?;
+        if known.is_some_and(|row| row.get("sent").and_then(Value::as_u64) == Some(sent)) {
+            return Ok(());
+        }
+        let row = json!({"sent": sent, "at": self.ports.now()});
+        self.write(&key, &row, DAY).await
+    }
+
+    pub async fn look(&self, grant_id: &GrantId) -> Result<Option<Look>, StoreError> {
+        self.read(&format!("looked:{}", grant_id.as_str())).await
+    }
+
+    pub async fn put_look(&self, grant_id: &GrantId, look: &Look) -> Result<(), StoreError> {
+        self.write(&format!("looked:{}", grant_id.as_str()), look, MONTH)
+            .await
+    }
+}
+
+fn next_midnight(now: UnixMillis) -> UnixMillis {
+    const DAY_SECONDS: u64 = 86_400;
+    let days = now.seconds() / DAY_SECONDS;
+    UnixMillis::from_seconds(days.saturating_add(1).saturating_mul(DAY_SECONDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_used_up_day_ends_at_midnight_utc() {
+        let noon = UnixMillis::from_seconds(20_000 * 86_400 + 43_200);
+        let midnight = UnixMillis::from_seconds(20_000 * 86_400);
+        let next = UnixMillis::from_seconds(20_001 * 86_400);
+        assert_eq!(next_midnight(noon), next);
+        assert_eq!(next_midnight(midnight), next);
+    }
+}

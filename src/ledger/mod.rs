@@ -1,0 +1,138 @@
+//! What is remembered about mails and accounts, in Workers KV.
+//!
+//! KV has no compare-and-set, its reads may be a minute old and its writes may fail, so nothing here decides alone: the
+//! ledger spares work and tells people; Nylas' idempotency keeps a mail single (see `delivery`). Keys hold ids and keyed
+//! hashes only, never an address.
+//!
+//! | key | value | TTL |
+//! | --- | --- | --- |
+//! | `mail:<svix id>` | [`MailRecord`](mail::MailRecord) | 14 days; `queued` and `waiting` a day past the mail's TTL |
+//! | `body:<svix id>` | a content too large for the queue | a day past the mail's TTL |
+//! | `dead:<svix id>` | a dead letter as it was, content and all | 7 days |
+//! | `pending:<svix id>` | [`Pending`](mail::Pending): a mail Nylas queued, content and all | the mail's, at most a day |
+//! | `accepted:<message id>` | its Svix id | as long |
+//! | `failed:<message id>` | when Nylas reported that it could not send it | a day |
+//! | `fate:<svix id>` | [`DeliveryEventRecord`](reply::DeliveryEventRecord): what Nylas said later | 14 days |
+//! | `account:<grant id>` | the mailbox' address and name | 30 days |
+//! | `down:<grant id>` | reason, since, until: for people, no decision depends on it | until the mark ends |
+//! | `used:<grant id>` | mails sent since midnight UTC, by Nylas' count, and when that was | a day |
+//! | `looked:<grant id>` | [`Look`](account::Look): how far the mailbox was looked through | 30 days |
+//! | `suppressed:<keyed hash>` | reason and time: an address that must not be written to | 30 days after a bounce, ten years after a complaint |
+//! | `bouncing:<keyed hash>` | hard bounces at a domain without a delivery between them | an hour after the last |
+//! | `thread:<grant id>:<thread id>` | [`Thread`](reply::Thread): which mail a reply answers | 90 days |
+//! | `reply:<reply id>` | [`ReplyRecord`](reply::ReplyRecord): a mail that came in | 30 days |
+//! | `handed:<reply id>` | when the agent took it | 30 days |
+//! | `worked_off:<id>` | when a notification was processed; 0.1.0 keeps it unread under `notification:` | 3 days |
+//! | `alerted:<kind>` | when that alert was given last | an hour; a day for what is checked regularly |
+//! | `said:<what>` | when the log said what it says rarely; `delivered`: that Nylas reports deliveries | 30 days, a day |
+//! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
+
+pub mod account;
+pub mod list;
+pub mod mail;
+pub mod recipient;
+pub mod reply;
+pub mod seen;
+
+use crate::{
+    model::time::{DAY, MINUTE, UnixMillis},
+    ports::{Clock, Store, StoreError},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::{cell::Cell, time::Duration};
+
+const MONTH: Duration = DAY.saturating_mul(30);
+/// KV has no "for ever" beside an expiry.
+const TEN_YEARS: Duration = DAY.saturating_mul(3650);
+/// KV's shortest.
+const TTL_MIN: Duration = MINUTE;
+
+/// The store, with names for what is in it. It counts the time it takes, for the log.
+pub struct Ledger<'a, P> {
+    ports: &'a P,
+    spent: Cell<Duration>,
+    last_error: Cell<Option<StoreError>>,
+}
+
+impl<'a, P: Store + Clock> Ledger<'a, P> {
+    pub fn new(ports: &'a P) -> Self {
+        Self {
+            ports,
+            spent: Cell::default(),
+            last_error: Cell::default(),
+        }
+    }
+
+    /// Time spent waiting for the store, so far.
+    pub fn spent(&self) -> Duration {
+        self.spent.get()
+    }
+
+    /// Why the store failed last, if it did.
+    pub fn last_error(&self) -> Option<StoreError> {
+        self.last_error.get()
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.count(self.ports.get(key)).await
+    }
+
+    async fn has(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.get(key).await?.is_some())
+    }
+
+    /// A value that cannot be read, as one of another version of the relay, counts as absent.
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        let text = self.get(key).await?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    async fn put(&self, key: &str, text: &str, ttl: Duration) -> Result<(), StoreError> {
+        self.count(self.ports.put(key, text, ttl.max(TTL_MIN)))
+            .await
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        value: &impl Serialize,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        let text = serde_json::to_string(value).map_err(|_| StoreError::TooLarge)?;
+        self.put(key, &text, ttl).await
+    }
+
+    /// Notes that something happened now.
+    async fn put_now(&self, key: &str, ttl: Duration) -> Result<(), StoreError> {
+        self.put(key, &self.ports.now().0.to_string(), ttl).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.count(self.ports.delete(key)).await
+    }
+
+    async fn count<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let started = self.ports.now();
+        let result = operation.await;
+        let spent = self.ports.now().since(started);
+        self.spent.set(self.spent.get().saturating_add(spent));
+        if let Err(error) = &result {
+            self.last_error.set(Some(*error));
+        }
+        result
+    }
+}
+
+/// The time in a stored value.
+fn at(row: &Value) -> UnixMillis {
+    UnixMillis(row.get("at").and_then(Value::as_u64).unwrap_or_default())
+}
+
+/// Fits a key beside a prefix and a grant id: KV's limit is 512 bytes.
+fn is_short(id: &str) -> bool {
+    (1..=300).contains(&id.len())
+}

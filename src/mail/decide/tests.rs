@@ -1,0 +1,204 @@
+//! The tables of `docs/design.md`, row by row.
+
+use super::*;
+use crate::model::{account::Account, id::GrantId, id::SvixId, mail::Slug, route::order};
+
+const MADE: UnixMillis = UnixMillis(1_764_000_000_000);
+
+fn code() -> Email {
+    Email {
+        svix_id: SvixId::parse("msg_1").unwrap(),
+        created_at: MADE,
+        slug: Slug::new(Some("verification_code")),
+        to: "jane@example.com".into(),
+        subject: "Code".into(),
+        reply_to_local_part: None,
+        from_local_part: None,
+        reply_to: None,
+        user_id: None,
+    }
+}
+
+fn known(state: MailState) -> MailRecord {
+    MailRecord {
+        message_id: Some("m-1".into()),
+        ..MailRecord::new(&code(), state, MADE)
+    }
+}
+
+fn received(state: Option<MailState>, age: Duration) -> Receive {
+    let (email, known) = (code(), state.map(known));
+    receive(&Received {
+        email: &email,
+        now: MADE.plus(age),
+        known: known.as_ref(),
+        is_suppressed: false,
+        is_domain_bouncing: false,
+    })
+}
+
+#[test]
+fn a_fresh_event_is_judged_by_what_is_known_of_its_id() {
+    let duplicate = |reason| Receive::Answer(Ending::quiet(Outcome::Duplicate, reason));
+    for (state, expected) in [
+        (None, Receive::Attempt),
+        (Some(MailState::Sent), duplicate(Reason::SentBefore)),
+        (Some(MailState::Queued), duplicate(Reason::QueuedBefore)),
+        (Some(MailState::Waiting), Receive::Attempt),
+        (Some(MailState::Rejected), Receive::Attempt),
+        (Some(MailState::Expired), Receive::Attempt),
+        (Some(MailState::DeadLettered), Receive::Attempt),
+    ] {
+        assert_eq!(received(state, MINUTE), expected, "{state:?}");
+    }
+}
+
+#[test]
+fn an_old_event_is_a_loss_only_if_nobody_had_it() {
+    let (outcome, reason) = (Outcome::Expired, Reason::OlderThanItsContentLives);
+    let lost = Receive::Expire(Ending::lost(outcome, reason, AlertKind::Expired));
+    let quiet = Receive::Answer(Ending::quiet(outcome, reason));
+    for (state, expected) in [
+        (None, lost),
+        (Some(MailState::Waiting), lost),
+        (Some(MailState::Sent), quiet),
+        (Some(MailState::Queued), quiet),
+        (Some(MailState::Rejected), quiet),
+        (Some(MailState::Expired), quiet),
+        (Some(MailState::DeadLettered), quiet),
+    ] {
+        assert_eq!(received(state, MINUTE * 10), expected, "{state:?}");
+    }
+}
+
+#[test]
+fn who_must_not_be_written_to_is_not_whatever_is_known_of_the_mail() {
+    let email = code();
+    for state in MailState::ALL {
+        let known = known(state);
+        let mut facts = Received {
+            email: &email,
+            now: MADE,
+            known: Some(&known),
+            is_suppressed: true,
+            is_domain_bouncing: true,
+        };
+        let suppressed = |reason| Receive::Answer(Ending::quiet(Outcome::Suppressed, reason));
+        let (address, domain) = (
+            suppressed(Reason::RecipientBouncedOrComplained),
+            suppressed(Reason::RecipientDomainBouncing),
+        );
+        assert_eq!(receive(&facts), address);
+        facts.is_suppressed = false;
+        assert_eq!(receive(&facts), domain);
+    }
+}
+
+#[test]
+fn only_listed_templates_are_relayed() {
+    let invitations = ["invitation".to_owned()];
+    let codes = ["invitation".to_owned(), "verification_code".to_owned()];
+    assert!(is_relayed(&code(), None));
+    assert!(is_relayed(&code(), Some(&codes)));
+    assert!(!is_relayed(&code(), Some(&invitations)));
+    let nameless = Email {
+        slug: Slug::default(),
+        ..code()
+    };
+    assert!(!is_relayed(&nameless, Some(&codes)));
+}
+
+fn judged(state: Option<MailState>, queued_at: UnixMillis, age: Duration, route: &Route) -> Job {
+    let known = state.map(known);
+    job(&code(), route, queued_at, known.as_ref(), MADE.plus(age))
+}
+
+#[test]
+fn a_queued_mail_is_judged_by_what_is_known_of_it() {
+    let nowhere = Route::default();
+    let given_up = |outcome, alert| Job::Done(Ending::lost(outcome, Reason::GivenUpBefore, alert));
+    let (earlier, later) = (MADE, MADE.plus(Duration::from_secs(1)));
+    let sent = Job::Done(Ending::quiet(Outcome::Duplicate, Reason::SentBefore));
+    for (state, queued_at, expected) in [
+        (None, earlier, Job::Attempt),
+        (Some(MailState::Sent), earlier, sent),
+        (Some(MailState::Sent), later, sent),
+        (Some(MailState::Queued), earlier, Job::Attempt),
+        (Some(MailState::Waiting), earlier, Job::Attempt),
+        (Some(MailState::DeadLettered), earlier, Job::Attempt),
+        // Given up after it was queued: the same message again.
+        (
+            Some(MailState::Rejected),
+            earlier,
+            given_up(Outcome::Rejected, AlertKind::Rejected),
+        ),
+        (
+            Some(MailState::Expired),
+            earlier,
+            given_up(Outcome::Expired, AlertKind::Expired),
+        ),
+        // Given up before it was queued: somebody pressed Resend.
+        (Some(MailState::Rejected), later, Job::Attempt),
+        (Some(MailState::Expired), later, Job::Attempt),
+    ] {
+        let job = judged(state, queued_at, MINUTE, &nowhere);
+        assert_eq!(job, expected, "{state:?} {queued_at:?}");
+    }
+    assert_eq!(
+        judged(None, earlier, MINUTE * 10, &nowhere),
+        Job::Expire(expired())
+    );
+}
+
+#[test]
+fn a_sent_mail_that_nylas_reported_as_failed_is_attempted_again() {
+    let account = Account {
+        grant_id: GrantId::parse("g1").unwrap(),
+        email: None,
+        name: None,
+    };
+    let accounts = [account];
+    let order = order(&accounts, "jane@example.com");
+    let mut route = Route::default();
+    route.start(&order, MADE);
+    route.fail(Some("m-1"), &order);
+    let state = Some(MailState::Sent);
+    assert_eq!(judged(state, MADE, MINUTE, &route), Job::Attempt);
+}
+
+#[test]
+fn a_mail_that_was_sent_but_not_recorded_comes_back_a_few_times() {
+    for attempt in 1..RECORDING_TRIES {
+        let (ending, retry) = job_sent(false, false, attempt);
+        assert_eq!(ending, Ending::sent(Reason::SentButNotRecorded, false));
+        assert_eq!(retry, Some(RECORD_AGAIN_IN));
+    }
+    let (ending, retry) = job_sent(false, false, RECORDING_TRIES);
+    assert_eq!(ending, Ending::sent(Reason::AcceptedByNylas, false));
+    assert_eq!(retry, None);
+    assert_eq!(job_sent(true, true, 1).0.alert, Some(AlertKind::FailedOver));
+}
+
+#[test]
+fn a_message_is_replaced_when_the_route_went_on_or_the_queue_may_drop_it() {
+    let (before, mut after) = (Route::default(), Route::default());
+    assert!(!must_replace(&before, &after, MADE, MADE.plus(MINUTE)));
+    assert!(must_replace(&before, &after, MADE, MADE.plus(RENEW_AFTER)));
+    after.require_look_up();
+    assert!(must_replace(&before, &after, MADE, MADE.plus(MINUTE)));
+}
+
+#[test]
+fn waiting_is_an_alert_from_a_minute_on() {
+    let waits = |age, is_replaced| {
+        let reason = Reason::NylasError;
+        let ending = job_waits(&code(), reason, is_replaced, MADE.plus(age));
+        (ending.outcome, ending.alert)
+    };
+    let short = Duration::from_secs(59);
+    assert_eq!(waits(short, false), (Outcome::Retry, None));
+    assert_eq!(waits(short, true), (Outcome::Requeued, None));
+    let alert = Some(AlertKind::Waiting);
+    assert_eq!(waits(MINUTE, false), (Outcome::Retry, alert));
+    assert_eq!(waits(MINUTE, true), (Outcome::Requeued, alert));
+}

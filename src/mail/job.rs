@@ -1,0 +1,255 @@
+//! A queued mail: one attempt, and what becomes of the queue message.
+
+use super::decide::{self, Ending, Job};
+use crate::{
+    config::Config,
+    context::Context,
+    delivery::{
+        attempt::{Attempt, Verdict},
+        record::{Accepted, record, record_sent},
+    },
+    ledger::{
+        Ledger,
+        mail::{MailRecord, MailState},
+    },
+    model::{
+        alert::{Alert, AlertKind},
+        id::GrantId,
+        log::Record,
+        mail::{Content, Email},
+        message::{Disposition, QueuedContent, QueuedMail},
+        outcome::{Event, Outcome, Reason},
+        route::Route,
+        time::{MINUTE, UnixMillis, millis},
+    },
+    nylas::send::SentMail,
+    ports::Ports,
+    queue::{backoff::retry_delay, enqueue::enqueue_mail},
+};
+use std::time::Duration;
+
+/// How long the consumer may work on one mail, and wait for one answer. Nylas itself gives up after 120 s; the next attempt
+/// gets the outcome under the same key.
+const BUDGET: Duration = MINUTE;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How the work on a queued mail ended.
+struct Ended {
+    ending: Ending,
+    account: Option<GrantId>,
+    retry_in: Option<Duration>,
+}
+
+impl From<Ending> for Ended {
+    fn from(ending: Ending) -> Self {
+        Self {
+            ending,
+            account: None,
+            retry_in: None,
+        }
+    }
+}
+
+/// Processes a queued mail. Never fails: the message is acknowledged or comes back.
+pub async fn process<P: Ports>(
+    ports: &P,
+    config: &Config,
+    mail: QueuedMail,
+    attempt: u32,
+) -> (Disposition, Vec<Alert>) {
+    let context = Context::new(ports, config, ports.now(), BUDGET, TIMEOUT);
+    let (svix_id, slug) = (mail.email.svix_id.clone(), mail.email.slug.clone());
+    let age = mail.email.age(context.started);
+    let Ended {
+        ending,
+        account,
+        retry_in,
+    } = run(&context, mail, attempt).await;
+    context.report(&context.complete(Record {
+        level: ending.level,
+        svix_id: Some(svix_id),
+        slug,
+        account,
+        attempt: Some(attempt),
+        retry_in_ms: retry_in.map(millis),
+        age_ms: Some(millis(age)),
+        alert: ending.alert,
+        ..Record::new(Event::Outbox, ending.outcome, ending.reason)
+    }));
+    let disposition = retry_in.map_or(Disposition::Acknowledge, Disposition::Retry);
+    (disposition, context.into_alerts())
+}
+
+async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32) -> Ended {
+    let QueuedMail {
+        email,
+        content,
+        queued_at,
+        mut route,
+    } = mail;
+    let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
+    match decide::job(&email, &route, queued_at, known.as_ref(), context.now()) {
+        Job::Done(ending) => return ending.into(),
+        Job::Expire(ending) => {
+            let nowhere = Route::default();
+            record(context, &email, MailState::Expired, ending.reason, &nowhere).await;
+            return ending.into();
+        }
+        Job::Attempt => {}
+    }
+    let content = match content {
+        QueuedContent::Here(content) => Some(content),
+        // A miss means "not visible yet".
+        QueuedContent::InLedger => context.ledger.content(&email.svix_id).await.ok().flatten(),
+    };
+    let before = route.clone();
+    let mut ended = match &content {
+        None => {
+            let now = context.now();
+            let reason = Reason::ContentNotVisibleYet;
+            Ended {
+                retry_in: Some(retry_delay(&email, now, None, context.ports.random())),
+                ..decide::job_waits(&email, reason, false, now).into()
+            }
+        }
+        Some(content) => {
+            let verdict = Attempt {
+                context,
+                email: &email,
+                content,
+            }
+            .run(&mut route)
+            .await;
+            let failed_over = decide::failed_over(&verdict, &route);
+            match verdict {
+                Verdict::Sent { account, mail } => {
+                    let (mail, route) = ((account, mail), &route);
+                    sent(context, &email, content, route, mail, failed_over, attempt).await
+                }
+                Verdict::Rejected { reason } => {
+                    record(context, &email, MailState::Rejected, reason, &route).await;
+                    Ending::lost(Outcome::Rejected, reason, AlertKind::Rejected).into()
+                }
+                Verdict::Retry { reason, wait } => {
+                    let is_renewed =
+                        decide::must_replace(&before, &route, queued_at, context.now());
+                    wait_on(context, &email, content, &route, is_renewed, reason, wait).await
+                }
+            }
+        }
+    };
+    if ended.account.is_none() {
+        ended.account = route.current().map(|hop| hop.account.clone());
+    }
+    ended
+}
+
+/// Nylas accepted the mail.
+async fn sent<P: Ports>(
+    context: &Context<'_, P>,
+    email: &Email,
+    content: &Content,
+    route: &Route,
+    (account, mail): (GrantId, SentMail),
+    failed_over: bool,
+    attempt: u32,
+) -> Ended {
+    let accepted = Accepted {
+        email,
+        content,
+        account: &account,
+        mail,
+        route,
+        attempt,
+    };
+    let is_recorded = record_sent(context, accepted).await.is_ok();
+    let (ending, retry_in) = decide::job_sent(failed_over, is_recorded, attempt);
+    Ended {
+        ending,
+        account: Some(account),
+        retry_in,
+    }
+}
+
+/// Not now: the message comes back, or a new one that knows the route so far takes its place.
+async fn wait_on<P: Ports>(
+    context: &Context<'_, P>,
+    email: &Email,
+    content: &Content,
+    route: &Route,
+    must_replace: bool,
+    reason: Reason,
+    wait: Option<Duration>,
+) -> Ended {
+    let now = context.now();
+    let delay = retry_delay(email, now, wait, context.ports.random());
+    let is_replaced = must_replace
+        && enqueue_mail(context, email, content, route, delay)
+            .await
+            .is_ok();
+    Ended {
+        retry_in: (!is_replaced).then_some(delay),
+        ..decide::job_waits(email, reason, is_replaced, now).into()
+    }
+}
+
+/// What becomes of a queued mail while the settings are wrong: it waits, but not longer than it is of use.
+pub async fn wait_for_settings<P: Ports>(
+    ports: &P,
+    mail: &QueuedMail,
+    attempt: u32,
+) -> (Disposition, Vec<Alert>) {
+    let started = ports.now();
+    let email = &mail.email;
+    let ledger = Ledger::new(ports);
+    let (ending, retry_in) = if email.is_expired(started) {
+        let ending = decide::expired();
+        let state = MailRecord::new(email, MailState::Expired, started)
+            .because(ending.reason, Route::default());
+        // Safe to lose: it is only for people.
+        let _ = ledger.put_mail(&email.svix_id, &state).await;
+        (ending, None)
+    } else {
+        let wait = retry_delay(email, started, Some(MINUTE), ports.random());
+        (
+            Ending::quiet(Outcome::Retry, Reason::MisconfiguredSettings),
+            Some(wait),
+        )
+    };
+    let record = settings_record(
+        &ledger,
+        email,
+        started,
+        ports.now(),
+        attempt,
+        (ending, retry_in),
+    );
+    ports.log(&record);
+    let disposition = retry_in.map_or(Disposition::Acknowledge, Disposition::Retry);
+    (disposition, record.to_alert().into_iter().collect())
+}
+
+fn settings_record<P: Ports>(
+    ledger: &Ledger<'_, P>,
+    email: &Email,
+    started: UnixMillis,
+    now: UnixMillis,
+    attempt: u32,
+    (ending, retry_in): (Ending, Option<Duration>),
+) -> Record {
+    Record {
+        level: ending.level,
+        svix_id: Some(email.svix_id.clone()),
+        slug: email.slug.clone(),
+        attempt: Some(attempt),
+        retry_in_ms: retry_in.map(millis),
+        ledger_ms: Some(millis(ledger.spent())),
+        ledger_error: ledger.last_error().map(|error| error.as_str()),
+        nylas_ms: Some(0),
+        nylas_calls: Some(0),
+        total_ms: Some(millis(now.since(started))),
+        age_ms: Some(millis(email.age(started))),
+        alert: ending.alert,
+        ..Record::new(Event::Outbox, ending.outcome, ending.reason)
+    }
+}

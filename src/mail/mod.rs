@@ -1,0 +1,5 @@
+//! A mail's two ways in: Clerk's webhook, and the queue.
+
+pub mod decide;
+pub mod job;
+pub mod receive;

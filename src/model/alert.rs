@@ -1,0 +1,62 @@
+//! Something an operator must hear of now.
+
+use super::{
+    id::{GrantId, SvixId},
+    outcome::{Event, Outcome, Reason},
+    problem::Problem,
+};
+
+/// What kind of trouble it is; the words of an alert are chosen by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertKind {
+    /// A setting that mails need is wrong.
+    Misconfigured,
+    /// An optional setting is wrong.
+    Degraded,
+    /// An account cannot send.
+    AccountDown,
+    /// Another account than the recipient's first sent a mail.
+    FailedOver,
+    /// A queue message was given up.
+    DeadLettered,
+    /// Nylas found a virus in a mail.
+    VirusFound,
+    /// Nylas refused a mail for good.
+    Rejected,
+    /// A mail became too old before it could be sent.
+    Expired,
+    /// Mails have been waiting for over a minute.
+    Waiting,
+    /// A recipient domain does nothing but bounce.
+    DomainBouncing,
+    /// A recipient called a mail spam.
+    Complained,
+    /// Nylas took a mail and could not send it, and it was not sent again.
+    SendFailed,
+    /// An account's grant expired or was deleted.
+    GrantGone,
+    GrantUpdated,
+    /// Much of an account's daily mails are used up.
+    CapNear,
+    BounceRate,
+    ComplaintRate,
+    /// Nylas stopped sending notifications.
+    WebhookInactive,
+    /// No mail came for hours, after a day that had some.
+    Silence,
+    /// Clerk's sender name is not the account's.
+    SenderNameDiffers,
+}
+
+/// One alert. Like a log record it has no field that could hold anything private.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    pub kind: AlertKind,
+    pub event: Event,
+    pub outcome: Outcome,
+    pub reason: Reason,
+    pub account: Option<GrantId>,
+    pub svix_id: Option<SvixId>,
+    /// Settings that are wrong.
+    pub settings: Vec<Problem>,
+}

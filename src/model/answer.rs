@@ -1,0 +1,67 @@
+//! What a webhook's sender is told.
+
+use super::{
+    id::SvixId,
+    outcome::{Outcome, Reason},
+};
+use serde::Serialize;
+
+/// The answer to a webhook. The body is one short JSON object, shown in Clerk's Message Attempts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status code.
+    pub code: u16,
+    pub body: AnswerBody,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AnswerBody {
+    pub status: Outcome,
+    /// Only once the signature was verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<SvixId>,
+    pub reason: Reason,
+}
+
+impl Answer {
+    /// An answer to a request that was not, or not yet, verified.
+    pub fn new(code: u16, status: Outcome, reason: Reason) -> Self {
+        Self {
+            code,
+            body: AnswerBody {
+                status,
+                id: None,
+                reason,
+            },
+        }
+    }
+
+    /// The answer to a verified webhook of Clerk's.
+    ///
+    /// 503 asks Clerk to send it again. Everything else is 200, also what was not sent: a retry cannot help there, and
+    /// after five days of failures Svix disables the endpoint, which stops every mail.
+    pub fn to_clerk(id: SvixId, status: Outcome, reason: Reason) -> Self {
+        let code = if status == Outcome::Retry { 503 } else { 200 };
+        Self {
+            code,
+            body: AnswerBody {
+                status,
+                id: Some(id),
+                reason,
+            },
+        }
+    }
+
+    /// Always the same: a forger learns nothing from it. The log has the reason.
+    pub fn bad_signature() -> Self {
+        Self::new(400, Outcome::BadSignature, Reason::SayClerkSignature)
+    }
+
+    pub fn too_large() -> Self {
+        Self::new(413, Outcome::TooLarge, Reason::SayOverOneMebibyte)
+    }
+
+    pub fn misconfigured() -> Self {
+        Self::new(503, Outcome::Misconfigured, Reason::SaySettings)
+    }
+}

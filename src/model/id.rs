@@ -1,0 +1,70 @@
+//! Ids that are safe in a URL, in a log and in a KV key.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The id of one Clerk message: the same for every attempt, resend and replay of it. It is the
+/// relay's key for everything: deduplication, Nylas' idempotency, the ledger, the logs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SvixId(String);
+
+impl SvixId {
+    /// Longest id accepted. With a generation it must fit Nylas' 256 characters, and with a prefix
+    /// KV's 512 bytes; Svix makes 31.
+    pub const LENGTH_MAX: usize = 128;
+
+    /// Reads an id of letters, digits, `_`, `-` and `.`, which is what Svix uses.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_plain(text, Self::LENGTH_MAX).then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SvixId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for SvixId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not a Svix id")
+    }
+}
+
+/// The id of a Nylas grant: here, of an Agent Account. Never its address, so it may be logged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct GrantId(String);
+
+impl GrantId {
+    pub fn parse(text: &str) -> Option<Self> {
+        is_plain(text, 128).then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for GrantId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not a grant id")
+    }
+}
+
+/// Whether the text is made of letters, digits, `_`, `-` and `.` only, and not longer than `length_max`.
+pub fn is_plain(text: &str, length_max: usize) -> bool {
+    (1..=length_max).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}

@@ -1,0 +1,212 @@
+//! One structured log record per event, with nothing secret in it.
+//!
+//! A record is made of ids, slugs, numbers and fixed words: there is no field that could hold an
+//! address, a subject, a body, a code or a key.
+
+use super::{
+    alert::{Alert, AlertKind},
+    id::{GrantId, SvixId},
+    mail::Slug,
+    outcome::{Event, Outcome, Reason},
+    problem::Problem,
+};
+use serde::{Serialize, Serializer};
+
+/// The relay's version, as in `Cargo.toml`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How loud a record is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    #[default]
+    Info,
+    /// Something is in the way; the relay goes on by itself.
+    Warning,
+    /// A mail is lost, or will be, unless somebody acts.
+    Error,
+}
+
+/// One event, as it is logged. Lengths of time are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Record {
+    pub level: Level,
+    pub event: Event,
+    pub version: Version,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub svix_id: Option<SvixId>,
+    #[serde(skip_serializing_if = "is_unnamed")]
+    pub slug: Slug,
+    /// Nylas' id of a notification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification: Option<String>,
+    /// The relay's id of a mail that came in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
+    /// As in the answer to Clerk, where there is one.
+    pub outcome: Outcome,
+    pub reason: Reason,
+    /// The account that sent the mail, or was asked last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<GrantId>,
+    /// Which delivery of the queue message this is, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// Until the next try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nylas_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_ms: Option<u64>,
+    /// Since Clerk made the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nylas_calls: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nylas_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nylas_error_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nylas_request_id: Option<String>,
+    /// Why the last request to Nylas that got no answer got none: `timeout`, ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nylas_error: Option<&'static str>,
+    /// Why the ledger failed last: `daily_limit`, `rate_limited`, ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_error: Option<&'static str>,
+    /// Why the queue did not take a message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_error: Option<&'static str>,
+    /// How many messages no notification had told of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<u32>,
+    /// How the agent answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_status: Option<u16>,
+    /// Somebody should look now. Logged as `true`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_true")]
+    pub alert: Option<AlertKind>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<Problem>,
+}
+
+impl Record {
+    /// A record of the least that every record says.
+    pub fn new(event: Event, outcome: Outcome, reason: Reason) -> Self {
+        Self {
+            level: Level::Info,
+            event,
+            version: Version::default(),
+            svix_id: None,
+            slug: Slug::default(),
+            notification: None,
+            reply: None,
+            outcome,
+            reason,
+            account: None,
+            attempt: None,
+            retry_in_ms: None,
+            verification_ms: None,
+            ledger_ms: None,
+            nylas_ms: None,
+            total_ms: None,
+            age_ms: None,
+            nylas_calls: None,
+            nylas_status: None,
+            nylas_error_type: None,
+            nylas_request_id: None,
+            ledger_error: None,
+            queue_error: None,
+            nylas_error: None,
+            found: None,
+            agent_status: None,
+            alert: None,
+            settings: Vec::new(),
+        }
+    }
+
+    /// Adds what Nylas said last.
+    pub fn with_answer(self, answer: LastAnswer) -> Self {
+        Self {
+            nylas_status: answer.status,
+            nylas_error_type: answer.error_type,
+            nylas_request_id: answer.request_id,
+            nylas_error: answer.error,
+            ..self
+        }
+    }
+
+    /// The alert that goes with the record, if somebody should look now.
+    pub fn to_alert(&self) -> Option<Alert> {
+        self.alert.map(|kind| Alert {
+            kind,
+            event: self.event,
+            outcome: self.outcome,
+            reason: self.reason,
+            account: self.account.clone(),
+            svix_id: self.svix_id.clone(),
+            settings: self.settings.clone(),
+        })
+    }
+
+    /// The record as one line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self)
+            .unwrap_or_else(|_| r#"{"level":"error","event":"unloggable"}"#.to_owned())
+    }
+}
+
+/// What Nylas said last: a status, its error type and its request id, which its support asks for. Never its message,
+/// which may quote the mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastAnswer {
+    pub status: Option<u16>,
+    pub error_type: Option<String>,
+    pub request_id: Option<String>,
+    /// Why there was no answer.
+    pub error: Option<&'static str>,
+}
+
+/// Always the relay's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Version(&'static str);
+
+impl Default for Version {
+    fn default() -> Self {
+        Self(VERSION)
+    }
+}
+
+fn as_true<S: Serializer>(_: &Option<AlertKind>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(true)
+}
+
+fn is_unnamed(slug: &Slug) -> bool {
+    slug.as_str().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_of_json_without_what_is_not_known() {
+        let record = Record {
+            svix_id: SvixId::parse("msg_1"),
+            ..Record::new(Event::ClerkWebhook, Outcome::Sent, Reason::AcceptedByNylas)
+        };
+        assert_eq!(
+            record.to_json(),
+            format!(
+                r#"{{"level":"info","event":"clerk_webhook","version":"{VERSION}","svix_id":"msg_1","outcome":"sent","reason":"accepted_by_nylas"}}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! What became of a request, a queue message or a check, and why: the words that callers are told and the log holds.
+//!
+//! These are all of them. They are a contract: people search their logs for them, and alerts are told apart by them. So
+//! each is a variant, its text stands once, and a test lists every text.
+
+use serde::{Serialize, Serializer};
+
+/// An enum whose variants have a fixed text on the wire.
+macro_rules! wire_strings {
+    ($(#[$about:meta])* $name:ident { $($(#[$why:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$why])* $variant,)*
+        }
+
+        impl $name {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// As it is answered, logged and stored.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+wire_strings! {
+    /// What a log record or an alert is about.
+    Event {
+        /// A request of Clerk's.
+        ClerkWebhook = "clerk_webhook",
+        /// A mail of the queue.
+        Outbox = "outbox",
+        /// A message of the dead-letter queue.
+        DeadLetter = "dead_letter",
+        /// An account that cannot send.
+        AccountDown = "account_down",
+        /// A request of Nylas'.
+        NylasWebhook = "nylas_webhook",
+        /// A mail that came in.
+        Reply = "reply",
+        /// A reply on its way to the agent.
+        HandOff = "hand_off",
+        /// What Nylas said later about a mail.
+        MailFate = "mail_fate",
+        /// An account's grant has changed.
+        Grant = "grant",
+        /// Mailboxes looked through for what no notification told of.
+        Sweep = "sweep",
+        /// What is looked at every quarter of an hour.
+        Check = "check",
+        /// An alert on its way to the operator.
+        Alert = "alert",
+    }
+}
+
+wire_strings! {
+    /// What became of it. In an answer this is the `status`.
+    Outcome {
+        // A mail.
+        Sent = "sent",
+        Queued = "queued",
+        Retry = "retry",
+        Requeued = "requeued",
+        Duplicate = "duplicate",
+        Rejected = "rejected",
+        Ignored = "ignored",
+        DeliveredByClerk = "delivered_by_clerk",
+        Filtered = "filtered",
+        Expired = "expired",
+        Suppressed = "suppressed",
+        Unusable = "unusable",
+        DeadLettered = "dead_lettered",
+        // A request.
+        BadSignature = "bad_signature",
+        TooLarge = "too_large",
+        Misconfigured = "misconfigured",
+        Degraded = "degraded",
+        NotFound = "not_found",
+        MethodNotAllowed = "method_not_allowed",
+        ChallengeMissing = "challenge_missing",
+        // An account.
+        MarkedDown = "marked_down",
+        Down = "down",
+        GrantExpired = "grant_expired",
+        GrantDeleted = "grant_deleted",
+        GrantUpdated = "grant_updated",
+        // A message in a mailbox.
+        HandedOn = "handed_on",
+        Person = "person",
+        Automatic = "automatic",
+        List = "list",
+        Bounce = "bounce",
+        Junk = "junk",
+        Own = "own",
+        Gone = "gone",
+        // What Nylas says later about a mail.
+        Delivered = "delivered",
+        Bounced = "bounced",
+        Complained = "complained",
+        Failed = "failed",
+        Resent = "resent",
+        // What the schedule looks at.
+        Looked = "looked",
+        Found = "found",
+        Cap = "cap",
+        Bounces = "bounces",
+        Complaints = "complaints",
+        Webhook = "webhook",
+        Silence = "silence",
+        Drift = "drift",
+        // An alert.
+        GivenUp = "given_up",
+    }
+}
+
+wire_strings! {
+    /// Why.
+    Reason {
+        // Sending.
+        AcceptedByNylas = "accepted_by_nylas",
+        SentButNotRecorded = "sent_but_not_recorded",
+        SentBefore = "sent_before",
+        QueuedBefore = "queued_before",
+        GivenUpBefore = "given_up_before",
+        AlwaysQueued = "always_queued",
+        OutOfTime = "out_of_time",
+        OutOfSteps = "out_of_steps",
+        NoAccount = "no_account",
+        NoSlotLeft = "no_slot_left",
+        ContentNotVisibleYet = "content_not_visible_yet",
+        MailboxNotAnswering = "mailbox_not_answering",
+        MailNotSerializable = "mail_not_serializable",
+        OlderThanItsContentLives = "older_than_its_content_lives",
+        RecipientBouncedOrComplained = "recipient_bounced_or_complained",
+        RecipientDomainBouncing = "recipient_domain_bouncing",
+        TemplateNotInTemplates = "template_not_in_TEMPLATES",
+        Redriven = "redriven",
+        // Nylas' answers.
+        NylasTimeout = "nylas_timeout",
+        NylasUnreachable = "nylas_unreachable",
+        NylasError = "nylas_error",
+        NylasInFlight = "nylas_in_flight",
+        NylasKeyConflict = "nylas_key_conflict",
+        NylasThrottled = "nylas_throttled",
+        NylasRefusedRecipient = "nylas_refused_recipient",
+        NylasTooLarge = "nylas_too_large",
+        NylasProviderRefused = "nylas_provider_refused",
+        NylasRefusedMail = "nylas_refused_mail",
+        NylasCouldNotSendIt = "nylas_could_not_send_it",
+        NylasSaysSo = "nylas_says_so",
+        // Accounts.
+        AccountUnauthorized = "account_unauthorized",
+        AccountGone = "account_gone",
+        AccountForbidden = "account_forbidden",
+        AccountPaused = "account_paused",
+        AccountDomainNotVerified = "account_domain_not_verified",
+        AccountDailyQuota = "account_daily_quota",
+        AccountRemoved = "account_removed",
+        AccountAddressUnknown = "account_address_unknown",
+        FromEmailNameDiffers = "from_email_name_differs",
+        // What Clerk sent.
+        NotAnEmailEvent = "not_an_email_event",
+        TemplateIsDeliveredByClerk = "template_is_delivered_by_clerk",
+        DeliveredByClerkIsNotFalse = "delivered_by_clerk_is_not_false",
+        BodyIsNotJson = "body_is_not_json",
+        TypeMissing = "type_missing",
+        RecipientMissing = "recipient_missing",
+        RecipientMalformed = "recipient_malformed",
+        SubjectMissing = "subject_missing",
+        BodyMissing = "body_missing",
+        // Signatures.
+        SignatureHeadersMissing = "signature_headers_missing",
+        IdMalformed = "id_malformed",
+        TimestampMalformed = "timestamp_malformed",
+        TimestampTooOld = "timestamp_too_old",
+        TimestampTooNew = "timestamp_too_new",
+        NoMatchingSignature = "no_matching_signature",
+        // The queue and the ledger.
+        Durable = "durable",
+        CouldNotBeQueued = "could_not_be_queued",
+        LedgerRefused = "ledger_refused",
+        RetriesUsedUp = "retries_used_up",
+        UnreadableMessage = "unreadable_message",
+        // Settings.
+        Settings = "settings",
+        MisconfiguredSettings = "misconfigured",
+        // What Nylas tells of.
+        AnotherType = "another_type",
+        NotANotification = "not_a_notification",
+        AnotherAccount = "another_account",
+        TooMuchBesideTheMessage = "too_much_beside_the_message",
+        WorkedOffBefore = "worked_off_before",
+        MessageNotVisibleYet = "message_not_visible_yet",
+        MessageGone = "message_gone",
+        MailNotVisibleYet = "mail_not_visible_yet",
+        NotAMailOfTheRelay = "not_a_mail_of_the_relay",
+        ResentBefore = "resent_before",
+        ContentNotKept = "content_not_kept",
+        SentElsewhere = "sent_elsewhere",
+        TooLateToSendAgain = "too_late_to_send_again",
+        Soft = "soft",
+        Hard = "hard",
+        // Who wrote a message.
+        Person = "person",
+        OurMetadata = "our_metadata",
+        SentFolder = "sent_folder",
+        OwnAddress = "own_address",
+        OwnMessageId = "own_message_id",
+        ForwardAddress = "forward_address",
+        DeliveryReport = "delivery_report",
+        MailSystem = "mail_system",
+        NullSender = "null_sender",
+        NoSender = "no_sender",
+        AutoSubmitted = "auto_submitted",
+        ListHeader = "list_header",
+        Precedence = "precedence",
+        AutoResponseSuppress = "auto_response_suppress",
+        VendorHeader = "vendor_header",
+        JunkFolder = "junk_folder",
+        // The agent.
+        AgentTookIt = "agent_took_it",
+        HandedOnBefore = "handed_on_before",
+        AgentRefused = "agent_refused",
+        AgentTimeout = "agent_timeout",
+        AgentUnreachable = "agent_unreachable",
+        NoAgentConfigured = "no_agent_configured",
+        // What the schedule looks at.
+        MissedByNotifications = "missed_by_notifications",
+        NothingMissed = "nothing_missed",
+        ToBeContinued = "to_be_continued",
+        HalfOfTheCap = "half_of_the_cap",
+        SeventyPercentOfTheCap = "70_percent_of_the_cap",
+        NinetyPercentOfTheCap = "90_percent_of_the_cap",
+        AllOfTheCap = "all_of_the_cap",
+        WebhookNotActive = "webhook_not_active",
+        OverTwoPercent = "over_2_percent",
+        OverATwentiethOfAPercent = "over_0.05_percent",
+        NoMailForSixHours = "no_mail_for_six_hours",
+        // Alerts.
+        ReceiverRefused = "receiver_refused",
+        // Sentences, for those who see only the answer.
+        SayClerkSignature =
+            "the signature, its headers or its time are not right: check CLERK_WEBHOOK_SIGNING_SECRET",
+        SayNylasSignature = "the signature is not right: check NYLAS_WEBHOOK_SECRET",
+        SayOverOneMebibyte = "the body is larger than 1 MiB",
+        SayOverOneAndAHalfMebibytes = "the body is larger than 1.5 MiB",
+        SaySettings = "a setting is missing or malformed: see GET /health",
+        SayNoWebhookSecret =
+            "NYLAS_WEBHOOK_SECRET is missing: set it to the secret Nylas showed when the webhook was created",
+        SayNoQueue = "no queue is bound as OUTBOX: replies need it",
+        SayNoReceiver = "set REPLY_WEBHOOK_URL or REPLY_FORWARD_TO to have replies handed on",
+        SayRoutes = "the relay answers POST /api/webhooks/clerk, /api/webhooks/nylas and GET /health",
+        SayAllow = "see the Allow header",
+        SayChallenge = "Nylas adds ?challenge=... when the webhook is created",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Where a mail was tried and where it goes next.
+//!
+//! A **hop** is an account and a generation. Each hop has its own idempotency key at Nylas, so any number of sends at one
+//! hop within an hour are one mail. The hops of a mail come in a fixed order: every account at generation 0, in the
+//! recipient's own order, then every account at generation 1, and so on. The **route** is the hops so far.
+
+use super::{
+    account::Account,
+    id::GrantId,
+    time::{MINUTE, UnixMillis},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// How long a key is trusted. Nylas keeps it for an hour from its first use, which is never before the event. Five minutes
+/// less, so that a request that starts in time also ends in time.
+pub const KEY_TRUSTED_FOR: Duration = MINUTE.saturating_mul(55);
+
+/// Each error that Nylas keeps under its key uses up a generation. When all are used up the last hop goes on: after an
+/// hour its key is free again.
+const GENERATIONS_MAX: u32 = 64;
+
+/// An account and a generation: one idempotency key at Nylas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    pub account: GrantId,
+    pub generation: u32,
+    /// When the mailbox was first asked what became of the mail here.
+    #[serde(
+        default,
+        rename = "settling_since",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub reconciling_since: Option<UnixMillis>,
+    /// The mail left because of the account. Later generations of the account are the last resort.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub account_at_fault: bool,
+}
+
+impl Hop {
+    fn is_at(&self, account: &GrantId, generation: u32) -> bool {
+        self.account == *account && self.generation == generation
+    }
+}
+
+/// The hops of a mail so far, oldest first; the mail is at the last one. Every other hop was left on proof that it does
+/// not hold the mail.
+///
+/// The route travels with the queued mail, so that an attempt continues where the one before stopped, even when the
+/// configuration changed in between.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    #[serde(rename = "slots")]
+    hops: Vec<Hop>,
+    /// The accounts that were configured when the mail came, in the recipient's order. Two attempts that know nothing of
+    /// each other take the same route because of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accounts: Vec<GrantId>,
+    /// When the route began. Nylas forgets a key an hour after its first use.
+    #[serde(default, rename = "begun_at")]
+    started_at: UnixMillis,
+    /// An earlier attempt may have got further than this route says: look the mail up in every mailbox first.
+    #[serde(
+        default,
+        rename = "ask_first",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    look_up_first: bool,
+    /// Message ids that Nylas accepted and later reported as failed. Finding one of them is not finding the mail.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<String>,
+}
+
+impl Route {
+    pub fn is_empty(&self) -> bool {
+        self.hops.is_empty() && !self.look_up_first && self.failed.is_empty()
+    }
+
+    /// Leaves the current hop because Nylas reported that the message it accepted there will not be sent.
+    pub fn fail(&mut self, message_id: Option<&str>, configured: &[&GrantId]) {
+        self.failed.push(message_id.unwrap_or_default().to_owned());
+        if !self.advance(configured) {
+            self.advance_anywhere(configured);
+        }
+    }
+
+    /// Whether Nylas reported this message as failed.
+    pub fn has_failed(&self, message_id: Option<&str>) -> bool {
+        let message_id = message_id.unwrap_or_default();
+        self.failed.iter().any(|failed| failed == message_id)
+    }
+
+    /// Another attempt may have been made whose route is lost: look the mail up before sending.
+    pub fn require_look_up(&mut self) {
+        self.look_up_first = true;
+    }
+
+    /// Whether to look the mail up in every mailbox before sending.
+    pub fn must_look_up(&self) -> bool {
+        self.look_up_first
+    }
+
+    /// Every mailbox was asked, and none holds the mail.
+    pub fn looked_up(&mut self) {
+        self.look_up_first = false;
+    }
+
+    /// Where the mail is now.
+    pub fn current(&self) -> Option<&Hop> {
+        self.hops.last()
+    }
+
+    /// Whether the route began at another account.
+    pub fn started_elsewhere(&self, account: &GrantId) -> bool {
+        self.hops.first().is_some_and(|hop| hop.account != *account)
+    }
+
+    pub fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+
+    /// Every account that may hold the mail.
+    pub fn accounts(&self) -> impl Iterator<Item = &GrantId> {
+        self.accounts.iter()
+    }
+
+    /// Remembers the configured accounts, unless some are remembered.
+    pub fn remember_accounts(&mut self, order: &[&GrantId]) {
+        if self.accounts.is_empty() {
+            self.accounts = order.iter().map(|account| (*account).clone()).collect();
+        }
+    }
+
+    /// Goes to the first account in this order, unless the route has begun.
+    ///
+    /// Once Nylas may have forgotten the keys, the route begins again each time, exactly as for an attempt that knows
+    /// nothing of this one. Whatever Nylas still remembers then leads both the same way.
+    pub fn start(&mut self, order: &[&GrantId], now: UnixMillis) {
+        let mut started_at = now;
+        if !self.hops.is_empty() && now.since(self.started_at) >= KEY_TRUSTED_FOR {
+            started_at = self.started_at;
+            *self = Self {
+                failed: std::mem::take(&mut self.failed),
+                ..Self::default()
+            };
+        }
+        if self.hops.is_empty() {
+            self.remember_accounts(order);
+            self.started_at = started_at;
+            self.advance(order);
+        }
+    }
+
+    /// Goes on to the next hop: the first that was not tried, of an account that was not at fault.
+    ///
+    /// Only the remembered accounts count, and those `configured` since only when none of the remembered ones is
+    /// configured any more. So the route depends on nothing but the outcomes on it, and two attempts that know nothing of
+    /// each other take the same one. An account that is no longer configured has no later generations.
+    ///
+    /// Returns `false`, and changes nothing, when there is no such hop.
+    pub fn advance(&mut self, configured: &[&GrantId]) -> bool {
+        self.advance_to(configured, |route, account| !route.was_at_fault(account))
+    }
+
+    /// The same, but accounts that were at fault count, too.
+    pub fn advance_anywhere(&mut self, configured: &[&GrantId]) -> bool {
+        self.advance_to(configured, |_, _| true)
+    }
+
+    /// Goes on to the next hop because the current account is at fault.
+    pub fn leave_account(&mut self, configured: &[&GrantId]) -> bool {
+        self.set_fault(true);
+        let advanced = self.advance(configured);
+        if !advanced {
+            self.set_fault(false);
+        }
+        advanced
+    }
+
+    fn set_fault(&mut self, at_fault: bool) {
+        if let Some(hop) = self.hops.last_mut() {
+            hop.account_at_fault = at_fault;
+        }
+    }
+
+    fn was_at_fault(&self, account: &GrantId) -> bool {
+        self.hops
+            .iter()
+            .any(|hop| hop.account == *account && hop.account_at_fault)
+    }
+
+    fn advance_to(
+        &mut self,
+        configured: &[&GrantId],
+        may_go_to: impl Fn(&Self, &GrantId) -> bool,
+    ) -> bool {
+        let is_stranded = !self
+            .accounts
+            .iter()
+            .any(|account| configured.contains(&account));
+        let since = configured.iter().copied().filter(|_| is_stranded);
+        let accounts: Vec<&GrantId> = self.accounts.iter().chain(since).collect();
+        let next = (0..GENERATIONS_MAX)
+            .flat_map(|generation| accounts.iter().map(move |account| (*account, generation)))
+            .find(|(account, generation)| {
+                may_go_to(self, account)
+                    && (*generation == 0 || configured.contains(account))
+                    && !self.hops.iter().any(|hop| hop.is_at(account, *generation))
+            })
+            .map(|(account, generation)| Hop {
+                account: account.clone(),
+                generation,
+                reconciling_since: None,
+                account_at_fault: false,
+            });
+        let found = next.is_some();
+        self.hops.extend(next);
+        found
+    }
+
+    /// Notes when reconciling began at the current hop, unless it is noted.
+    pub fn reconcile_from(&mut self, now: UnixMillis) {
+        if let Some(hop) = self.hops.last_mut() {
+            hop.reconciling_since.get_or_insert(now);
+        }
+    }
+}
+
+/// The accounts in one recipient's order of preference (rendezvous hashing). Every attempt gets the same order, and adding
+/// or removing an account changes it only for the recipients that account gains or loses.
+pub fn order<'a>(accounts: &'a [Account], recipient: &str) -> Vec<&'a GrantId> {
+    let recipient = recipient.to_ascii_lowercase();
+    let mut order: Vec<&GrantId> = accounts.iter().map(|account| &account.grant_id).collect();
+    order.sort_by_cached_key(|grant_id| {
+        let rank = Sha256::new()
+            .chain_update(grant_id.as_str())
+            .chain_update([0])
+            .chain_update(&recipient)
+            .finalize();
+        (rank, *grant_id)
+    });
+    order
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! What a mailbox says: which messages it holds, whose it is, what went out.
+
+use super::{
+    client::{Nylas, escape, parse},
+    send::{SentMail, sent_mail},
+};
+use crate::{
+    model::{
+        account::{AccountFault, Identity},
+        id::GrantId,
+        mail::Email,
+        route::Route,
+        time::UnixMillis,
+    },
+    ports::{Clock, Http, HttpMethod, HttpResponse},
+};
+use serde_json::Value;
+
+/// Is there a mail with this Svix id in the mailbox?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FindOutcome {
+    Found(SentMail),
+    NotFound,
+    /// The account does not answer questions at all: gone, blocked or forbidden.
+    Refused,
+    /// No usable answer.
+    Unknown,
+}
+
+/// What a question to a mailbox about its messages came to.
+pub enum ReadOutcome {
+    /// The whole answer: `data`, and `next_cursor` where there is more.
+    Answered(Value),
+    /// No such message, or no such grant.
+    Gone,
+    /// No usable answer.
+    Unknown,
+}
+
+/// What a mailbox says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityOutcome {
+    Known(Identity),
+    AccountAtFault(AccountFault),
+    Unknown,
+}
+
+impl<P: Http + Clock> Nylas<'_, P> {
+    /// Looks for the mail in the mailbox by the metadata it was sent with; for what failed on the way
+    /// it does not count.
+    pub async fn find(&self, grant_id: &GrantId, email: &Email, route: &Route) -> FindOutcome {
+        // `metadata_pair` cannot be combined with other filters.
+        let path = format!(
+            "/v3/grants/{}/messages?metadata_pair=key1:{}",
+            grant_id.as_str(),
+            email.svix_id
+        );
+        match self.request(HttpMethod::Get, path, None, None).await {
+            Ok(response) => classify_find(&response, email, route),
+            Err(_) => FindOutcome::Unknown,
+        }
+    }
+
+    /// A message with its headers.
+    pub async fn message(&self, grant_id: &GrantId, message_id: &str) -> ReadOutcome {
+        let path = format!("/{}?fields=include_headers", escape(message_id));
+        self.read_messages(grant_id, &path).await
+    }
+
+    /// The newest messages of a thread.
+    pub async fn thread(&self, grant_id: &GrantId, thread_id: &str) -> ReadOutcome {
+        let path = format!("?thread_id={}&limit=20", escape(thread_id));
+        self.read_messages(grant_id, &path).await
+    }
+
+    /// A page of what came in after a moment, newest first.
+    pub async fn received_after(
+        &self,
+        grant_id: &GrantId,
+        after: UnixMillis,
+        page_token: Option<&str>,
+    ) -> ReadOutcome {
+        let mut path = format!("?received_after={}&limit=50", after.seconds());
+        // Not the bodies.
+        path.push_str("&select=id,grant_id,thread_id,from,folders,metadata,date");
+        if let Some(token) = page_token {
+            path.push_str("&page_token=");
+            path.push_str(&escape(token));
+        }
+        self.read_messages(grant_id, &path).await
+    }
+
+    /// How many mails went out from this address since then, counted to `at_most` and a page beyond.
+    pub async fn sent_since(
+        &self,
+        grant_id: &GrantId,
+        address: &str,
+        since: UnixMillis,
+        at_most: u64,
+    ) -> Option<u64> {
+        const PAGES_MAX: u32 = 10;
+        let mut count = 0_u64;
+        let mut token = String::new();
+        for _ in 0..PAGES_MAX {
+            let path = format!(
+                "?received_after={}&from={}&limit=200&select=id{token}",
+                since.seconds(),
+                escape(address)
+            );
+            let ReadOutcome::Answered(page) = self.read_messages(grant_id, &path).await else {
+                return None;
+            };
+            let messages = page.get("data")?.as_array()?.len();
+            count = count.saturating_add(u64::try_from(messages).unwrap_or_default());
+            match page.get("next_cursor").and_then(Value::as_str) {
+                Some(next) if !next.is_empty() && count < at_most => {
+                    token = format!("&page_token={}", escape(next));
+                }
+                _ => break,
+            }
+        }
+        Some(count)
+    }
+
+    /// The application's webhooks.
+    pub async fn webhooks(&self) -> ReadOutcome {
+        self.read("/v3/webhooks".to_owned()).await
+    }
+
+    async fn read_messages(&self, grant_id: &GrantId, what: &str) -> ReadOutcome {
+        let path = format!("/v3/grants/{}/messages{what}", grant_id.as_str());
+        self.read(path).await
+    }
+
+    async fn read(&self, path: String) -> ReadOutcome {
+        match self.request(HttpMethod::Get, path, None, None).await {
+            Ok(response) if response.status == 200 => match serde_json::from_str(&response.body) {
+                Ok(answer) => ReadOutcome::Answered(answer),
+                Err(_) => ReadOutcome::Unknown,
+            },
+            Ok(response) if matches!(response.status, 404 | 410) => ReadOutcome::Gone,
+            _ => ReadOutcome::Unknown,
+        }
+    }
+
+    /// The mailbox' own address and name.
+    pub async fn identity(&self, grant_id: &GrantId) -> IdentityOutcome {
+        let path = format!("/v3/grants/{}", grant_id.as_str());
+        let Ok(response) = self.request(HttpMethod::Get, path, None, None).await else {
+            return IdentityOutcome::Unknown;
+        };
+        match response.status {
+            200 => {
+                let body = parse(&response.body);
+                let data = body.get("data").unwrap_or(&Value::Null);
+                let field = |name: &str| {
+                    data.get(name)
+                        .and_then(Value::as_str)
+                        .filter(|value| !value.is_empty() && !value.chars().any(char::is_control))
+                        .map(str::to_owned)
+                };
+                if data.get("blocked").and_then(Value::as_bool) == Some(true) {
+                    return IdentityOutcome::AccountAtFault(AccountFault::Paused);
+                }
+                if field("grant_status").as_deref() == Some("invalid") {
+                    return IdentityOutcome::AccountAtFault(AccountFault::Unauthorized);
+                }
+                match field("email").filter(|email| email.contains('@')) {
+                    Some(email) => IdentityOutcome::Known(Identity {
+                        email,
+                        name: field("name"),
+                    }),
+                    None => IdentityOutcome::Unknown,
+                }
+            }
+            401 => IdentityOutcome::AccountAtFault(AccountFault::Unauthorized),
+            403 => IdentityOutcome::AccountAtFault(AccountFault::Forbidden),
+            404 => IdentityOutcome::AccountAtFault(AccountFault::Gone),
+            423 => IdentityOutcome::AccountAtFault(AccountFault::Paused),
+            _ => IdentityOutcome::Unknown,
+        }
+    }
+}
+
+/// The first address in a list of `{"email", "name"?}`.
+pub fn address_of<'a>(message: &'a Value, field: &str) -> Option<&'a str> {
+    message.get(field)?.get(0)?.get("email")?.as_str()
+}
+
+/// Whether a word is among others, whatever its case.
+pub fn is_listed(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|listed| listed.eq_ignore_ascii_case(word))
+}
+
+fn classify_find(response: &HttpResponse, email: &Email, route: &Route) -> FindOutcome {
+    match response.status {
+        200 => {}
+        403 | 404 | 423 => return FindOutcome::Refused,
+        _ => return FindOutcome::Unknown,
+    }
+    let body = parse(&response.body);
+    let Some(messages) = body.get("data").and_then(Value::as_array) else {
+        return FindOutcome::Unknown;
+    };
+    // Should the filter ever be ignored, other mails must not pass for this one.
+    let is_this = |message: &&Value| match message.get("metadata") {
+        Some(Value::Object(metadata)) => {
+            metadata.get("key1").and_then(Value::as_str) == Some(email.svix_id.as_str())
+        }
+        _ => message
+            .get("to")
+            .and_then(Value::as_array)
+            .is_some_and(|to| {
+                to.iter()
+                    .filter_map(|address| address.get("email").and_then(Value::as_str))
+                    .any(|address| address.eq_ignore_ascii_case(&email.to))
+            }),
+    };
+    let found = messages
+        .iter()
+        .filter(is_this)
+        .map(|message| SentMail {
+            is_queued: true,
+            ..sent_mail(message)
+        })
+        .find(|mail| !route.has_failed(mail.message_id.as_deref()));
+    match found {
+        Some(mail) => FindOutcome::Found(mail),
+        None => FindOutcome::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests;

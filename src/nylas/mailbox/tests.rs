@@ -1,0 +1,72 @@
+use super::*;
+use crate::model::{id::SvixId, mail::Slug, time::UnixMillis};
+use serde_json::json;
+
+fn email() -> Email {
+    Email {
+        svix_id: SvixId::parse("msg_1").unwrap(),
+        created_at: UnixMillis(0),
+        slug: Slug::new(Some("verification_code")),
+        to: "Jane@Example.com".into(),
+        subject: "Code".into(),
+        reply_to: None,
+        from_local_part: None,
+        reply_to_local_part: Some("support".into()),
+        user_id: None,
+    }
+}
+
+fn response(status: u16, body: &str) -> HttpResponse {
+    HttpResponse {
+        status,
+        headers: vec![("retry-after".into(), "7".into())],
+        body: body.to_owned(),
+    }
+}
+
+#[test]
+fn a_found_mail_is_this_mail() {
+    let find = |status: u16, body: Value| {
+        classify_find(
+            &response(status, &body.to_string()),
+            &email(),
+            &Route::default(),
+        )
+    };
+    let found = FindOutcome::Found(SentMail {
+        message_id: Some("m1".into()),
+        thread_id: None,
+        is_queued: true,
+    });
+    assert_eq!(
+        find(
+            200,
+            json!({"data": [{"id": "m1", "metadata": {"key1": "msg_1"}}]})
+        ),
+        found
+    );
+    // Metadata may be left out of a list; the recipient then has to do.
+    assert_eq!(
+        find(
+            200,
+            json!({"data": [{"id": "m1", "to": [{"email": "jane@example.com"}]}]})
+        ),
+        found
+    );
+    // A filter that was ignored must not make another mail pass for this one.
+    for other in [
+        json!([]),
+        json!([{"id": "m1", "metadata": {"key1": "msg_2"}, "to": [{"email": "jane@example.com"}]}]),
+        json!([{"id": "m1", "to": [{"email": "john@example.com"}]}]),
+        json!([{"id": "m1"}]),
+    ] {
+        assert_eq!(find(200, json!({"data": other})), FindOutcome::NotFound);
+    }
+    for status in [403, 404, 423] {
+        assert_eq!(find(status, json!({})), FindOutcome::Refused);
+    }
+    for status in [400, 401, 429, 500] {
+        assert_eq!(find(status, json!({})), FindOutcome::Unknown);
+    }
+    assert_eq!(find(200, json!({})), FindOutcome::Unknown);
+}

@@ -1,0 +1,224 @@
+use super::*;
+use serde_json::json;
+
+fn notification(kind: &str, object: Value) -> Value {
+    json!({
+        "specversion": "1.0", "type": kind, "source": "/nylas/send", "id": "n-1", "time": 1_700_000_000,
+        "data": {"application_id": "a", "grant_id": "g1", "object": object},
+    })
+}
+
+fn fate(kind: &str, object: Value) -> DeliveryEvent {
+    match Notification::read(&notification(kind, object))
+        .unwrap()
+        .kind
+    {
+        NotificationKind::DeliveryEvent(fate) => fate,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn sent() -> Value {
+    json!({
+        "id": "m1", "subject": "123456 is your code", "from": "auth@example.com", "to": ["jane@example.com"],
+        "sent_at": 1, "metadata": {"key1": "msg_1"},
+    })
+}
+
+#[test]
+fn a_message_is_told_of_by_its_id_whatever_the_suffixes() {
+    for suffix in [
+        "",
+        ".truncated",
+        ".transformed",
+        ".metadata",
+        ".cleaned.transformed.truncated",
+    ] {
+        let object = json!({"id": "m1", "grant_id": "g1", "from": [{"email": "jane@example.com"}], "folders": ["INBOX"]});
+        let kind = format!("message.created{suffix}");
+        let notice = Notification::read(&notification(&kind, object)).unwrap();
+        assert_eq!(notice.account, GrantId::parse("g1").unwrap());
+        assert_eq!(
+            notice.kind,
+            NotificationKind::Arrived {
+                message_id: "m1".into(),
+                sent_by_us: None,
+                from: Some("jane@example.com".into()),
+            }
+        );
+    }
+}
+
+#[test]
+fn a_message_we_sent_is_known_by_its_folder_or_by_our_metadata() {
+    for folder in ["SENT", "sent", "\\Sent"] {
+        assert_eq!(
+            sent_by_us(&json!({"folders": [folder]})),
+            Some(Reason::SentFolder)
+        );
+    }
+    for id in ["msg_2abc", "forward_00ff"] {
+        assert_eq!(
+            sent_by_us(&json!({"metadata": {"key1": id}})),
+            Some(Reason::OurMetadata)
+        );
+    }
+    let received = json!({"folders": ["INBOX"], "metadata": {"key1": "all-meetings"}});
+    assert_eq!(sent_by_us(&received), None);
+}
+
+#[test]
+fn other_types_are_not_for_us_and_what_is_no_notification_is_unusable() {
+    for kind in [
+        "message.updated",
+        "message.createdx",
+        "thread.replied",
+        "message.bounce_detected",
+        "unheard.of",
+    ] {
+        assert_eq!(
+            Notification::read(&notification(kind, json!({"id": "m"}))),
+            Err(NotForUs::OtherType)
+        );
+    }
+    for unusable in [
+        json!(null),
+        json!([]),
+        json!({"id": "n", "type": "message.created"}),
+        json!({"id": "a b", "type": "message.created", "data": {"object": {"id": "m", "grant_id": "g"}}}),
+        json!({"id": "n", "type": "message.created", "data": {"object": {"grant_id": "g"}}}),
+        json!({"id": "n", "type": "message.created", "data": {"object": {"id": "m"}}}),
+    ] {
+        assert_eq!(
+            Notification::read(&unusable),
+            Err(NotForUs::Unusable),
+            "{unusable}"
+        );
+    }
+}
+
+#[test]
+fn what_became_of_a_mail_names_it_and_whom_it_concerns() {
+    let delivered = json!({"message": sent(), "delivered": {"delivered_at": 1, "recipients": ["jane@example.com"]}});
+    let said = fate("message.delivered", delivered);
+    assert_eq!(said.kind, DeliveryEventKind::Delivered);
+    assert_eq!(said.svix_id, SvixId::parse("msg_1"));
+    assert_eq!(said.message_id.as_deref(), Some("m1"));
+    assert_eq!(said.recipients[0].address, "jane@example.com");
+
+    let complaint = json!({"message": sent(), "complaint": {"type": "abuse", "complained_recipients": ["jane@example.com"]}});
+    let said = fate("message.complaint", complaint);
+    assert_eq!(
+        (said.kind, said.recipients.len()),
+        (DeliveryEventKind::Complained, 1)
+    );
+
+    let said = fate(
+        "message.rejected",
+        json!({"message": sent(), "rejected_at": 1}),
+    );
+    assert_eq!(
+        (said.kind, said.recipients.len()),
+        (DeliveryEventKind::Rejected, 0)
+    );
+}
+
+#[test]
+fn a_bounce_is_hard_by_the_other_servers_code_or_else_by_its_type() {
+    let is_hard = |kind: &str, diagnostic: Value| {
+        let bounce = json!({"type": kind, "recipients": [{"email": "jane@example.com", "diagnostic_code": diagnostic}]});
+        let said = fate(
+            "message.bounced",
+            json!({"message": sent(), "bounce": bounce}),
+        );
+        said.recipients[0].is_hard
+    };
+    assert!(is_hard("Permanent", json!(null)));
+    assert!(is_hard("NoSuchUser", json!(null)));
+    assert!(is_hard("MailboxFull", json!("smtp; 550 user unknown")));
+    assert!(!is_hard("MailboxFull", json!(null)));
+    assert!(!is_hard("Permanent", json!("smtp; 452 4.2.2 over quota")));
+    assert!(!is_hard("Permanent", json!("smtp; 552 mailbox full")));
+    assert!(!is_hard("Transient", json!(null)));
+}
+
+#[test]
+fn a_failed_send_may_come_without_metadata_and_even_without_the_message() {
+    let said = fate(
+        "message.send_failed",
+        json!({"object": "message", "id": "m1", "grant_id": "g1"}),
+    );
+    assert_eq!(
+        (said.svix_id, said.message_id.as_deref()),
+        (None, Some("m1"))
+    );
+    let said = fate("message.send_failed", json!(null));
+    assert_eq!((said.svix_id, said.message_id), (None, None));
+}
+
+#[test]
+fn what_is_private_goes_before_a_notification_is_kept() {
+    let mut message = notification(
+        "message.created",
+        json!({"id": "m1", "grant_id": "g1", "subject": "Re: 123456", "body": "123456", "snippet": "123456"}),
+    );
+    slim(&mut message);
+    assert!(!message.to_string().contains("123456"));
+    assert!(Notification::read(&message).is_ok());
+    let mut bounced = notification("message.bounced", json!({"message": sent(), "bounce": {}}));
+    slim(&mut bounced);
+    assert!(!bounced.to_string().contains("123456"));
+}
+
+/// Nylas' own examples, where they lie beside the checkout.
+#[test]
+fn nylas_own_examples_are_read() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/nylas");
+    let Ok(files) = std::fs::read_dir(folder) else {
+        eprintln!("skipped: Nylas' examples are not beside the checkout");
+        return;
+    };
+    let mut read = 0;
+    for file in files {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.starts_with("webhook-") || name.starts_with("webhook-create") {
+            continue;
+        }
+        // Their ids are written <LIKE_THIS>.
+        let text = std::fs::read_to_string(&path)
+            .unwrap()
+            .replace(['<', '>'], "");
+        let notification: Value = serde_json::from_str(&text).unwrap();
+        let notice = Notification::read(&notification);
+        let expected = match name
+            .trim_start_matches("webhook-")
+            .trim_end_matches(".json")
+        {
+            "message.created" => {
+                // Their example of an inbound message is one that was sent.
+                let NotificationKind::Arrived { sent_by_us, .. } = notice.unwrap().kind else {
+                    panic!("{name}")
+                };
+                assert_eq!(sent_by_us, Some(Reason::SentFolder));
+                read += 1;
+                continue;
+            }
+            "message.created.cleaned"
+            | "message.delivered"
+            | "message.bounced"
+            | "message.complaint"
+            | "message.rejected"
+            | "grant.expired"
+            | "grant.deleted"
+            | "grant.updated" => true,
+            _ => false,
+        };
+        assert_eq!(notice.is_ok(), expected, "{name}: {notice:?}");
+        if !expected {
+            assert_eq!(notice, Err(NotForUs::OtherType), "{name}");
+        }
+        read += 1;
+    }
+    assert_eq!(read, 14);
+}

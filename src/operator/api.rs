@@ -1,0 +1,182 @@
+//! The operator's API under `/api/admin/`: what is in the ledger already. Nothing is written for its sake.
+
+use super::row::{fact, happened, is_in, number};
+use crate::{
+    config::Config,
+    ledger::{
+        Ledger,
+        mail::{MailRecord, MailState},
+        recipient::Suppression,
+    },
+    model::{id::SvixId, mail::is_address, message::Message, outcome::Reason},
+    ports::{Ports, StoreError},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Rows shown on the page, and by the API unless it is asked for others.
+pub const ROWS: usize = 50;
+const ROWS_MAX: usize = 1000;
+
+/// A request of an authorized operator.
+pub struct AdminRequest<'a> {
+    pub method: &'a str,
+    /// What follows `/api/admin/`.
+    pub path: &'a str,
+    /// `limit` of the query.
+    pub limit: Option<usize>,
+    pub body: &'a [u8],
+}
+
+/// A status code and a body.
+pub type AdminAnswer = (u16, Value);
+
+fn status(code: u16, status: &str) -> AdminAnswer {
+    (code, json!({"status": status}))
+}
+
+/// Answers a request of the API.
+pub async fn api<P: Ports>(ports: &P, config: &Config, request: &AdminRequest<'_>) -> AdminAnswer {
+    let desk = Desk {
+        ports,
+        config,
+        ledger: &Ledger::new(ports),
+    };
+    match desk.answer(request).await {
+        Ok(answer) => answer,
+        Err(_) => status(503, "ledger_refused"),
+    }
+}
+
+/// The operator's view of the ledger.
+pub(super) struct Desk<'a, P> {
+    pub ports: &'a P,
+    pub config: &'a Config,
+    pub ledger: &'a Ledger<'a, P>,
+}
+
+impl<P: Ports> Desk<'_, P> {
+    async fn answer(&self, request: &AdminRequest<'_>) -> Result<AdminAnswer, StoreError> {
+        let limit = request.limit.unwrap_or(ROWS).min(ROWS_MAX);
+        let list = async |name: &str, kind: &str, id: &str| {
+            let mut rows = self.ledger.all(kind, id).await?;
+            rows.truncate(limit);
+            Ok((200, json!({ name: rows })))
+        };
+        let mut parts = request.path.split('/');
+        let place = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+        match (request.method, place) {
+            ("GET", ("summary", None, None)) => Ok((200, self.summary().await?)),
+            ("GET", ("deliveries", None, None)) => list("deliveries", "mail:", "svix_id").await,
+            ("GET", ("deliveries", Some(id), None)) => self.delivery(id).await,
+            ("GET", ("dead", None, None)) => list("dead_letters", "dead:", "id").await,
+            ("POST", ("dead", Some(id), Some("redrive"))) => self.redrive(id).await,
+            ("GET", ("replies", None, None)) => list("replies", "reply:", "id").await,
+            ("GET", ("suppressions", None, None)) => {
+                list("suppressions", "suppressed:", "key").await
+            }
+            ("GET", ("shapes", None, None)) => list("templates", "shape:", "slug").await,
+            (method @ ("POST" | "DELETE"), ("suppressions", None, None)) => {
+                self.suppress(method == "POST", request.body).await
+            }
+            _ => Ok(status(404, "not_found")),
+        }
+    }
+
+    /// One mail and its history, the oldest first: made by Clerk, its last state, what Nylas said later, replies.
+    pub(super) async fn delivery(&self, id: &str) -> Result<AdminAnswer, StoreError> {
+        let Some(id) = SvixId::parse(id) else {
+            return Ok(status(404, "not_found"));
+        };
+        let dead_letter = self.ledger.dead_letter(id.as_str()).await?;
+        let event = self.ledger.delivery_event(&id).await?;
+        let Some(mut delivery) = self.ledger.raw_mail(&id).await? else {
+            return Ok(status(404, "not_found"));
+        };
+        let at = number(&delivery, "at").unwrap_or_default();
+        let made = at.saturating_sub(number(&delivery, "age_ms").unwrap_or_default());
+        let mut history = vec![
+            happened(made, "made".into(), Value::Null),
+            happened(at, fact(&delivery, "state"), fact(&delivery, "reason")),
+        ];
+        if let Some(event) = &event {
+            history.push(happened(
+                event.at.0,
+                event.event.as_str().into(),
+                Value::Null,
+            ));
+        }
+        let replies = self.ledger.all("reply:", "id").await?;
+        for reply in replies.iter().rev() {
+            if is_in(reply, "svix_id", id.as_str()) {
+                let at = number(reply, "at").unwrap_or_default();
+                history.push(happened(at, "reply".into(), fact(reply, "class")));
+            }
+        }
+        if let Value::Object(row) = &mut delivery {
+            row.insert("svix_id".to_owned(), id.as_str().into());
+            row.insert("fate".to_owned(), event.map(|event| event.event).into());
+        }
+        let answer = json!({
+            "delivery": delivery,
+            "dead_letter": dead_letter.is_some(),
+            "history": history,
+        });
+        Ok((200, answer))
+    }
+
+    /// Puts a dead letter into the queue again, if it can still be of use.
+    async fn redrive(&self, id: &str) -> Result<AdminAnswer, StoreError> {
+        let Some(text) = self.ledger.dead_letter(id).await? else {
+            return Ok(status(404, "not_found"));
+        };
+        let now = self.ports.now();
+        let text = match Message::from_text(&text) {
+            None => return Ok(status(409, "unreadable")),
+            Some(Message::Mail(mut mail)) => {
+                if mail.email.is_expired(now) {
+                    return Ok(status(409, "expired"));
+                }
+                // Its route may be older than the truth. And it is not the message that was given up.
+                mail.route.require_look_up();
+                mail.queued_at = now;
+                let record = MailRecord::new(&mail.email, MailState::Queued, now)
+                    .because(Reason::Redriven, mail.route.clone());
+                self.ledger.put_mail(&mail.email.svix_id, &record).await?;
+                Message::Mail(mail).to_text().unwrap_or_default()
+            }
+            Some(_) => text,
+        };
+        if self
+            .ports
+            .send_to_queue(&text, Duration::ZERO)
+            .await
+            .is_err()
+        {
+            return Ok(status(503, "could_not_be_queued"));
+        }
+        self.ledger.delete_dead_letter(id).await?;
+        Ok(status(200, "redriven"))
+    }
+
+    async fn suppress(&self, is_added: bool, body: &[u8]) -> Result<AdminAnswer, StoreError> {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let address = body.get("address").and_then(Value::as_str);
+        let Some(address) = address.map(str::trim).filter(|address| is_address(address)) else {
+            return Ok(status(400, "address_malformed"));
+        };
+        let key = &self.config.nylas_api_key;
+        if is_added {
+            self.ledger
+                .suppress(address, key, Suppression::Operator)
+                .await?;
+            return Ok(status(200, "suppressed"));
+        }
+        let was_suppressed = self.ledger.unsuppress(address, key).await?;
+        Ok(if was_suppressed {
+            status(200, "lifted")
+        } else {
+            status(404, "not_found")
+        })
+    }
+}

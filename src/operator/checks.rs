@@ -1,0 +1,185 @@
+//! The relay looked at from outside in, every quarter of an hour: what Nylas says of the accounts and the webhook,
+//! and what the ledger says of the mails.
+
+use crate::{
+    config::Config,
+    context::Context,
+    model::{
+        account::Account,
+        alert::{Alert, AlertKind},
+        log::{Level, Record},
+        outcome::{Event, Outcome, Reason},
+        time::{DAY, HOUR, MINUTE, UnixMillis},
+    },
+    nylas::mailbox::{IdentityOutcome, ReadOutcome},
+    ports::{Ports, StoreError},
+};
+use serde_json::Value;
+use std::time::Duration;
+
+const BUDGET: Duration = MINUTE;
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Fewer mails than these say nothing of a rate.
+const MAILS_MIN: usize = 50;
+const SILENT_FOR: Duration = HOUR.saturating_mul(6);
+/// Mails of the day before that make silence strange.
+const SILENCE_AFTER: usize = 12;
+
+/// Looks, logs what an operator should hear of, and returns it as alerts.
+pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
+    let context = Context::new(ports, config, ports.now(), BUDGET, TIMEOUT);
+    let checks = Checks { context: &context };
+    for account in &config.accounts {
+        checks.account(account).await;
+    }
+    if config.hears_nylas() {
+        checks.webhook().await;
+    }
+    // The free plan has few list operations: once an hour.
+    if ports.now().seconds() % 3600 < 900 {
+        // A ledger that does not answer is noticed by every mail.
+        let _ = checks.mails().await;
+    }
+    context.into_alerts()
+}
+
+struct Checks<'a, 'c, P> {
+    context: &'a Context<'c, P>,
+}
+
+impl<P: Ports> Checks<'_, '_, P> {
+    fn alert(&self, kind: AlertKind, account: Option<&Account>, outcome: Outcome, reason: Reason) {
+        self.context.report(&Record {
+            level: Level::Warning,
+            account: account.map(|account| account.grant_id.clone()),
+            alert: Some(kind),
+            ..Record::new(Event::Check, outcome, reason)
+        });
+    }
+
+    async fn account(&self, account: &Account) {
+        match self.context.nylas.identity(&account.grant_id).await {
+            IdentityOutcome::AccountAtFault(fault) => {
+                let _ = self
+                    .context
+                    .ledger
+                    .mark_down(&account.grant_id, fault)
+                    .await;
+                self.alert(
+                    AlertKind::GrantGone,
+                    Some(account),
+                    Outcome::GrantDeleted,
+                    fault.reason(),
+                );
+            }
+            IdentityOutcome::Known(identity) => {
+                if let Some(cap) = self.context.config.daily_cap {
+                    self.cap(account, &identity.email, cap).await;
+                }
+            }
+            IdentityOutcome::Unknown => {}
+        }
+    }
+
+    /// Nylas' own count is the truth: the mails from this address in its mailbox since midnight UTC.
+    async fn cap(&self, account: &Account, address: &str, cap: u64) {
+        const DAY_SECONDS: u64 = 86_400;
+        let now = self.context.now();
+        let midnight =
+            UnixMillis::from_seconds(now.seconds().saturating_sub(now.seconds() % DAY_SECONDS));
+        let Some(sent) = self
+            .context
+            .nylas
+            .sent_since(&account.grant_id, address, midnight, cap)
+            .await
+        else {
+            return;
+        };
+        let _ = self.context.ledger.put_used(&account.grant_id, sent).await;
+        let percent = sent
+            .saturating_mul(100)
+            .checked_div(cap)
+            .unwrap_or_default();
+        let reason = match percent {
+            0..50 => return,
+            50..70 => Reason::HalfOfTheCap,
+            70..90 => Reason::SeventyPercentOfTheCap,
+            90..100 => Reason::NinetyPercentOfTheCap,
+            _ => Reason::AllOfTheCap,
+        };
+        self.alert(AlertKind::CapNear, Some(account), Outcome::Cap, reason);
+    }
+
+    async fn webhook(&self) {
+        let ReadOutcome::Answered(answer) = self.context.nylas.webhooks().await else {
+            return;
+        };
+        let webhooks = answer.get("data").and_then(Value::as_array);
+        for webhook in webhooks.into_iter().flatten() {
+            let is = |name: &str, test: &dyn Fn(&str) -> bool| {
+                webhook.get(name).and_then(Value::as_str).is_some_and(test)
+            };
+            if is("webhook_url", &|url| url.ends_with("/api/webhooks/nylas"))
+                && !is("status", &|status| status == "active")
+            {
+                self.alert(
+                    AlertKind::WebhookInactive,
+                    None,
+                    Outcome::Webhook,
+                    Reason::WebhookNotActive,
+                );
+            }
+        }
+    }
+
+    async fn mails(&self) -> Result<(), StoreError> {
+        let now = self.context.now();
+        let mails = self.context.ledger.all("mail:", "id").await?;
+        let events = self.context.ledger.all("fate:", "id").await?;
+        let day = |row: &&Value| since(row, now) < DAY;
+        let count = |event: &str| {
+            let such = events
+                .iter()
+                .filter(day)
+                .filter(|row| row.get("fate").and_then(Value::as_str) == Some(event));
+            such.count()
+        };
+        let sent = mails.iter().filter(day).count();
+        if sent >= MAILS_MIN {
+            if count("bounced").saturating_mul(50) > sent {
+                self.alert(
+                    AlertKind::BounceRate,
+                    None,
+                    Outcome::Bounces,
+                    Reason::OverTwoPercent,
+                );
+            }
+            if count("complained").saturating_mul(2000) > sent {
+                self.alert(
+                    AlertKind::ComplaintRate,
+                    None,
+                    Outcome::Complaints,
+                    Reason::OverATwentiethOfAPercent,
+                );
+            }
+        }
+        let is_silent = mails.iter().all(|row| since(row, now) >= SILENT_FOR);
+        let before = mails
+            .iter()
+            .filter(|row| since(row, now) < SILENT_FOR.saturating_add(DAY));
+        if is_silent && before.count() >= SILENCE_AFTER {
+            self.alert(
+                AlertKind::Silence,
+                None,
+                Outcome::Silence,
+                Reason::NoMailForSixHours,
+            );
+        }
+        Ok(())
+    }
+}
+
+fn since(row: &Value, now: UnixMillis) -> Duration {
+    let at = row.get("at").and_then(Value::as_u64);
+    now.since(UnixMillis(at.unwrap_or_default()))
+}

@@ -1,0 +1,68 @@
+//! The page's forms: what they do, and what is said of one that could not be done.
+
+use super::api::{AdminRequest, api};
+use crate::{config::Config, ports::Ports};
+use serde_json::{Value, json};
+
+/// What the page says of a form that could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The status code of the page.
+    pub code: u16,
+    pub text: &'static str,
+}
+
+/// A form of the page: what to do, and to what.
+///
+/// # Errors
+/// What to tell the operator when it could not be done.
+pub async fn act<P: Ports>(
+    ports: &P,
+    config: &Config,
+    action: &str,
+    subject: &str,
+) -> Result<(), Said> {
+    let body = json!({"address": subject}).to_string();
+    let path = format!("dead/{subject}/redrive");
+    let (method, path) = match action {
+        "redrive" => ("POST", path.as_str()),
+        "suppress" => ("POST", "suppressions"),
+        "lift" => ("DELETE", "suppressions"),
+        _ => {
+            return Err(Said {
+                code: 404,
+                text: "The page has no such button. Load it again.",
+            });
+        }
+    };
+    let request = AdminRequest {
+        method,
+        path,
+        limit: None,
+        body: body.as_bytes(),
+    };
+    let (code, body) = api(ports, config, &request).await;
+    if code == 200 {
+        return Ok(());
+    }
+    let text = match (action, body.get("status").and_then(Value::as_str)) {
+        ("redrive", Some("expired")) => {
+            "The letter was not sent again: its mail is older than its content is of use. The user can ask for a new one."
+        }
+        ("redrive", Some("unreadable")) => {
+            "The letter was not sent again: this version cannot read it. It is in KV, under dead: and its id."
+        }
+        ("redrive", Some("not_found")) => {
+            "The letter is not there any more: it was sent again before, or its seven days are over."
+        }
+        (_, Some("could_not_be_queued")) => {
+            "The letter was not sent again: the queue did not take it. Try again."
+        }
+        (_, Some("address_malformed")) => {
+            "Nothing was changed: that is not one plain e-mail address."
+        }
+        ("lift", Some("not_found")) => "Nothing was changed: that address is not suppressed.",
+        _ => "Nothing was changed: the ledger did not answer. Try again.",
+    };
+    Err(Said { code, text })
+}

@@ -1,0 +1,80 @@
+//! The numbers an operator sees first.
+
+use super::{
+    api::Desk,
+    row::{counts, fact, is_in, number},
+};
+use crate::{
+    model::log::VERSION,
+    ports::{Ports, StoreError},
+};
+use serde_json::{Value, json};
+
+impl<P: Ports> Desk<'_, P> {
+    /// Mails by state, how long users waited, accounts, replies.
+    ///
+    /// # Errors
+    /// The ledger did not answer.
+    pub async fn summary(&self) -> Result<Value, StoreError> {
+        let now = self.ports.now();
+        let mails = self.ledger.all("mail:", "id").await?;
+        let replies = self.ledger.all("reply:", "id").await?;
+        let oldest = mails
+            .iter()
+            .filter(|mail| is_in(mail, "state", "queued"))
+            .filter_map(|mail| number(mail, "at"))
+            .min();
+        Ok(json!({
+            "version": VERSION,
+            "now": now,
+            "deliveries": counts(&mails, "state"),
+            "latency_ms": latency(&mails),
+            "accounts": self.accounts().await?,
+            "replies": counts(&replies, "class"),
+            "oldest_queued_ms": oldest.map(|at| now.0.saturating_sub(at)),
+        }))
+    }
+
+    async fn accounts(&self) -> Result<Vec<Value>, StoreError> {
+        let down = self.ledger.all("down:", "id").await?;
+        let used = self.ledger.all("used:", "id").await?;
+        let of = |rows: &[Value], account: &str| {
+            let found = rows.iter().find(|row| is_in(row, "id", account));
+            found.cloned().unwrap_or_default()
+        };
+        let accounts = self.config.accounts.iter().map(|account| {
+            let id = account.grant_id.as_str();
+            let mark = of(&down, id);
+            json!({
+                "grant_id": id,
+                "state": if mark.is_null() { "up" } else { "down" },
+                "reason": fact(&mark, "reason"),
+                "since": fact(&mark, "since"),
+                "until": fact(&mark, "until"),
+                "sent_today": fact(&of(&used, id), "sent"),
+                "cap": self.config.daily_cap,
+            })
+        });
+        Ok(accounts.collect())
+    }
+}
+
+/// How long users waited for the mails that were sent.
+fn latency(mails: &[Value]) -> Value {
+    let mut waits: Vec<u64> = mails
+        .iter()
+        .filter(|mail| is_in(mail, "state", "sent"))
+        .filter_map(|mail| number(mail, "age_ms"))
+        .collect();
+    waits.sort_unstable();
+    let percentile = |percent: usize| {
+        let at = waits.len().saturating_mul(percent) / 100;
+        waits.get(at).or(waits.last()).copied()
+    };
+    json!({
+        "p50": percentile(50),
+        "p90": percentile(90),
+        "p99": percentile(99),
+        "count": waits.len(),
+    })
+}

@@ -1,0 +1,74 @@
+//! Bodies, read up to a limit.
+
+use super::{
+    Platform,
+    bindings::{DecompressionStream, NewResponse, Stream, field, settled},
+    http::header,
+};
+use crate::ports::Gunzip;
+use worker::{
+    js_sys::{Uint8Array, futures::JsFuture},
+    wasm_bindgen::JsCast,
+    web_sys::{ReadableStream, ReadableStreamDefaultReader, Request, Response},
+};
+
+impl Gunzip for Platform {
+    async fn gunzip(&self, packed: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+        let packed: Response = NewResponse::of_bytes(packed).unchecked_into();
+        let stream = packed.body()?;
+        let unpacked = stream
+            .unchecked_ref::<Stream>()
+            .pipe_through(&DecompressionStream::new("gzip"))
+            .ok()?;
+        // What is cut off or no gzip ends in an error.
+        match read(&unpacked, bytes_max).await {
+            Read::Whole(unpacked) => Some(unpacked),
+            Read::CutOff(_) | Read::TooMuch => None,
+        }
+    }
+}
+
+/// Reads a request's body, up to `bytes_max` real bytes. `None`: there are more.
+pub async fn read_body(request: &Request, bytes_max: usize) -> Option<Vec<u8>> {
+    let announced =
+        header(request, "content-length").and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > bytes_max) {
+        return None;
+    }
+    let Some(stream) = request.body() else {
+        return Some(Vec::new());
+    };
+    match read(&stream, bytes_max).await {
+        // Cut off: what came fails the signature.
+        Read::Whole(body) | Read::CutOff(body) => Some(body),
+        Read::TooMuch => None,
+    }
+}
+
+/// What came out of a stream.
+enum Read {
+    Whole(Vec<u8>),
+    /// It ended in an error after this.
+    CutOff(Vec<u8>),
+    TooMuch,
+}
+
+async fn read(stream: &ReadableStream, bytes_max: usize) -> Read {
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    let mut bytes = Vec::new();
+    loop {
+        let Ok(read) = settled(Ok(reader.read())).await else {
+            return Read::CutOff(bytes);
+        };
+        let Ok(chunk) = field(&read, "value").dyn_into::<Uint8Array>() else {
+            return Read::Whole(bytes);
+        };
+        let chunk = chunk.to_vec();
+        if bytes.len().saturating_add(chunk.len()) > bytes_max {
+            // Not waited for; held until it ends, so that its failing is nobody's surprise.
+            drop(JsFuture::from(reader.cancel()));
+            return Read::TooMuch;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+}

@@ -1,0 +1,76 @@
+//! The store on Workers KV.
+
+use super::{
+    Platform,
+    bindings::{field, object, settled},
+    message_of, whole_seconds,
+};
+use crate::ports::{LISTED_BYTES_MAX, Listed, Store, StoreError};
+use std::time::Duration;
+use worker::{
+    js_sys::Array,
+    wasm_bindgen::{JsCast, JsValue},
+};
+
+/// KV's shortest: how long a read, or a miss, may be served from the edge's cache.
+const CACHE_SECONDS: u32 = 30;
+
+impl Store for Platform {
+    async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let ledger = self.ledger.as_ref().ok_or(StoreError::NotBound)?;
+        let options = object([("type", "text".into()), ("cacheTtl", CACHE_SECONDS.into())]);
+        let value = settled(ledger.get(key, &options)).await;
+        Ok(value.map_err(cause)?.as_string())
+    }
+
+    async fn put(&self, key: &str, value: &str, ttl: Duration) -> Result<(), StoreError> {
+        let ledger = self.ledger.as_ref().ok_or(StoreError::NotBound)?;
+        let listed = if value.len() <= LISTED_BYTES_MAX {
+            JsValue::from_str(value)
+        } else {
+            JsValue::UNDEFINED
+        };
+        let options = object([
+            ("expirationTtl", whole_seconds(ttl).into()),
+            ("metadata", listed),
+        ]);
+        let put = settled(ledger.put(key, value, &options)).await;
+        put.map(|_| ()).map_err(cause)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let ledger = self.ledger.as_ref().ok_or(StoreError::NotBound)?;
+        let deleted = settled(ledger.delete(key)).await;
+        deleted.map(|_| ()).map_err(cause)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Listed, StoreError> {
+        let ledger = self.ledger.as_ref().ok_or(StoreError::NotBound)?;
+        let options = object([("prefix", prefix.into())]);
+        let listed = settled(ledger.list(&options)).await.map_err(cause)?;
+        let keys: Array = field(&listed, "keys").unchecked_into();
+        let entries = keys.iter().filter_map(|key| {
+            let name = field(&key, "name").as_string()?;
+            Some((name, field(&key, "metadata").as_string()))
+        });
+        Ok(Listed {
+            entries: entries.collect(),
+            is_complete: field(&listed, "list_complete").is_truthy(),
+        })
+    }
+}
+
+/// Why KV failed. Its errors have no code, only a message such as "KV PUT failed: 429 Too Many Requests" or "KV put() limit
+/// exceeded for the day.".
+fn cause(error: JsValue) -> StoreError {
+    let message = message_of(&error);
+    if message.contains("limit exceeded for the day") {
+        StoreError::DailyLimit
+    } else if message.contains("429") {
+        StoreError::RateLimited
+    } else if message.contains("413") || message.contains("414") {
+        StoreError::TooLarge
+    } else {
+        StoreError::Failed
+    }
+}

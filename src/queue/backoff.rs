@@ -1,0 +1,53 @@
+//! When a message that could not be processed comes back.
+
+use crate::model::{
+    mail::Email,
+    time::{HOUR, MINUTE, UnixMillis, millis},
+};
+use std::time::Duration;
+
+/// The free plan drops a message after 24 hours, and a message has 100 retries. One that waited this long is put into the
+/// queue anew.
+pub const RENEW_AFTER: Duration = HOUR.saturating_mul(12);
+
+const DELAY_MIN: Duration = Duration::from_secs(2);
+const DELAY_MAX: Duration = MINUTE.saturating_mul(15);
+
+/// The delay of what nobody waits for: ten seconds, twice as long each time, at most a quarter of an hour.
+pub fn patient_delay(attempt: u32) -> Duration {
+    let doubled = 1_u32
+        .checked_shl(attempt.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    Duration::from_secs(10)
+        .saturating_mul(doubled)
+        .min(DELAY_MAX)
+}
+
+/// How often that is retried: for 22 hours, because the free plan drops a message after 24.
+pub const PATIENT_TRIES: u32 = 95;
+
+/// How long a mail waits before the next attempt: three quarters of its age, so that attempts become rarer (2 s at first,
+/// then 1.75 times as long each time).
+///
+/// A fifth of jitter is added or taken away. The delay is at least what Nylas asked for (`at_least`) and at most 15
+/// minutes. The last attempt comes five seconds before the mail expires.
+pub fn retry_delay(
+    email: &Email,
+    now: UnixMillis,
+    at_least: Option<Duration>,
+    random: u32,
+) -> Duration {
+    let age_ms = millis(email.age(now));
+    let base_ms = (age_ms / 4).saturating_mul(3);
+    let jitter_percent = u64::from(random % 41).saturating_add(80);
+    let delay = Duration::from_millis(base_ms.saturating_mul(jitter_percent) / 100)
+        .max(at_least.unwrap_or_default())
+        .clamp(DELAY_MIN, DELAY_MAX);
+    const LAST_TRY: Duration = Duration::from_secs(5);
+    const SECOND: Duration = Duration::from_secs(1);
+    let left = email.expires_at().since(now);
+    delay.min(left.saturating_sub(LAST_TRY).max(SECOND))
+}
+
+#[cfg(test)]
+mod tests;

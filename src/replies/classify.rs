@@ -1,0 +1,156 @@
+//! A message in an Agent Account's mailbox: who wrote it, a person or a machine.
+
+use crate::{
+    model::outcome::{Outcome, Reason},
+    nylas::{
+        mailbox::{address_of, is_listed},
+        notification::sent_by_us,
+    },
+};
+use serde_json::Value;
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Somebody: the only ones whose mail is handed on.
+    Person,
+    /// A machine answering, as an out-of-office notice (RFC 3834).
+    Automatic,
+    /// A mailing list.
+    List,
+    /// A mail system, about a mail that could not be delivered.
+    Bounce,
+    /// Taken for spam by Nylas.
+    Junk,
+    /// Us.
+    Own,
+    /// Not there any more.
+    Gone,
+}
+
+impl Class {
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Person => Outcome::Person,
+            Self::Automatic => Outcome::Automatic,
+            Self::List => Outcome::List,
+            Self::Bounce => Outcome::Bounce,
+            Self::Junk => Outcome::Junk,
+            Self::Own => Outcome::Own,
+            Self::Gone => Outcome::Gone,
+        }
+    }
+}
+
+/// A message as Nylas gives it, with headers.
+pub struct InboundMail<'a>(pub &'a Value);
+
+impl<'a> InboundMail<'a> {
+    pub fn text(&self, name: &str) -> &'a str {
+        self.0.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub fn thread_id(&self) -> Option<&'a str> {
+        Some(self.text("thread_id")).filter(|id| !id.is_empty())
+    }
+
+    /// The writer's address, as they say.
+    pub fn from(&self) -> &'a str {
+        address_of(self.0, "from").unwrap_or_default()
+    }
+
+    pub fn from_name(&self) -> &'a str {
+        let first = self.0.get("from").and_then(|from| from.get(0));
+        let name = first.and_then(|first| first.get("name")?.as_str());
+        name.unwrap_or_default()
+    }
+
+    /// Unix seconds.
+    pub fn received_at(&self) -> u64 {
+        let date = self.0.get("date").and_then(Value::as_u64);
+        date.unwrap_or_default()
+    }
+
+    pub fn attachments(&self) -> usize {
+        let list = self.0.get("attachments").and_then(Value::as_array);
+        list.map_or(0, Vec::len)
+    }
+
+    /// A header's value, in lower case.
+    fn header(&self, name: &str) -> Option<String> {
+        let headers = self.0.get("headers")?.as_array()?;
+        let of = |header: &'a Value, field: &str| header.get(field).and_then(Value::as_str);
+        headers
+            .iter()
+            .find(|header| of(header, "name").is_some_and(|known| known.eq_ignore_ascii_case(name)))
+            .and_then(|header| of(header, "value"))
+            .map(|value| value.trim().to_ascii_lowercase())
+    }
+
+    fn is_in(&self, folders: &[&str]) -> bool {
+        let list = self.0.get("folders").and_then(Value::as_array);
+        list.into_iter().flatten().any(|folder| {
+            let name = folder.as_str().unwrap_or_default();
+            is_listed(name.trim_start_matches('\\'), folders)
+        })
+    }
+
+    /// Who wrote it, and what shows it. Our own first: nothing must ever answer those.
+    pub fn classify(&self, own_addresses: &[String]) -> (Class, Reason) {
+        if let Some(sign) = sent_by_us(self.0) {
+            return (Class::Own, sign);
+        }
+        let from = self.from();
+        if own_addresses
+            .iter()
+            .any(|own| own.eq_ignore_ascii_case(from))
+        {
+            return (Class::Own, Reason::OwnAddress);
+        }
+        let kind = self.header("content-type").unwrap_or_default();
+        if kind.starts_with("multipart/report") {
+            return (Class::Bounce, Reason::DeliveryReport);
+        }
+        let sender = from.split('@').next().unwrap_or_default();
+        if is_listed(sender, &["mailer-daemon", "postmaster"]) {
+            return (Class::Bounce, Reason::MailSystem);
+        }
+        if self.header("return-path").is_some_and(|path| path == "<>") {
+            return (Class::Bounce, Reason::NullSender);
+        }
+        if from.is_empty() {
+            return (Class::Bounce, Reason::NoSender);
+        }
+        let header = |name: &str| self.header(name);
+        if header("auto-submitted").is_some_and(|how| !how.starts_with("no")) {
+            return (Class::Automatic, Reason::AutoSubmitted);
+        }
+        if header("list-id").is_some() || header("list-unsubscribe").is_some() {
+            return (Class::List, Reason::ListHeader);
+        }
+        match header("precedence").as_deref() {
+            Some("list") => return (Class::List, Reason::Precedence),
+            Some("bulk" | "junk" | "auto_reply") => return (Class::Automatic, Reason::Precedence),
+            _ => {}
+        }
+        if header("x-auto-response-suppress").is_some_and(|what| what != "none") {
+            return (Class::Automatic, Reason::AutoResponseSuppress);
+        }
+        const VENDORS: [&str; 4] = [
+            "x-autoreply",
+            "x-autorespond",
+            "x-auto-reply",
+            "x-autoresponder",
+        ];
+        if VENDORS.iter().any(|name| header(name).is_some()) {
+            return (Class::Automatic, Reason::VendorHeader);
+        }
+        if self.is_in(&["junk", "spam"]) {
+            return (Class::Junk, Reason::JunkFolder);
+        }
+        (Class::Person, Reason::Person)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Which mail of ours a message answers, and which messages are ours.
+
+use super::work::Work;
+use crate::{
+    config::Config,
+    delivery::identity::identity,
+    ledger::{recipient::keyed_hash, reply::Thread},
+    model::{
+        id::{GrantId, SvixId},
+        message::Message,
+        outcome::Reason,
+        time::UnixMillis,
+    },
+    nylas::mailbox::{IdentityOutcome, ReadOutcome, address_of},
+    ports::{Ports, StoreError},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// The relay's own id of a message in a mailbox: fit for a key, a header and a mail's id, whatever
+/// Nylas' id is made of.
+pub fn reply_id(account: &GrantId, message_id: &str) -> String {
+    let hash = Sha256::new()
+        .chain_update(account.as_str())
+        .chain_update([0])
+        .chain_update(message_id)
+        .finalize();
+    let half = hash.get(..16).unwrap_or_default();
+    format!("reply_{}", hex::encode(half))
+}
+
+/// The queue message that has a message looked at, as a notification of it would.
+pub fn notification_of(account: &GrantId, message_id: &str) -> Message {
+    let notification = json!({
+        "id": format!("seen-{}", reply_id(account, message_id)),
+        "type": "message.created",
+        "data": {"object": {"id": message_id, "grant_id": account}},
+    });
+    Message::Notification {
+        text: notification.to_string(),
+    }
+}
+
+/// Whether the address is configured as one of an account's.
+pub fn is_own_address(config: &Config, address: &str) -> bool {
+    config
+        .accounts
+        .iter()
+        .any(|account| account.has_address(address))
+}
+
+/// The addresses of all accounts. `None`: one of them is not known now.
+pub async fn own_addresses<P: Ports>(work: &Work<'_, '_, P>) -> Option<Vec<String>> {
+    let mut addresses = Vec::new();
+    for account in &work.context.config.accounts {
+        match identity(work.context, account).await {
+            IdentityOutcome::Known(identity) => addresses.push(identity.email),
+            // An account that is gone sends nothing.
+            IdentityOutcome::AccountAtFault(_) => {}
+            IdentityOutcome::Unknown => return None,
+        }
+    }
+    Some(addresses)
+}
+
+/// What is known of a thread.
+pub enum Correlated {
+    /// A mail of ours began it.
+    Ours(Thread),
+    NotOurs,
+    /// It cannot be told now.
+    Unknown(Reason),
+}
+
+/// The mail of ours that began the thread: from the ledger, or else by asking the mailbox, which knows the metadata that the
+/// mail was sent with.
+///
+/// # Errors
+/// The ledger did not answer.
+pub async fn correlate<P: Ports>(
+    work: &Work<'_, '_, P>,
+    thread_id: &str,
+) -> Result<Correlated, StoreError> {
+    let context = work.context;
+    if let Some(thread) = context.ledger.thread(work.account, thread_id).await? {
+        return Ok(Correlated::Ours(thread));
+    }
+    let answer = match context.nylas.thread(work.account, thread_id).await {
+        ReadOutcome::Answered(answer) => answer,
+        ReadOutcome::Gone => return Ok(Correlated::NotOurs),
+        ReadOutcome::Unknown => return Ok(Correlated::Unknown(Reason::MailboxNotAnswering)),
+    };
+    let messages = answer.get("data").and_then(Value::as_array);
+    let ours = messages.into_iter().flatten().find_map(|message| {
+        let id = message.pointer("/metadata/key1")?.as_str()?;
+        let id = SvixId::parse(id).filter(|id| id.as_str().starts_with("msg_"))?;
+        Some((id, message))
+    });
+    let Some((svix_id, message)) = ours else {
+        return Ok(Correlated::NotOurs);
+    };
+    let known = context.ledger.mail(&svix_id).await?;
+    let (slug, user_id) = known
+        .map(|record| (record.slug, record.user_id))
+        .unwrap_or_default();
+    let date = message.get("date").and_then(Value::as_u64);
+    let recipient = address_of(message, "to").unwrap_or_default();
+    Ok(Correlated::Ours(Thread {
+        svix_id,
+        slug,
+        user_id,
+        message_id: None,
+        at: UnixMillis::from_seconds(date.unwrap_or_default()),
+        recipient: keyed_hash(recipient, &context.config.nylas_api_key),
+    }))
+}

@@ -1,0 +1,287 @@
+//! What Nylas says later about a mail it accepted: delivered, bounced, complained about, or not sent after all.
+
+use super::work::{Done, Work};
+use crate::{
+    ledger::{
+        mail::{MailRecord, MailState, Pending},
+        recipient::Suppression,
+    },
+    model::{
+        alert::AlertKind,
+        id::SvixId,
+        log::{Level, Record},
+        message::QueuedContent,
+        outcome::{Outcome, Reason},
+        route::order,
+        time::UnixMillis,
+    },
+    nylas::notification::{DeliveryEvent, DeliveryEventKind},
+    ports::{Ports, StoreError},
+    queue::enqueue::enqueue_mail,
+};
+use std::time::Duration;
+
+/// What the ledger does not show yet is looked for this often: for five minutes, longer than a read is stale and shorter
+/// than a code is of use.
+const UNSEEN_TRIES: u32 = 6;
+
+/// Processes a delivery event.
+///
+/// # Errors
+/// The ledger did not answer.
+pub async fn process<P: Ports>(
+    work: &Work<'_, '_, P>,
+    notification: &str,
+    event: &DeliveryEvent,
+    record: &mut Record,
+) -> Result<Done, StoreError> {
+    let ledger = &work.context.ledger;
+    record.svix_id = event.svix_id.clone();
+    (record.outcome, record.reason) = (event.kind.outcome(), Reason::NylasSaysSo);
+    // Most events are deliveries. Processing one of those twice changes nothing, so it is not remembered.
+    let is_remembered = event.kind != DeliveryEventKind::Delivered;
+    if is_remembered && ledger.was_processed(notification).await? {
+        (record.outcome, record.reason) = (Outcome::Duplicate, Reason::WorkedOffBefore);
+        return Ok(Done::Done);
+    }
+    let key = &work.context.config.nylas_api_key;
+    match event.kind {
+        DeliveryEventKind::Delivered => {
+            for recipient in &event.recipients {
+                ledger.clear_bounces(&recipient.address, key).await?;
+            }
+        }
+        DeliveryEventKind::Bounced => bounced(work, event, record).await?,
+        DeliveryEventKind::Complained => {
+            record.level = Level::Error;
+            record.alert = Some(AlertKind::Complained);
+            for recipient in &event.recipients {
+                let why = Suppression::Complained;
+                ledger.suppress(&recipient.address, key, why).await?;
+            }
+        }
+        DeliveryEventKind::Rejected => {
+            record.level = Level::Error;
+            record.alert = Some(AlertKind::VirusFound);
+        }
+        DeliveryEventKind::Failed => {
+            if let Done::Retry(reason) = send_failed(work, event, record).await? {
+                return Ok(Done::Retry(reason));
+            }
+        }
+    }
+    if let Some(id) = &record.svix_id {
+        remember(work, id, record.outcome).await?;
+    }
+    if is_remembered {
+        ledger.put_processed(notification).await?;
+    }
+    Ok(Done::Done)
+}
+
+/// Suppresses who does not exist, and counts bounces by domain.
+async fn bounced<P: Ports>(
+    work: &Work<'_, '_, P>,
+    event: &DeliveryEvent,
+    record: &mut Record,
+) -> Result<(), StoreError> {
+    let (ledger, key) = (&work.context.ledger, &work.context.config.nylas_api_key);
+    record.level = Level::Warning;
+    record.reason = Reason::Soft;
+    for recipient in event.recipients.iter().filter(|one| one.is_hard) {
+        record.reason = Reason::Hard;
+        let why = Suppression::Bounced;
+        ledger.suppress(&recipient.address, key, why).await?;
+        if ledger.count_bounce(&recipient.address, key).await? {
+            record.level = Level::Error;
+            record.reason = Reason::RecipientDomainBouncing;
+            record.alert = Some(AlertKind::DomainBouncing);
+        }
+    }
+    Ok(())
+}
+
+/// Remembers the event, for people. The worst one stays, because notifications come in any order.
+async fn remember<P: Ports>(
+    work: &Work<'_, '_, P>,
+    id: &SvixId,
+    event: Outcome,
+) -> Result<(), StoreError> {
+    let ledger = &work.context.ledger;
+    if event == Outcome::Delivered
+        && let Some(known) = ledger.delivery_event(id).await?
+        && known.event != Outcome::Resent.as_str()
+    {
+        return Ok(());
+    }
+    ledger.put_delivery_event(id, event).await
+}
+
+/// What is known when Nylas reports that it could not send a mail it had accepted.
+pub struct SendFailed<'a> {
+    /// The message that failed.
+    pub message_id: Option<&'a str>,
+    /// The mail as it was kept while Nylas worked on it.
+    pub pending: Option<&'a Pending>,
+    pub known: Option<&'a MailRecord>,
+    /// The ledger may not show everything yet.
+    pub may_be_stale: bool,
+    pub now: UnixMillis,
+}
+
+/// What to do then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterSendFailed {
+    /// The mail is not visible yet: look again later.
+    Wait,
+    /// It was sent again already, or by another account.
+    Nothing(Reason),
+    /// Its content is gone. A resend from Clerk's dashboard is judged afresh.
+    Lost,
+    /// It is too old to be of use.
+    Expired,
+    /// Go on to the next hop of its route.
+    SendAgain,
+}
+
+/// Decides what to do about a mail that could not be sent.
+pub fn after_send_failed(facts: &SendFailed<'_>) -> AfterSendFailed {
+    let is_about = |pending: &&Pending| match (facts.message_id, pending.message_id.as_deref()) {
+        (Some(failed), Some(kept)) => failed == kept,
+        (None, _) | (_, None) => true,
+    };
+    let Some(pending) = facts.pending.filter(is_about) else {
+        if facts.may_be_stale {
+            return AfterSendFailed::Wait;
+        }
+        let was_resent = facts
+            .known
+            .is_some_and(|known| known.route.has_failed(facts.message_id));
+        return if was_resent {
+            AfterSendFailed::Nothing(Reason::ResentBefore)
+        } else {
+            AfterSendFailed::Lost
+        };
+    };
+    let is_sent_elsewhere = facts.known.is_some_and(|known| {
+        known.state == MailState::Sent
+            && known.message_id.is_some()
+            && known.message_id != pending.message_id
+    });
+    if is_sent_elsewhere {
+        AfterSendFailed::Nothing(Reason::SentElsewhere)
+    } else if pending.mail.email.is_expired(facts.now) {
+        AfterSendFailed::Expired
+    } else {
+        AfterSendFailed::SendAgain
+    }
+}
+
+/// A mail that Nylas queued and could not send.
+async fn send_failed<P: Ports>(
+    work: &Work<'_, '_, P>,
+    event: &DeliveryEvent,
+    record: &mut Record,
+) -> Result<Done, StoreError> {
+    let (context, ledger) = (work.context, &work.context.ledger);
+    record.level = Level::Error;
+    let message_id = event.message_id.as_deref();
+    // An attempt that finds the message in the mailbox, or gets it as a replayed answer, has to know.
+    if let Some(message_id) = message_id
+        && !ledger.has_failed(message_id).await?
+    {
+        ledger.put_failed(message_id).await?;
+    }
+    let id = match (&event.svix_id, message_id) {
+        (Some(id), _) => Some(id.clone()),
+        // Nylas' schema of this notification has no metadata.
+        (None, Some(message_id)) => ledger.accepted(message_id).await?,
+        (None, None) => None,
+    };
+    let may_be_stale = work.attempt < UNSEEN_TRIES && (id.is_some() || message_id.is_some());
+    let Some(id) = id else {
+        if may_be_stale {
+            return Ok(Done::Retry(Reason::MailNotVisibleYet));
+        }
+        record.reason = Reason::NotAMailOfTheRelay;
+        record.alert = Some(AlertKind::SendFailed);
+        return Ok(Done::Done);
+    };
+    record.svix_id = Some(id.clone());
+    let pending = ledger.pending(&id).await?;
+    let known = ledger.mail(&id).await?;
+    let now = context.now();
+    let decision = after_send_failed(&SendFailed {
+        message_id,
+        pending: pending.as_ref(),
+        known: known.as_ref(),
+        may_be_stale,
+        now,
+    });
+    match (decision, pending) {
+        (AfterSendFailed::Wait, _) => return Ok(Done::Retry(Reason::MailNotVisibleYet)),
+        (AfterSendFailed::Nothing(reason), _) => record.reason = reason,
+        (AfterSendFailed::SendAgain, Some(pending)) => {
+            return send_again(work, pending, record).await;
+        }
+        (AfterSendFailed::Expired, Some(pending)) => {
+            let email = &pending.mail.email;
+            let memory = MailRecord {
+                reason: Some(Reason::NylasCouldNotSendIt.as_str().to_owned()),
+                ..MailRecord::new(email, MailState::Expired, now)
+            };
+            ledger.put_mail(&email.svix_id, &memory).await?;
+            record.reason = Reason::TooLateToSendAgain;
+            record.alert = Some(AlertKind::SendFailed);
+        }
+        (AfterSendFailed::Lost | AfterSendFailed::SendAgain | AfterSendFailed::Expired, _) => {
+            if let Some(known) = known {
+                let memory = MailRecord {
+                    state: MailState::Rejected,
+                    reason: Some(Reason::NylasCouldNotSendIt.as_str().to_owned()),
+                    at: now,
+                    ..known
+                };
+                ledger.put_mail(&id, &memory).await?;
+            }
+            record.reason = Reason::ContentNotKept;
+            record.alert = Some(AlertKind::SendFailed);
+        }
+    }
+    Ok(Done::Done)
+}
+
+/// Queues the mail again, on the next hop of its route.
+async fn send_again<P: Ports>(
+    work: &Work<'_, '_, P>,
+    pending: Pending,
+    record: &mut Record,
+) -> Result<Done, StoreError> {
+    let context = work.context;
+    let Pending {
+        message_id,
+        mut mail,
+    } = pending;
+    let email = &mail.email;
+    let order = order(&context.config.accounts, &email.to);
+    mail.route.fail(message_id.as_deref(), &order);
+    let reason = Reason::NylasCouldNotSendIt;
+    let memory = MailRecord::new(email, MailState::Queued, context.now())
+        .because(reason, mail.route.clone());
+    context.ledger.put_mail(&email.svix_id, &memory).await?;
+    let QueuedContent::Here(content) = &mail.content else {
+        return Ok(Done::Done);
+    };
+    if enqueue_mail(context, email, content, &mail.route, Duration::ZERO)
+        .await
+        .is_err()
+    {
+        return Ok(Done::Retry(Reason::CouldNotBeQueued));
+    }
+    record.level = Level::Warning;
+    (record.outcome, record.reason) = (Outcome::Resent, reason);
+    Ok(Done::Done)
+}
+
+#[cfg(test)]
+mod tests;

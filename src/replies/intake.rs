@@ -1,0 +1,134 @@
+//! Nylas' webhook: verify, make durable in the queue.
+
+use super::correlate::is_own_address;
+use crate::{
+    config::Config,
+    model::{
+        answer::Answer,
+        log::{Level, Record},
+        message::{MESSAGE_BYTES_MAX, Message},
+        outcome::{Event, Outcome, Reason},
+        time::{UnixMillis, millis},
+    },
+    nylas::notification::{NotForUs, Notification, NotificationKind, slim},
+    ports::{Ports, QueueError},
+    signature::{VerifiedNotification, verify_nylas},
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The largest notification accepted: 1.5 MiB. Nylas truncates a message at 1 MB.
+pub const NOTIFICATION_BYTES_MAX: usize = 3 * 512 * 1024;
+/// And the largest once unpacked.
+pub const UNPACKED_BYTES_MAX: usize = 4 * NOTIFICATION_BYTES_MAX;
+
+/// A request to `POST /api/webhooks/nylas`, its body read within [`NOTIFICATION_BYTES_MAX`].
+pub struct NylasRequest<'a> {
+    pub signature: Option<&'a str>,
+    pub body: &'a [u8],
+    /// `Content-Encoding: gzip`. The signature is over the bytes as they came.
+    pub is_gzip: bool,
+    pub started: UnixMillis,
+}
+
+/// Answers a notification of Nylas': 200 only once it is durable; 503, which Nylas repeats, and never 500, which it does
+/// not (<https://developer.nylas.com/docs/v3/notifications/>).
+pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &NylasRequest<'_>) -> Answer {
+    if !config.hears_nylas() {
+        return Answer::new(503, Outcome::Misconfigured, Reason::SayNoWebhookSecret);
+    }
+    let secrets = &config.nylas_webhook_secrets;
+    let verified = match verify_nylas(request.signature, request.body, secrets) {
+        Ok(verified) => verified,
+        Err(forged) => {
+            ports.log(&Record {
+                level: Level::Warning,
+                total_ms: Some(millis(ports.now().since(request.started))),
+                // Nothing of the request: it proves nothing.
+                ..Record::new(Event::NylasWebhook, Outcome::BadSignature, forged.reason())
+            });
+            return Answer::new(401, Outcome::BadSignature, Reason::SayNylasSignature);
+        }
+    };
+    let mut record = Record::new(Event::NylasWebhook, Outcome::Queued, Reason::Durable);
+    let notification = unpack(ports, &verified, request.is_gzip).await;
+    let mut notification = notification.unwrap_or_default();
+    let answer = match Notification::read(&notification) {
+        Err(NotForUs::OtherType) => Answer::new(200, Outcome::Ignored, Reason::AnotherType),
+        Err(NotForUs::Unusable) => {
+            record.level = Level::Error;
+            Answer::new(200, Outcome::Unusable, Reason::NotANotification)
+        }
+        Ok(read) => {
+            record.notification = Some(read.id);
+            record.account = Some(read.account.clone());
+            if config.account(&read.account).is_none() {
+                Answer::new(200, Outcome::Ignored, Reason::AnotherAccount)
+            } else if let Some(sign) = own_at_sight(config, &read.kind) {
+                Answer::new(200, Outcome::Ignored, sign)
+            } else {
+                slim(&mut notification);
+                make_durable(ports, &notification, &mut record).await
+            }
+        }
+    };
+    ports.log(&Record {
+        outcome: answer.body.status,
+        reason: answer.body.reason,
+        total_ms: Some(millis(ports.now().since(request.started))),
+        ..record
+    });
+    answer
+}
+
+/// The notification as JSON. It is unpacked only now, because only what is verified may be.
+async fn unpack<P: Ports>(
+    ports: &P,
+    verified: &VerifiedNotification<'_>,
+    is_gzip: bool,
+) -> Option<Value> {
+    if is_gzip {
+        let unpacked = ports.gunzip(verified.body(), UNPACKED_BYTES_MAX).await?;
+        serde_json::from_slice(&unpacked).ok()
+    } else {
+        serde_json::from_slice(verified.body()).ok()
+    }
+}
+
+async fn make_durable<P: Ports>(ports: &P, notification: &Value, record: &mut Record) -> Answer {
+    let message = Message::Notification {
+        text: notification.to_string(),
+    };
+    let text = message.to_text();
+    let Some(text) = text.filter(|text| text.len() <= MESSAGE_BYTES_MAX) else {
+        return Answer::new(200, Outcome::Unusable, Reason::TooMuchBesideTheMessage);
+    };
+    match ports.send_to_queue(&text, Duration::ZERO).await {
+        Ok(()) => Answer::new(200, Outcome::Queued, Reason::Durable),
+        Err(QueueError::NotBound) => {
+            record.level = Level::Error;
+            Answer::new(503, Outcome::Misconfigured, Reason::SayNoQueue)
+        }
+        Err(error) => {
+            record.level = Level::Warning;
+            record.queue_error = Some(error.as_str());
+            Answer::new(503, Outcome::Retry, Reason::CouldNotBeQueued)
+        }
+    }
+}
+
+/// Most messages Nylas reports are those we sent: they need not go any further.
+fn own_at_sight(config: &Config, kind: &NotificationKind) -> Option<Reason> {
+    let NotificationKind::Arrived {
+        sent_by_us, from, ..
+    } = kind
+    else {
+        return None;
+    };
+    sent_by_us.or_else(|| {
+        let is_own = from
+            .as_deref()
+            .is_some_and(|from| is_own_address(config, from));
+        is_own.then_some(Reason::OwnAddress)
+    })
+}

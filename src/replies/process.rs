@@ -1,0 +1,68 @@
+//! A queued notification: which handler it goes to.
+
+use super::{
+    arrival, delivery_event, grant,
+    work::{Work, settle},
+};
+use crate::{
+    config::Config,
+    context::Context,
+    model::{
+        alert::Alert,
+        log::Record,
+        message::Disposition,
+        outcome::{Event, Outcome, Reason},
+        time::MINUTE,
+    },
+    nylas::notification::{Notification, NotificationKind},
+    ports::Ports,
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long the work on one notification may take, and waiting for one answer.
+const BUDGET: Duration = MINUTE;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Processes a queued notification. No disposition: the message is given up.
+pub async fn process<P: Ports>(
+    ports: &P,
+    config: &Config,
+    text: &str,
+    attempt: u32,
+) -> (Option<Disposition>, Vec<Alert>) {
+    let notification = serde_json::from_str::<Value>(text).unwrap_or_default();
+    let Ok(notification) = Notification::read(&notification) else {
+        // It could be read when it came: another version put it there.
+        return (None, Vec::new());
+    };
+    let context = Context::new(ports, config, ports.now(), BUDGET, TIMEOUT);
+    let work = Work {
+        context: &context,
+        account: &notification.account,
+        attempt,
+    };
+    let event = match &notification.kind {
+        NotificationKind::Arrived { .. } => Event::Reply,
+        NotificationKind::DeliveryEvent(_) => Event::MailFate,
+        NotificationKind::Grant(_) => Event::Grant,
+    };
+    let mut record = Record {
+        notification: Some(notification.id.clone()),
+        account: Some(notification.account.clone()),
+        attempt: Some(attempt),
+        ..Record::new(event, Outcome::Retry, Reason::LedgerRefused)
+    };
+    let worked = match &notification.kind {
+        NotificationKind::Arrived { message_id, .. } => {
+            arrival::process(&work, message_id, &mut record).await
+        }
+        NotificationKind::DeliveryEvent(event) => {
+            delivery_event::process(&work, &notification.id, event, &mut record).await
+        }
+        NotificationKind::Grant(change) => grant::process(&work, *change, &mut record).await,
+    };
+    let disposition = settle(worked, &mut record, attempt);
+    context.report(&context.complete(record));
+    (disposition, context.into_alerts())
+}

@@ -1,0 +1,298 @@
+//! Paths and methods to handlers; the CSRF guard; response headers.
+
+use crate::{
+    config::Config,
+    mail::receive::{ClerkRequest, WEBHOOK_BYTES_MAX, receive as receive_mail},
+    model::{
+        alert::Alert,
+        answer::Answer,
+        log::VERSION,
+        outcome::{Event, Outcome, Reason},
+        problem::Problem,
+    },
+    operator::{
+        api::{self, AdminRequest},
+        auth, form, page,
+        settings::report_misconfigured,
+    },
+    platform::{self, Platform},
+    ports::{Clock, Memory},
+    replies::intake::{NOTIFICATION_BYTES_MAX, NylasRequest, receive as receive_notification},
+    signature::SignatureHeaders,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use web_sys::UrlSearchParams;
+use worker::web_sys::{Request, Response};
+
+/// A form, or an address.
+const ADMIN_BYTES_MAX: usize = 4096;
+
+/// A request that was answered.
+pub struct Routed {
+    pub response: Response,
+    pub alerts: Vec<Alert>,
+    /// The first event of a template that this instance sees: its slug, and the event.
+    pub first_event: Option<(String, Vec<u8>)>,
+}
+
+impl From<Response> for Routed {
+    fn from(response: Response) -> Self {
+        Self {
+            response,
+            alerts: Vec::new(),
+            first_event: None,
+        }
+    }
+}
+
+type Settings = Result<Config, Vec<Problem>>;
+
+/// Answers a request.
+pub async fn route(request: &Request, platform: &Platform, config: &Settings) -> Routed {
+    // Not through crate `url`: its Unicode tables would be a third of the Worker.
+    let url = request.url();
+    let (path, query) = path_and_query(&url);
+    let method = request.method();
+    match (path, method.as_str()) {
+        ("/api/webhooks/clerk", method) => match config {
+            // Before the method is looked at: a monitor that asks with GET sees it, too.
+            Err(problems) => misconfigured(platform, Event::ClerkWebhook, problems),
+            Ok(config) if method == "POST" => clerk_webhook(platform, config, request).await,
+            Ok(_) => method_not_allowed("POST").into(),
+        },
+        ("/api/webhooks/nylas", "GET") => challenge(query).into(),
+        ("/api/webhooks/nylas", "POST") => match config {
+            Err(problems) => misconfigured(platform, Event::NylasWebhook, problems),
+            Ok(config) => nylas_webhook(platform, config, request).await.into(),
+        },
+        ("/api/webhooks/nylas", _) => method_not_allowed("GET, POST").into(),
+        ("/admin", _) => admin(platform, config, request, None, query).await.into(),
+        ("/health", "GET" | "HEAD") => health(config).into(),
+        ("/health", _) => method_not_allowed("GET, HEAD").into(),
+        (path, _) => match path.strip_prefix("/api/admin/") {
+            Some(path) => admin(platform, config, request, Some(path), query)
+                .await
+                .into(),
+            None => not_found().into(),
+        },
+    }
+}
+
+fn misconfigured(platform: &Platform, event: Event, problems: &[Problem]) -> Routed {
+    let alert = report_misconfigured(platform, event, problems);
+    Routed {
+        alerts: alert.into_iter().collect(),
+        ..respond(&Answer::misconfigured()).into()
+    }
+}
+
+async fn clerk_webhook(platform: &Platform, config: &Config, request: &Request) -> Routed {
+    let started = platform.now();
+    let Some(body) = platform::read_body(request, WEBHOOK_BYTES_MAX).await else {
+        return respond(&Answer::too_large()).into();
+    };
+    let headers = SignatureHeaders::pick(|name| platform::header(request, name));
+    let clerk_request = ClerkRequest {
+        headers: &headers,
+        body: &body,
+        started,
+    };
+    let handled = receive_mail(platform, config, &clerk_request).await;
+    let new_template = handled
+        .template
+        .filter(|template| platform.first_seen(template));
+    Routed {
+        response: respond(&handled.answer),
+        alerts: handled.alerts,
+        first_event: new_template.map(|template| (template, body)),
+    }
+}
+
+async fn nylas_webhook(platform: &Platform, config: &Config, request: &Request) -> Response {
+    let started = platform.now();
+    let Some(body) = platform::read_body(request, NOTIFICATION_BYTES_MAX).await else {
+        let (outcome, reason) = (Outcome::TooLarge, Reason::SayOverOneAndAHalfMebibytes);
+        return respond(&Answer::new(413, outcome, reason));
+    };
+    let signature = platform::header(request, "x-nylas-signature");
+    let encoding = platform::header(request, "content-encoding").unwrap_or_default();
+    let request = NylasRequest {
+        signature: signature.as_deref(),
+        body: &body,
+        is_gzip: encoding.trim().eq_ignore_ascii_case("gzip"),
+        started,
+    };
+    respond(&receive_notification(platform, config, &request).await)
+}
+
+/// Nylas checks a new webhook's address by asking for this value back, and nothing else.
+fn challenge(query: &str) -> Response {
+    match parameter(query, "challenge") {
+        Some(challenge) => platform::response(
+            200,
+            &challenge,
+            &[
+                ("content-type", "text/plain; charset=utf-8"),
+                ("x-content-type-options", "nosniff"),
+                ("content-length", &challenge.len().to_string()),
+            ],
+        ),
+        None => respond(&Answer::new(
+            400,
+            Outcome::ChallengeMissing,
+            Reason::SayChallenge,
+        )),
+    }
+}
+
+/// The operator's side: the API's path, or none for the page. It is not there until `ADMIN_TOKEN` is set.
+async fn admin(
+    platform: &Platform,
+    config: &Settings,
+    request: &Request,
+    path: Option<&str>,
+    query: &str,
+) -> Response {
+    let Ok(config) = config else {
+        return respond(&Answer::misconfigured());
+    };
+    let Some(token) = &config.admin_token else {
+        return not_found();
+    };
+    let authorization = platform::header(request, "authorization").unwrap_or_default();
+    if !auth::is_authorized(&authorization, token) {
+        let realm = "Basic realm=\"clerk-nylas-relay: any name, ADMIN_TOKEN\"";
+        let header = Some(("www-authenticate", realm));
+        return json_response(401, &json!({"status": "unauthorized"}), header);
+    }
+    let method = request.method();
+    let site = platform::header(request, "sec-fetch-site");
+    if method != "GET" && auth::is_cross_site(site.as_deref()) {
+        return json_response(403, &json!({"status": "forbidden"}), None);
+    }
+    let body = match method.as_str() {
+        "GET" => Some(Vec::new()),
+        _ => platform::read_body(request, ADMIN_BYTES_MAX).await,
+    };
+    let Some(body) = body else {
+        return respond(&Answer::too_large());
+    };
+    let Some(path) = path else {
+        return admin_page(platform, config, &method, query, &body).await;
+    };
+    let request = AdminRequest {
+        method: &method,
+        path,
+        limit: parameter(query, "limit").and_then(|limit| limit.parse().ok()),
+        body: &body,
+    };
+    let (code, body): (u16, Value) = api::api(platform, config, &request).await;
+    json_response(code, &body, None)
+}
+
+async fn admin_page(
+    platform: &Platform,
+    config: &Config,
+    method: &str,
+    query: &str,
+    body: &[u8],
+) -> Response {
+    if method == "POST" {
+        let form = std::str::from_utf8(body).unwrap_or_default();
+        let of = |name: &str| parameter(form, name).unwrap_or_default();
+        let said = match form::act(platform, config, &of("action"), &of("subject")).await {
+            Ok(()) => return platform::response(303, "", &[("location", "/admin")]),
+            Err(said) => said,
+        };
+        return show_page(platform, config, None, Some(said)).await;
+    }
+    let id = parameter(query, "id");
+    show_page(platform, config, id.as_deref(), None).await
+}
+
+/// The page, with what to say of a form that could not be done.
+async fn show_page(
+    platform: &Platform,
+    config: &Config,
+    id: Option<&str>,
+    said: Option<form::Said>,
+) -> Response {
+    match page::page(platform, config, id, said.map(|said| said.text)).await {
+        Some(page) => platform::response(
+            said.map_or(200, |said| said.code),
+            &page,
+            &[
+                ("content-type", "text/html; charset=utf-8"),
+                ("content-security-policy", page::PAGE_POLICY),
+                ("cache-control", "no-store"),
+                ("referrer-policy", "no-referrer"),
+                ("x-content-type-options", "nosniff"),
+            ],
+        ),
+        None => json_response(503, &json!({"status": "ledger_refused"}), None),
+    }
+}
+
+/// The body of an answer to `GET /health`.
+#[derive(Serialize)]
+struct Health<'a> {
+    #[serde(skip_serializing_if = "<[Problem]>::is_empty")]
+    settings: &'a [Problem],
+    status: &'static str,
+    version: &'static str,
+}
+
+fn health(config: &Settings) -> Response {
+    let (code, status, settings) = match config {
+        Err(problems) => (503, "misconfigured", problems.as_slice()),
+        // Sign-in mails are sent: a monitor that restarts or pages on 503 must not do so.
+        Ok(config) if !config.degraded.is_empty() => (200, "degraded", config.degraded.as_slice()),
+        Ok(_) => (200, "ok", Default::default()),
+    };
+    let health = Health {
+        settings,
+        status,
+        version: VERSION,
+    };
+    json_response(code, &health, None)
+}
+
+fn not_found() -> Response {
+    respond(&Answer::new(404, Outcome::NotFound, Reason::SayRoutes))
+}
+
+fn method_not_allowed(allowed: &str) -> Response {
+    let answer = Answer::new(405, Outcome::MethodNotAllowed, Reason::SayAllow);
+    json_response(answer.code, &answer.body, Some(("allow", allowed)))
+}
+
+fn respond(answer: &Answer) -> Response {
+    json_response(answer.code, &answer.body, None)
+}
+
+fn json_response(code: u16, body: &impl Serialize, header: Option<(&str, &str)>) -> Response {
+    // Our bodies are texts only, which are always writable.
+    let body = serde_json::to_string(body).unwrap_or_default();
+    let mut headers = vec![
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+    ];
+    headers.extend(header);
+    platform::response(code, &body, &headers)
+}
+
+fn parameter(form: &str, name: &str) -> Option<String> {
+    UrlSearchParams::new_with_str(form).ok()?.get(name)
+}
+
+/// Of a request's URL, which is absolute and normalised.
+fn path_and_query(url: &str) -> (&str, &str) {
+    let (url, query) = url.split_once('?').unwrap_or((url, ""));
+    // The third `/`: scheme://host/path.
+    let path = url
+        .match_indices('/')
+        .nth(2)
+        .and_then(|(start, _)| url.get(start..));
+    (path.unwrap_or("/"), query)
+}

@@ -1,0 +1,293 @@
+//! Is this request really from Clerk, or really from Nylas?
+//!
+//! Verification is a change of type: only [`verify_clerk`] and [`verify_nylas`] make a
+//! [`VerifiedWebhook`] and a [`VerifiedNotification`], and what parses a body takes nothing else.
+//!
+//! Clerk sends through Svix (<https://docs.svix.com/receiving/verifying-payloads/how-manual>), whose
+//! scheme is also published as Standard Webhooks (<https://www.standardwebhooks.com>). Neither
+//! official crate works here: both ask `SystemTime`, which panics on `wasm32-unknown-unknown`.
+
+use crate::model::{id::SvixId, outcome::Reason, secret::Secret, time::UnixMillis};
+use base64::{
+    Engine,
+    alphabet::STANDARD as STANDARD_ALPHABET,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use std::fmt;
+
+type HmacSha256 = Hmac<Sha256>;
+
+/// How far the signed timestamp may lie from now, in either direction, inclusive. Svix' own value.
+pub const TIMESTAMP_TOLERANCE_SECONDS: u64 = 300;
+
+/// The shortest key accepted. Svix makes 24 bytes; an empty or tiny key would be guessable.
+pub const SIGNING_KEY_BYTES_MIN: usize = 16;
+
+/// Signs Nylas' test events for everybody alike, so it proves nothing
+/// (<https://developer.nylas.com/docs/reference/api/webhook-notifications/>).
+pub const NYLAS_MOCK_SECRET: &str = "mock-webhook-secret";
+
+/// Signing secrets that everybody can read, so a signature made with one of them proves nothing: the one `make dev`
+/// signs with (`scripts/dev-secret`), and the examples of Svix' documentation
+/// (<https://docs.svix.com/receiving/verifying-payloads/how-manual>, <https://api.svix.com/docs>).
+pub const PUBLIC_SIGNING_SECRETS: [&str; 3] = [
+    "whsec_Y2xlcmstbnlsYXMtcmVsYXktbG9jYWwtZGV2",
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+];
+
+/// The key behind one `whsec_...` signing secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningSecret(Vec<u8>);
+
+impl SigningSecret {
+    /// Reads `whsec_<base64>` or bare base64, with or without padding; surrounding white space is
+    /// dropped, because secrets are pasted. The error says what is wrong, never the value.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
+            &STANDARD_ALPHABET,
+            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+        );
+        let text = text.trim();
+        let encoded = text.strip_prefix("whsec_").unwrap_or(text);
+        let key = ANY_PADDING.decode(encoded).map_err(
+            |_| "is not a signing secret: copy it again from the endpoint's page, `whsec_` and all",
+        )?;
+        if key.len() < SIGNING_KEY_BYTES_MIN {
+            return Err(
+                "is too short: copy the whole signing secret, at least 16 bytes after `whsec_`",
+            );
+        }
+        Ok(Self(key))
+    }
+
+    /// Whether everybody knows this secret. Keys are compared, so another spelling of it is found, too.
+    pub fn is_public(&self) -> bool {
+        PUBLIC_SIGNING_SECRETS
+            .iter()
+            .any(|public| Self::parse(public).is_ok_and(|public| public == *self))
+    }
+
+    /// Signs a webhook of our own in the same scheme: the value of `webhook-signature`
+    /// (<https://www.standardwebhooks.com>).
+    pub fn sign(&self, id: &str, signed_at: UnixMillis, body: &[u8]) -> String {
+        let timestamp = signed_at.seconds().to_string();
+        let mut signature = String::from("v1,");
+        if let Some(mut mac) = self.mac() {
+            for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+                mac.update(part);
+            }
+            STANDARD.encode_string(mac.finalize().into_bytes(), &mut signature);
+        }
+        signature
+    }
+
+    fn mac(&self) -> Option<HmacSha256> {
+        HmacSha256::new_from_slice(&self.0).ok()
+    }
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SigningSecret(..)")
+    }
+}
+
+/// Why a request was not verified. For the log; the caller is told nothing but `bad_signature`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadSignature {
+    HeadersMissing,
+    IdMalformed,
+    TimestampMalformed,
+    TimestampTooOld,
+    TimestampTooNew,
+    NoMatch,
+}
+
+impl BadSignature {
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::HeadersMissing => Reason::SignatureHeadersMissing,
+            Self::IdMalformed => Reason::IdMalformed,
+            Self::TimestampMalformed => Reason::TimestampMalformed,
+            Self::TimestampTooOld => Reason::TimestampTooOld,
+            Self::TimestampTooNew => Reason::TimestampTooNew,
+            Self::NoMatch => Reason::NoMatchingSignature,
+        }
+    }
+}
+
+/// The three headers of one family, `svix-*` or `webhook-*`, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignatureHeaders {
+    id: Option<String>,
+    timestamp: Option<String>,
+    signature: Option<String>,
+}
+
+impl SignatureHeaders {
+    /// Takes the `svix-*` family, or `webhook-*` when no `svix-*` header is there at all. They are
+    /// never mixed: a request is signed under one name.
+    pub fn pick(header: impl Fn(&str) -> Option<String>) -> Self {
+        let family = |prefix: &str| Self {
+            id: header(&format!("{prefix}-id")),
+            timestamp: header(&format!("{prefix}-timestamp")),
+            signature: header(&format!("{prefix}-signature")),
+        };
+        let svix = family("svix");
+        if svix == Self::default() {
+            family("webhook")
+        } else {
+            svix
+        }
+    }
+}
+
+/// A request that one of the configured secrets signed, recently.
+///
+/// Only [`verify_clerk`] makes one.
+#[derive(Debug)]
+pub struct VerifiedWebhook<'a> {
+    id: SvixId,
+    signed_at: UnixMillis,
+    body: &'a [u8],
+}
+
+impl<'a> VerifiedWebhook<'a> {
+    pub fn id(&self) -> &SvixId {
+        &self.id
+    }
+
+    /// When this attempt was signed: new on every attempt, unlike the event's own time.
+    pub fn signed_at(&self) -> UnixMillis {
+        self.signed_at
+    }
+
+    /// The bytes that were signed.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+}
+
+/// Verifies a request of Clerk's.
+///
+/// # Errors
+/// Why it is not verified.
+///
+/// ```
+/// use clerk_nylas_relay::signature::{SignatureHeaders, SigningSecret, verify_clerk};
+/// use clerk_nylas_relay::model::time::UnixMillis;
+///
+/// let secret = SigningSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+/// let headers = SignatureHeaders::pick(|name| match name {
+///     "svix-id" => Some("msg_p5jXN8AQM9LWM0D4loKWxJek".into()),
+///     "svix-timestamp" => Some("1614265330".into()),
+///     "svix-signature" => Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=".into()),
+///     _ => None,
+/// });
+/// let body = br#"{"test": 2432232314}"#;
+/// let webhook = verify_clerk(&headers, body, &[secret], UnixMillis::from_seconds(1614265330)).unwrap();
+/// assert_eq!(webhook.id().as_str(), "msg_p5jXN8AQM9LWM0D4loKWxJek");
+/// ```
+pub fn verify_clerk<'a>(
+    headers: &SignatureHeaders,
+    body: &'a [u8],
+    secrets: &[SigningSecret],
+    now: UnixMillis,
+) -> Result<VerifiedWebhook<'a>, BadSignature> {
+    let (Some(id), Some(timestamp), Some(signatures)) =
+        (&headers.id, &headers.timestamp, &headers.signature)
+    else {
+        return Err(BadSignature::HeadersMissing);
+    };
+    let svix_id = SvixId::parse(id).ok_or(BadSignature::IdMalformed)?;
+    let signed_at = parse_timestamp(timestamp).ok_or(BadSignature::TimestampMalformed)?;
+    let now_seconds = now.seconds();
+    if now_seconds.saturating_sub(signed_at) > TIMESTAMP_TOLERANCE_SECONDS {
+        return Err(BadSignature::TimestampTooOld);
+    }
+    if signed_at.saturating_sub(now_seconds) > TIMESTAMP_TOLERANCE_SECONDS {
+        return Err(BadSignature::TimestampTooNew);
+    }
+    let candidates = signatures
+        .split(' ')
+        .filter_map(|entry| entry.strip_prefix("v1,"))
+        .filter_map(|encoded| STANDARD.decode(encoded).ok())
+        .filter(|signature| signature.len() == 32)
+        .collect::<Vec<_>>();
+    let matched = secrets.iter().any(|secret| {
+        let Some(mut mac) = secret.mac() else {
+            return false;
+        };
+        for part in [
+            id.as_bytes(),
+            b".".as_slice(),
+            timestamp.as_bytes(),
+            b".",
+            body,
+        ] {
+            mac.update(part);
+        }
+        candidates
+            .iter()
+            .any(|signature| mac.clone().verify_slice(signature).is_ok())
+    });
+    if !matched {
+        return Err(BadSignature::NoMatch);
+    }
+    Ok(VerifiedWebhook {
+        id: svix_id,
+        signed_at: UnixMillis::from_seconds(signed_at),
+        body,
+    })
+}
+
+/// Digits only, at most twelve: no sign, space, fraction or exponent.
+fn parse_timestamp(text: &str) -> Option<u64> {
+    let strict = (1..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    strict.then(|| text.parse().ok()).flatten()
+}
+
+/// A notification that one of the configured secrets of Nylas' signed.
+///
+/// Only [`verify_nylas`] makes one.
+#[derive(Debug)]
+pub struct VerifiedNotification<'a> {
+    body: &'a [u8],
+}
+
+impl<'a> VerifiedNotification<'a> {
+    /// The bytes that were signed: compressed, if they came so.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+}
+
+/// Verifies a notification of Nylas': `x-nylas-signature` is the hex HMAC-SHA256
+/// of the raw body, keyed with the secret's text
+/// (<https://developer.nylas.com/docs/v3/notifications/>). No time is signed.
+///
+/// # Errors
+/// Why it is not verified.
+pub fn verify_nylas<'a>(
+    signature: Option<&str>,
+    body: &'a [u8],
+    secrets: &[Secret],
+) -> Result<VerifiedNotification<'a>, BadSignature> {
+    let signature = signature.ok_or(BadSignature::HeadersMissing)?.trim();
+    let signature = hex::decode(signature).map_err(|_| BadSignature::NoMatch)?;
+    let matched = secrets.iter().any(|secret| {
+        HmacSha256::new_from_slice(secret.reveal().as_bytes())
+            .is_ok_and(|mac| mac.chain_update(body).verify_slice(&signature).is_ok())
+    });
+    if matched {
+        Ok(VerifiedNotification { body })
+    } else {
+        Err(BadSignature::NoMatch)
+    }
+}
+
+#[cfg(test)]
+mod tests;
