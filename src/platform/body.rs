@@ -1,8 +1,8 @@
 //! Bodies, read up to a limit.
 
 use super::{
-    Platform,
     bindings::{DecompressionStream, NewResponse, Stream, field, settled},
+    env::Platform,
     http::header,
 };
 use crate::ports::Gunzip;

@@ -1,9 +1,8 @@
 //! Requests out, and what a request in and its answer are made of.
 
 use super::{
-    Platform,
     bindings::{self, NewResponse, clear_timeout, object, set_timeout, settled},
-    message_of,
+    env::{Platform, message_of},
 };
 use crate::{
     model::time::millis,

@@ -1,9 +1,8 @@
 //! The store on Workers KV.
 
 use super::{
-    Platform,
     bindings::{field, object, settled},
-    message_of, whole_seconds,
+    env::{Platform, message_of, whole_seconds},
 };
 use crate::ports::{LISTED_BYTES_MAX, Listed, Store, StoreError};
 use std::time::Duration;

@@ -1,9 +1,8 @@
 //! Both ends of a Cloudflare Queue.
 
 use super::{
-    Platform,
     bindings::{Message, field, object, settled},
-    message_of, whole_seconds,
+    env::{Platform, message_of, whole_seconds},
 };
 use crate::{
     model::message::{Body, Disposition},
