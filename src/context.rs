@@ -4,11 +4,13 @@ use crate::{
     config::Config,
     ledger::Ledger,
     model::{
-        alert::Alert,
-        log::Record,
-        time::{UnixMillis, millis},
+        alert::{Alert, AlertKind},
+        id::GrantId,
+        log::{Level, Record},
+        outcome::{Event, Outcome, Reason},
+        time::{DAY, UnixMillis, millis},
     },
-    nylas::Nylas,
+    nylas::client::{Limits, Nylas},
     ports::{Ports, QueueError},
 };
 use std::{
@@ -27,25 +29,20 @@ pub struct Context<'a, P> {
     pub started: UnixMillis,
     alerts: RefCell<Vec<Alert>>,
     queue_error: Cell<Option<QueueError>>,
+    sender_name_differs: RefCell<Option<GrantId>>,
 }
 
 impl<'a, P: Ports> Context<'a, P> {
-    /// `budget` is how long all requests to Nylas may take together, `timeout` how long each may take.
-    pub fn new(
-        ports: &'a P,
-        config: &'a Config,
-        started: UnixMillis,
-        budget: Duration,
-        timeout: Duration,
-    ) -> Self {
+    pub fn new(ports: &'a P, config: &'a Config, started: UnixMillis, limits: Limits) -> Self {
         Self {
             ports,
             config,
             ledger: Ledger::new(ports),
-            nylas: Nylas::new(ports, config, started.plus(budget), timeout),
+            nylas: Nylas::new(ports, config, started, limits),
             started,
             alerts: RefCell::default(),
             queue_error: Cell::default(),
+            sender_name_differs: RefCell::default(),
         }
     }
 
@@ -74,6 +71,27 @@ impl<'a, P: Ports> Context<'a, P> {
             ..record
         }
         .with_answer(self.nylas.last())
+    }
+
+    /// Notes that Clerk's sender name is not this account's.
+    pub fn note_sender_name(&self, account: &GrantId) {
+        *self.sender_name_differs.borrow_mut() = Some(account.clone());
+    }
+
+    /// Tells the operator what was noted of the sender's name, once a day. After the mail is out: nobody waits for it.
+    pub async fn report_sender_name(&self) {
+        let noted = self.sender_name_differs.take();
+        let Some(account) = noted.filter(|_| self.ports.first_seen("drift")) else {
+            return;
+        };
+        if self.ledger.may_say("drift", DAY).await {
+            self.report(&Record {
+                level: Level::Warning,
+                account: Some(account),
+                alert: Some(AlertKind::SenderNameDiffers),
+                ..Record::new(Event::Check, Outcome::Drift, Reason::FromEmailNameDiffers)
+            });
+        }
     }
 
     /// Logs a record and keeps its alert, if it has one.

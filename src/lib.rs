@@ -40,9 +40,9 @@ mod entry {
         replies::sweep,
         router,
     };
-    use std::{
-        cell::RefCell, convert::Infallible, future::poll_fn, pin::Pin, sync::Once, task::Poll,
-    };
+    use futures_channel::oneshot;
+    use futures_util::future::{Either, join_all, select};
+    use std::{cell::RefCell, convert::Infallible, rc::Rc, sync::Once};
     use worker::{
         Context, Env, event,
         wasm_bindgen::{JsValue, prelude::wasm_bindgen},
@@ -51,28 +51,41 @@ mod entry {
     };
 
     /// A request: Clerk's webhook, Nylas' webhook, the operator, a monitor.
+    ///
+    /// The work goes on after its answer: a send that outlasts the budget, what is recorded, alerts.
     #[event(fetch)]
     async fn fetch(request: Request, env: Env, context: Context) -> Result<Response, Infallible> {
         report_panics();
-        let platform = Platform::new(&env);
-        let config = read_config(&env, &platform);
-        let mut routed = router::route(&request, &platform, &config).await;
-        if let Ok(config) = &config {
-            routed
-                .alerts
-                .extend(settings::report_degraded(&platform, config));
-        }
-        if !routed.alerts.is_empty() || routed.first_event.is_some() {
-            let url = alert_url(&env);
-            // After the answer.
-            context.wait_until(async move {
-                alerts::raise(&platform, url.as_deref(), routed.alerts).await;
-                if let Some((slug, event)) = routed.first_event {
-                    first_look::keep(&platform, &slug, &event).await;
-                }
-            });
-        }
-        Ok(routed.response)
+        let instance = Instance::of(&env);
+        let (answer, answered) = oneshot::channel();
+        let work = Box::pin(async move {
+            let Instance {
+                platform, settings, ..
+            } = &*instance;
+            let respond = |response| {
+                // Fails only when nobody waits for the answer any more.
+                let _ = answer.send(response);
+            };
+            let mut routed = router::route(&request, platform, settings, respond).await;
+            if let Ok(config) = settings {
+                routed
+                    .alerts
+                    .extend(settings::report_degraded(platform, config));
+            }
+            alerts::raise(platform, instance.alert_url.as_deref(), routed.alerts).await;
+            if let Some((slug, event)) = routed.first_event {
+                first_look::keep(platform, &slug, &event).await;
+            }
+        });
+        let answered = match select(work, answered).await {
+            Either::Left(((), mut answered)) => answered.try_recv().ok().flatten(),
+            Either::Right((answered, work)) => {
+                context.wait_until(work);
+                answered.ok()
+            }
+        };
+        // Nothing answers only if the work was dropped: then Clerk and Nylas try again.
+        Ok(answered.unwrap_or_else(router::unanswered))
     }
 
     /// A batch of queue messages.
@@ -90,9 +103,9 @@ mod entry {
         _context: worker_sys::Context,
     ) -> Result<JsValue, JsValue> {
         report_panics();
-        let platform = Platform::new(&env);
-        let config = read_config(&env, &platform);
-        let config = config.as_ref().map_err(Vec::as_slice);
+        let instance = Instance::of(&env);
+        let platform = &instance.platform;
+        let config = instance.settings.as_ref().map_err(Vec::as_slice);
         let is_dead = batch
             .queue()
             .is_ok_and(|name| String::from(name).ends_with("-dead"));
@@ -106,16 +119,15 @@ mod entry {
                 attempt: message.attempt(),
             };
             let (disposition, alerts) = if is_dead {
-                consumer::give_up(&platform, &delivery).await
+                consumer::give_up(platform, &delivery).await
             } else {
-                consumer::process(&platform, config, &delivery).await
+                consumer::process(platform, config, &delivery).await
             };
             message.settle(disposition);
             raised.borrow_mut().extend(alerts);
         });
-        all(work.map(|work| Box::pin(work) as _).collect()).await;
-        let url = alert_url(&env);
-        alerts::raise(&platform, url.as_deref(), raised.into_inner()).await;
+        join_all(work).await;
+        alerts::raise(platform, instance.alert_url.as_deref(), raised.into_inner()).await;
         Ok(JsValue::UNDEFINED)
     }
 
@@ -127,41 +139,53 @@ mod entry {
     )]
     pub async fn scheduled(_event: JsValue, env: Env, _context: JsValue) {
         report_panics();
-        let platform = Platform::new(&env);
-        let raised = match read_config(&env, &platform) {
+        let instance = Instance::of(&env);
+        let platform = &instance.platform;
+        let raised = match &instance.settings {
             Ok(config) => {
-                sweep::run(&platform, &config).await;
-                let mut raised = checks::run(&platform, &config).await;
-                raised.extend(settings::report_degraded(&platform, &config));
+                sweep::run(platform, config).await;
+                let mut raised = checks::run(platform, config).await;
+                raised.extend(settings::report_degraded(platform, config));
                 raised
             }
-            Err(problems) => settings::report_misconfigured(&platform, Event::Sweep, &problems)
+            Err(problems) => settings::report_misconfigured(platform, Event::Sweep, problems)
                 .into_iter()
                 .collect(),
         };
-        alerts::raise(&platform, alert_url(&env).as_deref(), raised).await;
+        alerts::raise(platform, instance.alert_url.as_deref(), raised).await;
     }
 
-    fn read_config(env: &Env, platform: &Platform) -> Result<Config, Vec<Problem>> {
-        Config::read(|name| platform::setting(env, name), platform.bound())
+    /// What an instance of the Worker reads once: its bindings and settings.
+    struct Instance {
+        env: JsValue,
+        platform: Platform,
+        settings: Result<Config, Vec<Problem>>,
+        /// Not of the settings: that they are wrong is an alert, too.
+        alert_url: Option<String>,
     }
 
-    /// Not through the settings: that they are wrong is an alert, too.
-    fn alert_url(env: &Env) -> Option<String> {
-        platform::setting(env, "ALERT_WEBHOOK_URL").filter(|url| is_endpoint(url))
-    }
-
-    /// Does all of the work at once. A batch is at most a hundred messages.
-    async fn all(mut work: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
-        poll_fn(|context| {
-            work.retain_mut(|work| work.as_mut().poll(context).is_pending());
-            if work.is_empty() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
+    impl Instance {
+        /// The instance's own, read anew should it ever be given another environment.
+        fn of(env: &Env) -> Rc<Self> {
+            thread_local! {
+                static INSTANCE: RefCell<Option<Rc<Instance>>> = const { RefCell::new(None) };
             }
-        })
-        .await;
+            INSTANCE.with_borrow_mut(|known| match known {
+                Some(instance) if instance.env == **env => instance.clone(),
+                _ => known.insert(Rc::new(Self::read(env))).clone(),
+            })
+        }
+
+        fn read(env: &Env) -> Self {
+            let platform = Platform::new(env);
+            let setting = |name: &str| platform::setting(env, name);
+            Self {
+                env: JsValue::clone(env),
+                settings: Config::read(setting, platform.bound()),
+                alert_url: setting("ALERT_WEBHOOK_URL").filter(|url| is_endpoint(url)),
+                platform,
+            }
+        }
     }
 
     /// A readable report of a panic on the console, before the hook of crate `worker`, which restarts

@@ -15,6 +15,11 @@ pub trait Clock {
     fn now(&self) -> UnixMillis;
 }
 
+/// Waiting.
+pub trait Timer {
+    async fn sleep(&self, length: Duration);
+}
+
 /// Randomness for jitter. Nothing secret depends on it.
 pub trait Random {
     fn random(&self) -> u32;
@@ -116,6 +121,8 @@ errors!(StoreError: "the store", QueueError: "the queue", HttpError: "the reques
 /// <https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
 pub trait Store {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
+    /// Reads several keys at once: one wait. The values come in the order of the keys.
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError>;
     /// Keeps `value` for `ttl`, which is at least 60 seconds.
     async fn put(&self, key: &str, value: &str, ttl: Duration) -> Result<(), StoreError>;
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
@@ -148,6 +155,17 @@ pub struct HttpRequest {
     pub url: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: Option<String>,
+    pub when_late: WhenLate,
+}
+
+/// What becomes of a request whose answer is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenLate {
+    /// It is aborted: nothing is lost but an answer.
+    Abort,
+    /// It goes on without anybody waiting for it. A send must never be aborted: what a server does with a request whose
+    /// client went away is not known, and one that frees its idempotency key and goes on sending makes two mails of one.
+    LetGo,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,11 +194,12 @@ impl HttpResponse {
 
 /// The outbound request. Redirects are not followed.
 pub trait Http {
-    /// `timeout` covers everything, the reading of the body included.
+    /// `timeout` covers everything, the reading of the body included. Without one the answer is waited for as long as the
+    /// runtime lets the Worker live.
     async fn fetch(
         &self,
         request: HttpRequest,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Result<HttpResponse, HttpError>;
 }
 
@@ -194,6 +213,10 @@ pub trait Gunzip {
 pub trait Memory {
     /// Whether the instance hears of this for the first time.
     fn first_seen(&self, what: &str) -> bool;
+    /// What was remembered under this name, unless it is too old.
+    fn recall(&self, name: &str) -> Option<String>;
+    /// Remembers a text under a name for that long, or for less.
+    fn remember(&self, name: &str, text: &str, ttl: Duration);
 }
 
 /// Where log records go.
@@ -202,6 +225,6 @@ pub trait Log {
 }
 
 /// All of them: what one entry point hands to the core.
-pub trait Ports: Clock + Random + Store + Queue + Http + Gunzip + Memory + Log {}
+pub trait Ports: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log {}
 
-impl<T: Clock + Random + Store + Queue + Http + Gunzip + Memory + Log> Ports for T {}
+impl<T: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log> Ports for T {}

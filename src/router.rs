@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    mail::receive::{ClerkRequest, WEBHOOK_BYTES_MAX, receive as receive_mail},
+    mail::receive::{self, ClerkRequest, WEBHOOK_BYTES_MAX},
     model::{
         alert::Alert,
         answer::Answer,
@@ -28,82 +28,104 @@ use worker::web_sys::{Request, Response};
 /// A form, or an address.
 const ADMIN_BYTES_MAX: usize = 4096;
 
-/// A request that was answered.
+/// What is left of a request after its answer.
+#[derive(Default)]
 pub struct Routed {
-    pub response: Response,
     pub alerts: Vec<Alert>,
     /// The first event of a template that this instance sees: its slug, and the event.
     pub first_event: Option<(String, Vec<u8>)>,
 }
 
-impl From<Response> for Routed {
-    fn from(response: Response) -> Self {
-        Self {
-            response,
-            alerts: Vec::new(),
-            first_event: None,
-        }
-    }
-}
-
 type Settings = Result<Config, Vec<Problem>>;
 
-/// Answers a request.
-pub async fn route(request: &Request, platform: &Platform, config: &Settings) -> Routed {
+/// Answers a request, and does what is left to do after the answer. `respond` is called once.
+pub async fn route(
+    request: &Request,
+    platform: &Platform,
+    config: &Settings,
+    respond: impl FnOnce(Response),
+) -> Routed {
     // Not through crate `url`: its Unicode tables would be a third of the Worker.
     let url = request.url();
     let (path, query) = path_and_query(&url);
     let method = request.method();
-    match (path, method.as_str()) {
-        ("/api/webhooks/clerk", method) => match config {
-            // Before the method is looked at: a monitor that asks with GET sees it, too.
-            Err(problems) => misconfigured(platform, Event::ClerkWebhook, problems),
-            Ok(config) if method == "POST" => clerk_webhook(platform, config, request).await,
-            Ok(_) => method_not_allowed("POST").into(),
-        },
-        ("/api/webhooks/nylas", "GET") => challenge(query).into(),
-        ("/api/webhooks/nylas", "POST") => match config {
-            Err(problems) => misconfigured(platform, Event::NylasWebhook, problems),
-            Ok(config) => nylas_webhook(platform, config, request).await.into(),
-        },
-        ("/api/webhooks/nylas", _) => method_not_allowed("GET, POST").into(),
-        ("/admin", _) => admin(platform, config, request, None, query).await.into(),
-        ("/health", "GET" | "HEAD") => health(config).into(),
-        ("/health", _) => method_not_allowed("GET, HEAD").into(),
-        (path, _) => match path.strip_prefix("/api/admin/") {
-            Some(path) => admin(platform, config, request, Some(path), query)
-                .await
-                .into(),
-            None => not_found().into(),
-        },
+    match (path, method.as_str(), config) {
+        ("/api/webhooks/clerk", "POST", Ok(config)) => {
+            return clerk_webhook(platform, config, request, respond).await;
+        }
+        // Whatever the method: a person who looks with a browser sees it, too.
+        ("/api/webhooks/clerk", _, Err(problems)) => {
+            respond(answer(&Answer::misconfigured()));
+            return misconfigured(platform, Event::ClerkWebhook, problems);
+        }
+        ("/api/webhooks/nylas", "POST", Err(problems)) => {
+            respond(answer(&Answer::misconfigured()));
+            return misconfigured(platform, Event::NylasWebhook, problems);
+        }
+        _ => {}
     }
+    respond(match (path, method.as_str(), config) {
+        ("/api/webhooks/clerk", ..) => method_not_allowed("POST"),
+        ("/api/webhooks/nylas", "GET", _) => challenge(query),
+        ("/api/webhooks/nylas", "POST", Ok(config)) => {
+            nylas_webhook(platform, config, request).await
+        }
+        ("/api/webhooks/nylas", ..) => method_not_allowed("GET, POST"),
+        ("/admin", ..) => admin(platform, config, request, None, query).await,
+        ("/health", "GET" | "HEAD", _) => health(config),
+        ("/health", ..) => method_not_allowed("GET, HEAD"),
+        (path, ..) => match path.strip_prefix("/api/admin/") {
+            Some(path) => admin(platform, config, request, Some(path), query).await,
+            None => not_found(),
+        },
+    });
+    Routed::default()
+}
+
+/// The answer to a request that nothing answered, so that its sender tries again.
+pub fn unanswered() -> Response {
+    answer(&Answer::new(503, Outcome::Retry, Reason::Unanswered))
 }
 
 fn misconfigured(platform: &Platform, event: Event, problems: &[Problem]) -> Routed {
     let alert = report_misconfigured(platform, event, problems);
     Routed {
         alerts: alert.into_iter().collect(),
-        ..respond(&Answer::misconfigured()).into()
+        ..Routed::default()
     }
 }
 
-async fn clerk_webhook(platform: &Platform, config: &Config, request: &Request) -> Routed {
+async fn clerk_webhook(
+    platform: &Platform,
+    config: &Config,
+    request: &Request,
+    respond: impl FnOnce(Response),
+) -> Routed {
     let started = platform.now();
-    let Some(body) = platform::read_body(request, WEBHOOK_BYTES_MAX).await else {
-        return respond(&Answer::too_large()).into();
-    };
     let headers = SignatureHeaders::pick(|name| platform::header(request, name));
+    let claim = match headers.claim(started) {
+        Ok(claim) => claim,
+        // Its body is not read.
+        Err(forged) => {
+            respond(answer(&receive::refuse(platform, forged, started)));
+            return Routed::default();
+        }
+    };
+    let Some(body) = platform::read_body(request, WEBHOOK_BYTES_MAX).await else {
+        respond(answer(&Answer::too_large()));
+        return Routed::default();
+    };
     let clerk_request = ClerkRequest {
-        headers: &headers,
+        claim: &claim,
         body: &body,
         started,
     };
-    let handled = receive_mail(platform, config, &clerk_request).await;
+    let respond = |webhook: Answer| respond(answer(&webhook));
+    let handled = receive::receive(platform, config, &clerk_request, respond).await;
     let new_template = handled
         .template
         .filter(|template| platform.first_seen(template));
     Routed {
-        response: respond(&handled.answer),
         alerts: handled.alerts,
         first_event: new_template.map(|template| (template, body)),
     }
@@ -113,7 +135,7 @@ async fn nylas_webhook(platform: &Platform, config: &Config, request: &Request) 
     let started = platform.now();
     let Some(body) = platform::read_body(request, NOTIFICATION_BYTES_MAX).await else {
         let (outcome, reason) = (Outcome::TooLarge, Reason::SayOverOneAndAHalfMebibytes);
-        return respond(&Answer::new(413, outcome, reason));
+        return answer(&Answer::new(413, outcome, reason));
     };
     let signature = platform::header(request, "x-nylas-signature");
     let encoding = platform::header(request, "content-encoding").unwrap_or_default();
@@ -123,7 +145,7 @@ async fn nylas_webhook(platform: &Platform, config: &Config, request: &Request) 
         is_gzip: encoding.trim().eq_ignore_ascii_case("gzip"),
         started,
     };
-    respond(&receive_notification(platform, config, &request).await)
+    answer(&receive_notification(platform, config, &request).await)
 }
 
 /// Nylas checks a new webhook's address by asking for this value back, and nothing else.
@@ -138,7 +160,7 @@ fn challenge(query: &str) -> Response {
                 ("content-length", &challenge.len().to_string()),
             ],
         ),
-        None => respond(&Answer::new(
+        None => answer(&Answer::new(
             400,
             Outcome::ChallengeMissing,
             Reason::SayChallenge,
@@ -155,7 +177,7 @@ async fn admin(
     query: &str,
 ) -> Response {
     let Ok(config) = config else {
-        return respond(&Answer::misconfigured());
+        return answer(&Answer::misconfigured());
     };
     let Some(token) = &config.admin_token else {
         return not_found();
@@ -176,7 +198,7 @@ async fn admin(
         _ => platform::read_body(request, ADMIN_BYTES_MAX).await,
     };
     let Some(body) = body else {
-        return respond(&Answer::too_large());
+        return answer(&Answer::too_large());
     };
     let Some(path) = path else {
         return admin_page(platform, config, &method, query, &body).await;
@@ -259,7 +281,7 @@ fn health(config: &Settings) -> Response {
 }
 
 fn not_found() -> Response {
-    respond(&Answer::new(404, Outcome::NotFound, Reason::SayRoutes))
+    answer(&Answer::new(404, Outcome::NotFound, Reason::SayRoutes))
 }
 
 fn method_not_allowed(allowed: &str) -> Response {
@@ -267,19 +289,29 @@ fn method_not_allowed(allowed: &str) -> Response {
     json_response(answer.code, &answer.body, Some(("allow", allowed)))
 }
 
-fn respond(answer: &Answer) -> Response {
+fn answer(answer: &Answer) -> Response {
     json_response(answer.code, &answer.body, None)
 }
 
-fn json_response(code: u16, body: &impl Serialize, header: Option<(&str, &str)>) -> Response {
+fn json_response(
+    code: u16,
+    body: &impl Serialize,
+    header: Option<(&'static str, &str)>,
+) -> Response {
     // Our bodies are texts only, which are always writable.
     let body = serde_json::to_string(body).unwrap_or_default();
-    let mut headers = vec![
-        ("content-type", "application/json"),
-        ("cache-control", "no-store"),
-    ];
-    headers.extend(header);
-    platform::response(code, &body, &headers)
+    match header {
+        None => platform::json_response(code, &body),
+        Some(header) => platform::response(
+            code,
+            &body,
+            &[
+                ("content-type", "application/json"),
+                ("cache-control", "no-store"),
+                header,
+            ],
+        ),
+    }
 }
 
 fn parameter(form: &str, name: &str) -> Option<String> {

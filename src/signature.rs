@@ -39,8 +39,20 @@ pub const PUBLIC_SIGNING_SECRETS: [&str; 3] = [
 ];
 
 /// The key behind one `whsec_...` signing secret.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SigningSecret(Vec<u8>);
+#[derive(Clone)]
+pub struct SigningSecret {
+    key: Vec<u8>,
+    /// Keyed once, for every signature.
+    mac: HmacSha256,
+}
+
+impl PartialEq for SigningSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for SigningSecret {}
 
 impl SigningSecret {
     /// Reads `whsec_<base64>` or bare base64, with or without padding; surrounding white space is
@@ -60,7 +72,9 @@ impl SigningSecret {
                 "is too short: copy the whole signing secret, at least 16 bytes after `whsec_`",
             );
         }
-        Ok(Self(key))
+        // HMAC takes a key of any length.
+        let mac = HmacSha256::new_from_slice(&key).map_err(|_| "is not a signing secret")?;
+        Ok(Self { key, mac })
     }
 
     /// Whether everybody knows this secret. Keys are compared, so another spelling of it is found, too.
@@ -75,17 +89,16 @@ impl SigningSecret {
     pub fn sign(&self, id: &str, signed_at: UnixMillis, body: &[u8]) -> String {
         let timestamp = signed_at.seconds().to_string();
         let mut signature = String::from("v1,");
-        if let Some(mut mac) = self.mac() {
-            for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-                mac.update(part);
-            }
-            STANDARD.encode_string(mac.finalize().into_bytes(), &mut signature);
+        let mut mac = self.mac();
+        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+            mac.update(part);
         }
+        STANDARD.encode_string(mac.finalize().into_bytes(), &mut signature);
         signature
     }
 
-    fn mac(&self) -> Option<HmacSha256> {
-        HmacSha256::new_from_slice(&self.0).ok()
+    fn mac(&self) -> HmacSha256 {
+        self.mac.clone()
     }
 }
 
@@ -130,18 +143,103 @@ pub struct SignatureHeaders {
 impl SignatureHeaders {
     /// Takes the `svix-*` family, or `webhook-*` when no `svix-*` header is there at all. They are
     /// never mixed: a request is signed under one name.
-    pub fn pick(header: impl Fn(&str) -> Option<String>) -> Self {
-        let family = |prefix: &str| Self {
-            id: header(&format!("{prefix}-id")),
-            timestamp: header(&format!("{prefix}-timestamp")),
-            signature: header(&format!("{prefix}-signature")),
+    pub fn pick(header: impl Fn(&'static str) -> Option<String>) -> Self {
+        let svix = Self {
+            id: header("svix-id"),
+            timestamp: header("svix-timestamp"),
+            signature: header("svix-signature"),
         };
-        let svix = family("svix");
-        if svix == Self::default() {
-            family("webhook")
-        } else {
-            svix
+        if svix != Self::default() {
+            return svix;
         }
+        Self {
+            id: header("webhook-id"),
+            timestamp: header("webhook-timestamp"),
+            signature: header("webhook-signature"),
+        }
+    }
+}
+
+impl SignatureHeaders {
+    /// What the headers claim. A request that does not claim enough, or not for now, is refused before its body is read.
+    ///
+    /// # Errors
+    /// Why no body can make it a verified request.
+    pub fn claim(&self, now: UnixMillis) -> Result<Claim, BadSignature> {
+        let (Some(id), Some(timestamp), Some(signatures)) =
+            (&self.id, &self.timestamp, &self.signature)
+        else {
+            return Err(BadSignature::HeadersMissing);
+        };
+        let id = SvixId::parse(id).ok_or(BadSignature::IdMalformed)?;
+        let signed_at = parse_timestamp(timestamp).ok_or(BadSignature::TimestampMalformed)?;
+        let now = now.seconds();
+        if now.saturating_sub(signed_at) > TIMESTAMP_TOLERANCE_SECONDS {
+            return Err(BadSignature::TimestampTooOld);
+        }
+        if signed_at.saturating_sub(now) > TIMESTAMP_TOLERANCE_SECONDS {
+            return Err(BadSignature::TimestampTooNew);
+        }
+        let candidates = signatures
+            .split(' ')
+            .filter_map(|entry| entry.strip_prefix("v1,"))
+            .filter_map(|encoded| STANDARD.decode(encoded).ok())
+            .filter(|signature| signature.len() == 32)
+            .collect();
+        Ok(Claim {
+            id,
+            timestamp: timestamp.clone(),
+            signed_at: UnixMillis::from_seconds(signed_at),
+            candidates,
+        })
+    }
+}
+
+/// What a request's headers claim: an id, a time close to now, and signatures that may be right.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    id: SvixId,
+    /// As it was signed.
+    timestamp: String,
+    signed_at: UnixMillis,
+    candidates: Vec<Vec<u8>>,
+}
+
+impl Claim {
+    /// Verifies the claim against the body.
+    ///
+    /// # Errors
+    /// No configured secret made any of the signatures.
+    pub fn verify<'a>(
+        &self,
+        body: &'a [u8],
+        secrets: &[SigningSecret],
+    ) -> Result<VerifiedWebhook<'a>, BadSignature> {
+        let signed_parts = [
+            self.id.as_str().as_bytes(),
+            b".",
+            self.timestamp.as_bytes(),
+            b".",
+            body,
+        ];
+        let matched = !self.candidates.is_empty()
+            && secrets.iter().any(|secret| {
+                let mut mac = secret.mac();
+                for part in signed_parts {
+                    mac.update(part);
+                }
+                let mut candidates = self.candidates.iter();
+                // Compared in constant time.
+                candidates.any(|signature| mac.clone().verify_slice(signature).is_ok())
+            });
+        if !matched {
+            return Err(BadSignature::NoMatch);
+        }
+        Ok(VerifiedWebhook {
+            id: self.id.clone(),
+            signed_at: self.signed_at,
+            body,
+        })
     }
 }
 
@@ -197,51 +295,7 @@ pub fn verify_clerk<'a>(
     secrets: &[SigningSecret],
     now: UnixMillis,
 ) -> Result<VerifiedWebhook<'a>, BadSignature> {
-    let (Some(id), Some(timestamp), Some(signatures)) =
-        (&headers.id, &headers.timestamp, &headers.signature)
-    else {
-        return Err(BadSignature::HeadersMissing);
-    };
-    let svix_id = SvixId::parse(id).ok_or(BadSignature::IdMalformed)?;
-    let signed_at = parse_timestamp(timestamp).ok_or(BadSignature::TimestampMalformed)?;
-    let now_seconds = now.seconds();
-    if now_seconds.saturating_sub(signed_at) > TIMESTAMP_TOLERANCE_SECONDS {
-        return Err(BadSignature::TimestampTooOld);
-    }
-    if signed_at.saturating_sub(now_seconds) > TIMESTAMP_TOLERANCE_SECONDS {
-        return Err(BadSignature::TimestampTooNew);
-    }
-    let candidates = signatures
-        .split(' ')
-        .filter_map(|entry| entry.strip_prefix("v1,"))
-        .filter_map(|encoded| STANDARD.decode(encoded).ok())
-        .filter(|signature| signature.len() == 32)
-        .collect::<Vec<_>>();
-    let matched = secrets.iter().any(|secret| {
-        let Some(mut mac) = secret.mac() else {
-            return false;
-        };
-        for part in [
-            id.as_bytes(),
-            b".".as_slice(),
-            timestamp.as_bytes(),
-            b".",
-            body,
-        ] {
-            mac.update(part);
-        }
-        candidates
-            .iter()
-            .any(|signature| mac.clone().verify_slice(signature).is_ok())
-    });
-    if !matched {
-        return Err(BadSignature::NoMatch);
-    }
-    Ok(VerifiedWebhook {
-        id: svix_id,
-        signed_at: UnixMillis::from_seconds(signed_at),
-        body,
-    })
+    headers.claim(now)?.verify(body, secrets)
 }
 
 /// Digits only, at most twelve: no sign, space, fraction or exponent.

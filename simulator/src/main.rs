@@ -41,7 +41,7 @@ fn one(seed: u64) -> ExitCode {
 
 fn soak(messages: u64, first_seed: u64) -> ExitCode {
     let (mut played, mut sent, mut expired, mut calls_max) = (0, 0, 0, 0);
-    let (mut residual, mut changed) = (0, 0);
+    let (mut residual, mut changed, mut hung_up) = (0, 0, 0);
     let mut seed = first_seed;
     while played < messages {
         let outcome = run_seed(seed, None, false);
@@ -50,6 +50,7 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
         expired += u64::from(outcome.expired);
         residual += u64::from(outcome.residual);
         changed += u64::from(outcome.changed);
+        hung_up += u64::from(outcome.hung_up);
         calls_max = calls_max.max(outcome.calls_max);
         if !outcome.violations.is_empty() {
             for violation in &outcome.violations {
@@ -65,7 +66,8 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
     }
     println!(
         "{played} messages in {} runs: {sent} sent, {expired} expired; twice: {residual} after a \
-         refusal that was not kept, {changed} after a change of accounts; at most {calls_max} requests for one",
+         refusal that was not kept, {changed} after a change of accounts, {hung_up} after a connection that was lost; \
+         at most {calls_max} requests for one",
         seed - first_seed
     );
     ExitCode::SUCCESS

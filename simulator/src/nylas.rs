@@ -145,7 +145,7 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
         accepted_at = None;
     } else {
         const FAULTS: [&str; 11] = [
-            "nylas takes 10 s",
+            "nylas takes 29 s",
             "nylas takes 110 s",
             "nylas queues it (202)",
             "504, mail taken",
@@ -160,7 +160,7 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
         let known = if world.rules.hears_nylas { 11 } else { 10 };
         match world.fork("Nylas", &FAULTS[..known]) {
             0 => {}
-            1 => done_at = now + 10 * SECOND,
+            1 => done_at = now + 29 * SECOND,
             2 => done_at = now + 110 * SECOND,
             3 => answer.status = 202,
             11 => {
@@ -245,6 +245,23 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
         world.kept.borrow_mut().insert(place, kept);
     }
     (answer, done_at)
+}
+
+/// The client of a send has gone away. Nylas goes on, and may free the key meanwhile. Whether it did.
+pub fn hang_up(world: &World, grant: &str, key: &str) -> bool {
+    let place = (grant.to_owned(), key.to_owned());
+    let mut kept = world.kept.borrow_mut();
+    let is_in_flight = kept
+        .get(&place)
+        .is_some_and(|entry| world.now() < entry.done_at);
+    if !world.rules.hang_up_frees_keys || !is_in_flight {
+        return false;
+    }
+    world.note(|| {
+        format!("Nylas {grant} {key}: the client hung up, the key is free, the send goes on")
+    });
+    kept.remove(&place);
+    true
 }
 
 /// What a key that was used before has for its request; `None` if the key is free.

@@ -15,7 +15,7 @@ use clerk_nylas_relay::{
     },
     ports::{
         Clock, Gunzip, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, Listed, Log, Memory,
-        Queue, QueueError, Random, Store, StoreError,
+        Queue, QueueError, Random, Store, StoreError, Timer,
     },
 };
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use std::time::Duration;
 
 pub const API_KEY: &str = "MARKER-api-key";
 const SECOND: Millis = 1_000;
+const MINUTE: Millis = 60 * SECOND;
 /// Past every budget, and past Svix' patience.
 const SLOW: Millis = 20 * SECOND;
 /// How stale a read may be.
@@ -30,6 +31,12 @@ const STALE_MAX: Millis = 120 * SECOND;
 impl Clock for Invocation {
     fn now(&self) -> UnixMillis {
         UnixMillis(self.world.now())
+    }
+}
+
+impl Timer for Invocation {
+    async fn sleep(&self, length: Duration) {
+        self.world.executor.sleep(millis(length)).await;
     }
 }
 
@@ -84,6 +91,15 @@ impl Store for Invocation {
             self.missed.set(value.is_none());
         }
         Ok(value)
+    }
+
+    /// One wait in the runtime; here each key may be stale or fail by itself, which is more than can happen there.
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        let mut values = Vec::new();
+        for key in keys {
+            values.push(self.get(key).await?);
+        }
+        Ok(values)
     }
 
     async fn put(&self, key: &str, value: &str, _: Duration) -> Result<(), StoreError> {
@@ -173,10 +189,14 @@ impl Http for Invocation {
     async fn fetch(
         &self,
         request: HttpRequest,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Result<HttpResponse, HttpError> {
         let world = &self.world;
-        let deadline = world.now() + millis(timeout);
+        // Without one the invocation ends first.
+        let mut deadline = world.now() + timeout.map_or(10 * MINUTE, millis);
+        if request.method == HttpMethod::Post && world.is_sabotaged(Sabotage::AbortSlowSends) {
+            deadline = deadline.min(world.now() + 4 * SECOND);
+        }
         if request.url == AGENT_URL {
             return agent::to_agent(self, &request, deadline).await;
         }
@@ -247,6 +267,14 @@ impl Http for Invocation {
             body: request.body.as_deref(),
         };
         let (mut response, ready_at) = nylas::handle(world, &request_to_nylas);
+        let mut connection = Connection {
+            invocation: self,
+            svix_id: &svix_id,
+            grant: path.split('/').next().unwrap(),
+            key: key.as_deref(),
+            since: world.now(),
+            is_lost: way == 3,
+        };
         if way == 6 {
             self.crash().await;
         }
@@ -263,6 +291,7 @@ impl Http for Invocation {
         }
         world.executor.sleep_until(ready_at).await;
         world.executor.sleep(30).await;
+        connection.key = None;
         if request.method == HttpMethod::Post {
             if world.is_sabotaged(Sabotage::IgnoreReplayHeader) {
                 response.headers.clear();
@@ -274,6 +303,35 @@ impl Http for Invocation {
             response = World::answer(200, &json!({"data": []}));
         }
         Ok(response)
+    }
+}
+
+/// The connection that a request waits on. Whoever drops it before the answer hangs up.
+struct Connection<'a> {
+    invocation: &'a Invocation,
+    svix_id: &'a str,
+    grant: &'a str,
+    /// None once the answer is there, and for what is no send.
+    key: Option<&'a str>,
+    since: Millis,
+    /// The network lost it.
+    is_lost: bool,
+}
+
+/// A send is waited for at least this long: until half a minute after the answer to its webhook.
+const WAITED_FOR: Millis = 30 * SECOND;
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        let world = &self.invocation.world;
+        let is_freed = self
+            .key
+            .is_some_and(|key| nylas::hang_up(world, self.grant, key));
+        let is_excused =
+            self.is_lost || self.invocation.crashed.get() || world.now() >= self.since + WAITED_FOR;
+        if is_freed && is_excused {
+            world.hung_up.borrow_mut().push(self.svix_id.to_owned());
+        }
     }
 }
 
@@ -294,6 +352,12 @@ impl Memory for Invocation {
     fn first_seen(&self, _: &str) -> bool {
         false
     }
+
+    fn recall(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn remember(&self, _: &str, _: &str, _: Duration) {}
 }
 
 impl Log for Invocation {

@@ -167,7 +167,8 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
         let residual = forwarded
             .iter()
             .any(|mail| refused_unkept.contains(&(mail.grant.clone(), forward.clone())));
-        if forwarded.len() > 1 && !residual {
+        let hung_up = world.hung_up.borrow().contains(&forward);
+        if forwarded.len() > 1 && !residual && !hung_up {
             world.violate(format!("{what} reached the person twice: {forwarded:?}"));
         }
     }

@@ -106,6 +106,7 @@ impl Stage {
             store_is_reliable: !changes.is_empty() || die(4) == 0,
             hears_nylas: false,
             failed_mail_stays: false,
+            hang_up_frees_keys: die(2) == 0,
         };
         // Without a queue a budget of 0 is a configuration error.
         let always_queued = rules.has_queue && die(6) == 0;
@@ -171,6 +172,7 @@ impl Stage {
             store_is_reliable: false,
             hears_nylas: true,
             failed_mail_stays: false,
+            hang_up_frees_keys: false,
         };
         Self {
             messages: Vec::new(),
@@ -213,6 +215,9 @@ pub struct Outcome {
     /// Two mails where an instance crashed right after a send, or took too long to hand the mail off,
     /// and the configured accounts changed before the next attempt: another one.
     pub changed: u32,
+    /// Two mails where Nylas freed the key of a send in flight whose client went away: after a crash, a lost connection, or
+    /// half a minute.
+    pub hung_up: u32,
     pub messages: u32,
     pub sent: u32,
     pub expired: u32,
@@ -335,7 +340,8 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
 
 /// The invariants.
 fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
-    let (mut residual, mut changed, mut sent_count, mut expired_count) = (0, 0, 0, 0);
+    let (mut residual, mut changed, mut hung_up) = (0, 0, 0);
+    let (mut sent_count, mut expired_count) = (0, 0);
     let calm_from = START + stage.calm_after;
     for message in messages {
         let id = &message.svix_id;
@@ -378,6 +384,8 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 residual += 1;
             } else if was_changed && crashed {
                 changed += 1;
+            } else if world.hung_up.borrow().contains(id) {
+                hung_up += 1;
             } else {
                 world.violate(format!(
                     "{id} became {} mails: {accepted:?}",
@@ -477,6 +485,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         violations: world.violations.borrow().clone(),
         residual,
         changed,
+        hung_up,
         messages: u32::try_from(messages.len()).unwrap(),
         sent: sent_count,
         expired: expired_count,
@@ -544,6 +553,7 @@ pub fn all_stages(slug: &'static str) -> Vec<Stage> {
             store_is_reliable: false,
             hears_nylas: false,
             failed_mail_stays: false,
+            hang_up_frees_keys: false,
         };
         stages.push(Stage::single(rules, 1 + (bits >> 3), slug));
     }
@@ -555,6 +565,7 @@ pub fn all_stages(slug: &'static str) -> Vec<Stage> {
 pub struct Explored {
     pub paths: u64,
     pub residual: u64,
+    pub hung_up: u64,
     pub first_violation: Option<(Vec<u32>, Vec<String>)>,
 }
 
@@ -566,6 +577,7 @@ pub fn explore(stage: &Stage, faults_max: usize) -> Explored {
         let outcome = run(stage, Choices::scripted(script), false);
         explored.paths += 1;
         explored.residual += u64::from(outcome.residual > 0);
+        explored.hung_up += u64::from(outcome.hung_up > 0);
         if !outcome.violations.is_empty() && explored.first_violation.is_none() {
             let ways = outcome.forks.iter().map(|fork| fork.way).collect();
             explored.first_violation = Some((ways, outcome.violations));

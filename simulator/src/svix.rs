@@ -11,10 +11,14 @@ use clerk_nylas_relay::{
     model::{answer::Answer, time::UnixMillis},
     signature::SignatureHeaders,
 };
+use futures_util::future::select;
 use hmac::{Hmac, Mac};
-use std::rc::Rc;
+use std::{cell::Cell, pin::pin, rc::Rc};
 
 const SECOND: Millis = 1_000;
+/// How long a Worker lives after its answer
+/// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
+const AFTER_THE_ANSWER: Millis = 30 * SECOND;
 const MINUTE: Millis = 60 * SECOND;
 const HOUR: Millis = 60 * MINUTE;
 /// Waits between attempts: <https://docs.svix.com/retries>.
@@ -147,28 +151,34 @@ fn post(world: &Rc<World>, message: &Message, signed_at: u64) -> Handover<Option
             _ => None,
         });
         world.note(|| format!("webhook {}", message.svix_id));
-        let work = answer(&ports, &config, &headers, &message);
-        let result = Crashable::new(work, crashed).await;
-        if let Some(answer) = &result {
-            check(&world, &message, answer);
+        let now = UnixMillis(world.now());
+        let claim = headers.claim(now).unwrap();
+        let request = ClerkRequest {
+            claim: &claim,
+            body: message.body.as_bytes(),
+            started: now,
+        };
+        let (to_svix, is_answered) = (answered.clone(), Rc::new(Cell::new(false)));
+        let respond = |answer: Answer| {
+            check(&world, &message, &answer);
+            is_answered.set(true);
+            to_svix.give(Some(answer));
+        };
+        let work = Crashable::new(receive(&ports, &config, &request, respond), crashed);
+        // The runtime lets it go on for half a minute after its answer.
+        let end = async {
+            while !is_answered.get() {
+                world.executor.sleep(SECOND).await;
+            }
+            world.executor.sleep(AFTER_THE_ANSWER).await;
+        };
+        select(pin!(work), pin!(end)).await;
+        if !is_answered.get() {
+            // The instance crashed first.
+            answered.give(None);
         }
-        answered.give(result);
     });
     handover
-}
-
-async fn answer(
-    ports: &Invocation,
-    config: &clerk_nylas_relay::config::Config,
-    headers: &SignatureHeaders,
-    message: &Message,
-) -> Answer {
-    let request = ClerkRequest {
-        headers,
-        body: message.body.as_bytes(),
-        started: UnixMillis(ports.world.now()),
-    };
-    receive(ports, config, &request).await.answer
 }
 
 /// An answer of 2xx must be true, and durable, at this moment.

@@ -31,6 +31,9 @@ pub struct Rules {
     pub hears_nylas: bool,
     /// Whether a mail that Nylas queued and could not send stays in the mailbox.
     pub failed_mail_stays: bool,
+    /// Whether a key is free again when the client of a request in flight goes away, while the send goes on. Otherwise it is
+    /// held until the send ends. No document says which.
+    pub hang_up_frees_keys: bool,
 }
 
 /// How an account is.
@@ -116,6 +119,8 @@ pub struct World {
     pub kept: RefCell<HashMap<(String, String), Kept>>,
     /// Keys for which an account refused without keeping the refusal.
     pub unkept_refusals: RefCell<Vec<(String, String)>>,
+    /// Mails whose key was freed while a send was in flight, by something that the relay cannot help: see `hang_up`.
+    pub hung_up: RefCell<Vec<String>>,
     pub store: RefCell<HashMap<String, Versions>>,
     /// Messages in the queue, by Svix id.
     pub queued: RefCell<HashMap<String, u32>>,
@@ -161,6 +166,7 @@ impl World {
             accepted: RefCell::default(),
             kept: RefCell::default(),
             unkept_refusals: RefCell::default(),
+            hung_up: RefCell::default(),
             store: RefCell::default(),
             queued: RefCell::default(),
             config: RefCell::default(),

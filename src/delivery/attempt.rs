@@ -24,15 +24,15 @@ use crate::{
         mail::{Content, Email},
         outcome::{Event, Outcome, Reason},
         route::{Hop, KEY_TRUSTED_FOR, Route, order},
-        time::{DAY, MINUTE},
+        time::MINUTE,
     },
     nylas::{
         mailbox::{FindOutcome, IdentityOutcome},
-        send::{SendOutcome, SentMail},
+        send::{SendAnswer, SendOutcome, SentMail},
     },
     ports::Ports,
 };
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 /// A mailbox that does not show a mail this long after an ambiguous answer is taken not to have it. Until then the send may
 /// still be going on behind the answer.
@@ -93,8 +93,9 @@ enum Next {
 }
 
 impl<P: Ports> Attempt<'_, '_, P> {
-    /// Tries to send the mail, following its route as far as the rule allows.
-    pub async fn run(&self, route: &mut Route) -> Verdict {
+    /// Tries to send the mail, following its route as far as the rule allows. The route always shows where the mail is, also
+    /// to somebody who looks while this waits.
+    pub async fn run(&self, route: &RefCell<Route>) -> Verdict {
         let verdict = self.follow(route).await;
         // `message.send_failed` can arrive before the send is recorded.
         if let Verdict::Sent { mail, .. } = &verdict
@@ -104,29 +105,36 @@ impl<P: Ports> Attempt<'_, '_, P> {
             && self.context.ledger.has_failed(message_id).await == Ok(true)
         {
             let order = order(&self.context.config.accounts, &self.email.to);
-            route.fail(Some(message_id), &order);
+            route.borrow_mut().fail(Some(message_id), &order);
             return Verdict::retry(Reason::NylasCouldNotSendIt);
         }
         verdict
     }
 
-    async fn follow(&self, route: &mut Route) -> Verdict {
+    async fn follow(&self, route: &RefCell<Route>) -> Verdict {
         let order = order(&self.context.config.accounts, &self.email.to);
-        route.remember_accounts(&order);
-        if let Some(verdict) = self.look_up_if_in_doubt(route).await {
+        route.borrow_mut().remember_accounts(&order);
+        let before = route.borrow().clone();
+        if let Some(verdict) = self.look_up_if_in_doubt(&before).await {
             return verdict;
         }
-        route.looked_up();
-        route.start(&order, self.context.now());
+        {
+            let mut route = route.borrow_mut();
+            route.looked_up();
+            route.start(&order, self.context.now());
+        }
         for _ in 0..STEPS_MAX {
-            let Some(hop) = route.current().cloned() else {
+            let so_far = route.borrow().clone();
+            let Some(hop) = so_far.current() else {
                 return Verdict::retry(Reason::NoAccount);
             };
             // The requests so far may have used up the time.
             if !self.context.nylas.has_time() || self.email.is_expired(self.context.now()) {
                 return Verdict::retry(Reason::OutOfTime);
             }
-            let stepped = match self.try_slot(&hop, route).await {
+            let next = self.try_hop(hop, &so_far).await;
+            let mut route = route.borrow_mut();
+            let advanced = match next {
                 Next::End(verdict) => return verdict,
                 Next::Leave => route.advance(&order) || route.advance_anywhere(&order),
                 Next::LeaveDeadAccount => {
@@ -146,7 +154,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
                     };
                 }
             };
-            if !stepped {
+            if !advanced {
                 return Verdict::retry(Reason::NoSlotLeft);
             }
         }
@@ -192,7 +200,8 @@ impl<P: Ports> Attempt<'_, '_, P> {
         None
     }
 
-    async fn try_slot(&self, hop: &Hop, route: &Route) -> Next {
+    /// Tries one hop: sends, or asks what became of the mail.
+    async fn try_hop(&self, hop: &Hop, route: &Route) -> Next {
         let Some(account) = self.context.config.account(&hop.account) else {
             // The account was removed from the configuration while the mail was under way: only ask. Ask every mailbox,
             // because where the route was lost an attempt may have got further than it says.
@@ -212,10 +221,13 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 return Next::End(Verdict::retry(Reason::AccountAddressUnknown));
             }
         };
-        self.compare_names(account, &identity).await;
-        let answer = self
-            .context
-            .nylas
+        // Asking for the address may have used up the time.
+        if !self.context.nylas.has_time() {
+            return Next::End(Verdict::retry(Reason::OutOfTime));
+        }
+        self.compare_names(account, &identity);
+        let nylas = &self.context.nylas;
+        let answer = nylas
             .send(
                 &hop.account,
                 &identity,
@@ -224,6 +236,11 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 hop.generation,
             )
             .await;
+        self.after_send(hop, route, answer).await
+    }
+
+    /// What follows from the answer to a send.
+    async fn after_send(&self, hop: &Hop, route: &Route, answer: SendAnswer) -> Next {
         let reason = answer.outcome.reason();
         match (answer.outcome, answer.replayed) {
             // Nylas accepted the mail here, and reported since that it could not send it.
@@ -240,24 +257,18 @@ impl<P: Ports> Attempt<'_, '_, P> {
             (SendOutcome::Rejected { reason }, false) => Next::End(Verdict::Rejected { reason }),
             (SendOutcome::Throttled { retry_after }, false) => {
                 let patience_is_over = self.email.age(self.context.now()) >= THROTTLING_TOLERATED;
-                if patience_is_over && self.context.config.accounts.len() > 1 {
-                    // This does not count as the account's fault: an attempt that sees the same 429 replayed must
-                    // take the same route.
-                    match self
-                        .context
-                        .nylas
-                        .find(&hop.account, self.email, route)
-                        .await
-                    {
-                        FindOutcome::Found(mail) => self.sent(hop, mail),
-                        FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
-                        FindOutcome::Unknown => Next::End(Verdict::retry(reason)),
-                    }
-                } else {
-                    Next::End(Verdict::Retry {
+                if !patience_is_over || self.context.config.accounts.len() < 2 {
+                    return Next::End(Verdict::Retry {
                         reason,
                         wait: retry_after,
-                    })
+                    });
+                }
+                // This does not count as the account's fault: an attempt that sees the same 429 replayed must take the
+                // same route.
+                match self.find(hop, route).await {
+                    FindOutcome::Found(mail) => self.sent(hop, mail),
+                    FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
+                    FindOutcome::Unknown => Next::End(Verdict::retry(reason)),
                 }
             }
             (SendOutcome::AccountAtFault(fault), false) => {
@@ -266,12 +277,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
             (SendOutcome::Ambiguous { .. }, false) => Next::End(Verdict::retry(reason)),
             (SendOutcome::Ambiguous { .. }, true) | (SendOutcome::KeyConflict, _) => {
                 let is_reconciled = self.is_reconciled(hop, RECONCILING_TAKES);
-                match self
-                    .context
-                    .nylas
-                    .find(&hop.account, self.email, route)
-                    .await
-                {
+                match self.find(hop, route).await {
                     FindOutcome::Found(mail) => self.sent(hop, mail),
                     FindOutcome::NotFound if is_reconciled => Next::Leave,
                     _ => Next::Reconcile(reason, RECONCILING_TAKES),
@@ -280,21 +286,19 @@ impl<P: Ports> Attempt<'_, '_, P> {
         }
     }
 
-    /// Clerk's sender name does not decide what users see. Whoever set it may think that it does.
-    async fn compare_names(&self, account: &Account, identity: &Identity) {
+    /// Asks the hop's mailbox whether it holds the mail.
+    async fn find(&self, hop: &Hop, route: &Route) -> FindOutcome {
+        let nylas = &self.context.nylas;
+        nylas.find(&hop.account, self.email, route).await
+    }
+
+    /// Notes that Clerk's sender name is not the account's: it does not decide what users see, and whoever set it may think
+    /// that it does. The operator hears of it after the mail is out.
+    fn compare_names(&self, account: &Account, identity: &Identity) {
         let wanted = self.email.from_local_part.as_deref().unwrap_or_default();
         let has = identity.email.split('@').next().unwrap_or_default();
-        if !wanted.is_empty()
-            && !wanted.eq_ignore_ascii_case(has)
-            && self.context.ledger.may_say("drift", DAY).await
-        {
-            let (outcome, reason) = (Outcome::Drift, Reason::FromEmailNameDiffers);
-            self.context.report(&Record {
-                level: Level::Warning,
-                account: Some(account.grant_id.clone()),
-                alert: Some(AlertKind::SenderNameDiffers),
-                ..Record::new(Event::Check, outcome, reason)
-            });
+        if !wanted.is_empty() && !wanted.eq_ignore_ascii_case(has) {
+            self.context.note_sender_name(&account.grant_id);
         }
     }
 
@@ -335,12 +339,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
             // Nowhere else to go.
             return Next::End(Verdict::retry(fault.reason()));
         }
-        match self
-            .context
-            .nylas
-            .find(&hop.account, self.email, route)
-            .await
-        {
+        match self.find(hop, route).await {
             FindOutcome::Found(mail) => self.sent(hop, mail),
             FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault.reason()),
             FindOutcome::Unknown => Next::End(Verdict::retry(fault.reason())),

@@ -2,11 +2,7 @@
 
 use crate::{
     context::Context,
-    ledger::{
-        mail::{MailRecord, MailState, Pending},
-        recipient::keyed_hash,
-        reply::Thread,
-    },
+    ledger::mail::{MailRecord, MailState, Pending},
     model::{
         id::GrantId,
         mail::{Content, Email},
@@ -29,7 +25,16 @@ pub struct Accepted<'a> {
     pub attempt: u32,
 }
 
-/// Remembers a mail as sent, and what replies and late failures will refer to.
+impl Accepted<'_> {
+    /// Whether Nylas may still report that it could not send the mail, and the relay would hear of it.
+    pub fn may_fail_later<P: Ports>(&self, context: &Context<'_, P>) -> bool {
+        self.mail.is_queued && context.config.hears_nylas()
+    }
+}
+
+/// Remembers a mail as sent, and with its content if it may still fail.
+///
+/// Which thread it began is not written: when somebody replies, which is rare, the mailbox knows.
 ///
 /// # Errors
 /// The ledger did not take what a late failure needs, or the record itself.
@@ -37,37 +42,22 @@ pub async fn record_sent<P: Ports>(
     context: &Context<'_, P>,
     accepted: Accepted<'_>,
 ) -> Result<(), StoreError> {
+    let may_fail_later = accepted.may_fail_later(context);
     let Accepted { email, mail, .. } = accepted;
     let ledger = &context.ledger;
     let now = context.now();
-    if context.config.hears_nylas() {
-        if let Some(thread_id) = &mail.thread_id {
-            let thread = Thread {
-                svix_id: email.svix_id.clone(),
-                slug: email.slug.clone(),
-                user_id: email.user_id.clone(),
-                message_id: mail.message_id.clone(),
-                at: now,
-                recipient: keyed_hash(&email.to, &context.config.nylas_api_key),
-            };
-            // Safe to lose: when somebody replies, the mailbox is asked.
-            let _ = ledger
-                .put_thread(accepted.account, thread_id, &thread)
-                .await;
-        }
-        if mail.is_queued {
-            let pending = Pending {
-                message_id: mail.message_id.clone(),
-                mail: QueuedMail {
-                    email: email.clone(),
-                    content: QueuedContent::Here(accepted.content.clone()),
-                    queued_at: now,
-                    route: accepted.route.clone(),
-                },
-            };
-            // Before the record: an attempt that finds the mail recorded as sent does no more.
-            ledger.put_pending(&pending).await?;
-        }
+    if may_fail_later {
+        let pending = Pending {
+            message_id: mail.message_id.clone(),
+            mail: QueuedMail {
+                email: email.clone(),
+                content: QueuedContent::Here(accepted.content.clone()),
+                queued_at: now,
+                route: accepted.route.clone(),
+            },
+        };
+        // Before the record: an attempt that finds the mail recorded as sent does no more.
+        ledger.put_pending(&pending).await?;
     }
     let record = MailRecord {
         account: Some(accepted.account.clone()),

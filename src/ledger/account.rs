@@ -27,8 +27,7 @@ pub struct Look {
 impl<P: Store + Clock> Ledger<'_, P> {
     /// The account's address and name, if they are remembered.
     pub async fn identity(&self, grant_id: &GrantId) -> Option<Identity> {
-        let key = format!("account:{}", grant_id.as_str());
-        self.read(&key).await.ok().flatten()
+        self.read(&account_key(grant_id)).await.ok().flatten()
     }
 
     pub async fn put_identity(
@@ -36,8 +35,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         grant_id: &GrantId,
         identity: &Identity,
     ) -> Result<(), StoreError> {
-        let key = format!("account:{}", grant_id.as_str());
-        self.write(&key, identity, MONTH).await
+        self.write(&account_key(grant_id), identity, MONTH).await
     }
 
     /// Whether an account is noted to be down. A note that cannot be read counts as none.
@@ -80,6 +78,10 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&format!("looked:{}", grant_id.as_str()), look, MONTH)
             .await
     }
+}
+
+pub(super) fn account_key(grant_id: &GrantId) -> String {
+    format!("account:{}", grant_id.as_str())
 }
 
 fn next_midnight(now: UnixMillis) -> UnixMillis {

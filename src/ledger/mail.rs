@@ -1,6 +1,11 @@
 //! What is remembered of one mail.
 
-use super::{Ledger, is_short};
+use super::{
+    Ledger,
+    account::account_key,
+    is_short,
+    recipient::{bounces_key, suppression_key},
+};
 use crate::{
     model::{
         id::{GrantId, SvixId},
@@ -9,6 +14,7 @@ use crate::{
         null_as_default,
         outcome::Reason,
         route::Route,
+        secret::Secret,
         time::{DAY, UnixMillis, millis},
     },
     ports::{Clock, Store, StoreError},
@@ -165,6 +171,24 @@ pub struct Pending {
 }
 
 impl<P: Store + Clock> Ledger<'_, P> {
+    /// Reads what is known of a mail and its recipient, in one wait: its record, whether the recipient must not be written to,
+    /// and, where they are wanted, the bounces of the recipient's domain and the account's own address and name.
+    pub async fn read_mail_ahead(
+        &self,
+        email: &Email,
+        key: &Secret,
+        with_bounces: bool,
+        account: Option<&GrantId>,
+    ) {
+        let mut keys = vec![
+            format!("mail:{}", email.svix_id),
+            suppression_key(&email.to, key),
+        ];
+        keys.extend(with_bounces.then(|| bounces_key(&email.to, key)));
+        keys.extend(account.map(account_key));
+        self.read_ahead(keys).await;
+    }
+
     pub async fn mail(&self, id: &SvixId) -> Result<Option<MailRecord>, StoreError> {
         self.read(&format!("mail:{id}")).await
     }

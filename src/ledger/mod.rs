@@ -40,7 +40,11 @@ use crate::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    time::Duration,
+};
 
 const MONTH: Duration = DAY.saturating_mul(30);
 /// KV has no "for ever" beside an expiry.
@@ -52,6 +56,8 @@ const TTL_MIN: Duration = MINUTE;
 pub struct Ledger<'a, P> {
     ports: &'a P,
     spent: Cell<Duration>,
+    /// What [`Ledger::read_ahead`] read and nobody asked for yet.
+    ahead: RefCell<BTreeMap<String, Option<String>>>,
     last_error: Cell<Option<StoreError>>,
 }
 
@@ -60,6 +66,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         Self {
             ports,
             spent: Cell::default(),
+            ahead: RefCell::default(),
             last_error: Cell::default(),
         }
     }
@@ -74,8 +81,20 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         self.last_error.get()
     }
 
+    /// Reads all that a mail's handling will ask for, in one wait. Safe to fail: each is then read when it is asked for.
+    async fn read_ahead(&self, keys: Vec<String>) {
+        if let Ok(values) = self.count(self.ports.get_many(&keys)).await {
+            self.ahead.borrow_mut().extend(keys.into_iter().zip(values));
+        }
+    }
+
+    /// A value that was read ahead counts once: whoever asks again wants to know what happened since.
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.count(self.ports.get(key)).await
+        let ahead = self.ahead.borrow_mut().remove(key);
+        match ahead {
+            Some(value) => Ok(value),
+            None => self.count(self.ports.get(key)).await,
+        }
     }
 
     async fn has(&self, key: &str) -> Result<bool, StoreError> {
@@ -89,6 +108,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
     }
 
     async fn put(&self, key: &str, text: &str, ttl: Duration) -> Result<(), StoreError> {
+        self.ahead.borrow_mut().remove(key);
         self.count(self.ports.put(key, text, ttl.max(TTL_MIN)))
             .await
     }

@@ -6,7 +6,7 @@ use crate::{
         secret::Secret,
         time::{DAY, HOUR},
     },
-    ports::{Clock, Store, StoreError},
+    ports::{Clock, Memory, Store, StoreError},
 };
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ impl Suppression {
     }
 }
 
-impl<P: Store + Clock> Ledger<'_, P> {
+impl<P: Store + Clock + Memory> Ledger<'_, P> {
     /// Whether the address must not be written to.
     pub async fn is_suppressed(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
         self.has(&suppression_key(address, key)).await
@@ -98,7 +98,11 @@ impl<P: Store + Clock> Ledger<'_, P> {
 
     /// A mail arrived at the address' domain: it does more than bounce.
     pub async fn clear_bounces(&self, address: &str, key: &Secret) -> Result<(), StoreError> {
-        self.may_say(DELIVERED, DELIVERED_TTL).await;
+        // Once an hour and instance: this is most of what Nylas reports.
+        if self.ports.recall(DELIVERED).is_none() {
+            self.may_say(DELIVERED, DELIVERED_TTL).await;
+            self.ports.remember(DELIVERED, DELIVERED, HOUR);
+        }
         let name = bounces_key(address, key);
         if self.bounces(&name).await? > 0 {
             self.put_bounces(&name, 0).await?;
@@ -124,7 +128,7 @@ pub fn suppression_key(address: &str, key: &Secret) -> String {
     format!("suppressed:{}", keyed_hash(address, key))
 }
 
-fn bounces_key(address: &str, key: &Secret) -> String {
+pub(super) fn bounces_key(address: &str, key: &Secret) -> String {
     let domain = address.rsplit('@').next().unwrap_or_default();
     format!("bouncing:{}", keyed_hash(domain, key))
 }

@@ -22,16 +22,22 @@ use crate::{
         route::Route,
         time::{MINUTE, UnixMillis, millis},
     },
-    nylas::send::SentMail,
+    nylas::{
+        client::{Limits, SEND_TIMEOUT},
+        send::SentMail,
+    },
     ports::Ports,
     queue::{backoff::retry_delay, enqueue::enqueue_mail},
 };
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
-/// How long the consumer may work on one mail, and wait for one answer. Nylas itself gives up after 120 s; the next attempt
-/// gets the outcome under the same key.
-const BUDGET: Duration = MINUTE;
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the consumer may begin requests for one mail, and how long it waits for one that only asks. A send takes as long
+/// as Nylas works on it.
+const LIMITS: Limits = Limits {
+    budget: MINUTE,
+    timeout: Duration::from_secs(30),
+    send_timeout: Some(SEND_TIMEOUT),
+};
 
 /// How the work on a queued mail ended.
 struct Ended {
@@ -57,7 +63,7 @@ pub async fn process<P: Ports>(
     mail: QueuedMail,
     attempt: u32,
 ) -> (Disposition, Vec<Alert>) {
-    let context = Context::new(ports, config, ports.now(), BUDGET, TIMEOUT);
+    let context = Context::new(ports, config, ports.now(), LIMITS);
     let (svix_id, slug) = (mail.email.svix_id.clone(), mail.email.slug.clone());
     let age = mail.email.age(context.started);
     let Ended {
@@ -65,6 +71,7 @@ pub async fn process<P: Ports>(
         account,
         retry_in,
     } = run(&context, mail, attempt).await;
+    context.report_sender_name().await;
     context.report(&context.complete(Record {
         level: ending.level,
         svix_id: Some(svix_id),
@@ -113,13 +120,14 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
             }
         }
         Some(content) => {
-            let verdict = Attempt {
+            let shared = RefCell::new(route);
+            let one_attempt = Attempt {
                 context,
                 email: &email,
                 content,
-            }
-            .run(&mut route)
-            .await;
+            };
+            let verdict = one_attempt.run(&shared).await;
+            route = shared.into_inner();
             let failed_over = decide::failed_over(&verdict, &route);
             match verdict {
                 Verdict::Sent { account, mail } => {

@@ -129,6 +129,7 @@ wire_strings! {
     Reason {
         // Sending.
         AcceptedByNylas = "accepted_by_nylas",
+        AcceptedAfterTheAnswer = "accepted_after_the_answer",
         SentButNotRecorded = "sent_but_not_recorded",
         SentBefore = "sent_before",
         QueuedBefore = "queued_before",
@@ -187,6 +188,7 @@ wire_strings! {
         TimestampTooNew = "timestamp_too_new",
         NoMatchingSignature = "no_matching_signature",
         // The queue and the ledger.
+        Unanswered = "unanswered",
         Durable = "durable",
         CouldNotBeQueued = "could_not_be_queued",
         LedgerRefused = "ledger_refused",

@@ -3,34 +3,49 @@
 use crate::{
     config::{ApiBase, Config},
     model::{log::LastAnswer, secret::Secret, time::UnixMillis},
-    ports::{Clock, Http, HttpError, HttpMethod, HttpRequest, HttpResponse},
+    ports::{Clock, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, WhenLate},
 };
 use serde_json::Value;
 use std::{cell::Cell, fmt::Write, time::Duration};
+
+/// How long the consumer waits for a send. Nylas asks clients to wait for at least 150 s
+/// (<https://developer.nylas.com/docs/v3/email/send-email/>) and itself gives up after 120.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// How long requests to Nylas may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// All requests begin within this time, and those that only ask end within it.
+    pub budget: Duration,
+    /// The longest a request may take that only asks.
+    pub timeout: Duration,
+    /// The longest a send may take. `None`: as long as the runtime lets the Worker live, which after a webhook's answer is 30 s
+    /// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
+    pub send_timeout: Option<Duration>,
+}
 
 /// The client. It counts what it does, for the log.
 pub struct Nylas<'a, P> {
     ports: &'a P,
     base: &'a ApiBase,
     api_key: &'a Secret,
-    /// No request goes on after it.
+    limits: Limits,
+    /// When the budget ends.
     deadline: UnixMillis,
-    /// The longest one request may take.
-    timeout: Duration,
     spent: Cell<Duration>,
     calls: Cell<u32>,
     last: Cell<LastAnswer>,
 }
 
 impl<'a, P: Http + Clock> Nylas<'a, P> {
-    /// A client whose requests all end before `deadline` and take no longer than `timeout` each.
-    pub fn new(ports: &'a P, config: &'a Config, deadline: UnixMillis, timeout: Duration) -> Self {
+    /// A client whose budget begins at `started`.
+    pub fn new(ports: &'a P, config: &'a Config, started: UnixMillis, limits: Limits) -> Self {
         Self {
             ports,
             base: &config.nylas_api_base,
             api_key: &config.nylas_api_key,
-            deadline,
-            timeout,
+            limits,
+            deadline: started.plus(limits.budget),
             spent: Cell::default(),
             calls: Cell::default(),
             last: Cell::default(),
@@ -82,17 +97,25 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
         if let Some(key) = key {
             headers.push(("Idempotency-Key", key));
         }
+        let started = self.ports.now();
+        let is_send = body.is_some();
+        let (timeout, when_late) = if is_send {
+            (self.limits.send_timeout, WhenLate::LetGo)
+        } else {
+            let left = self.limits.timeout.min(self.time_left());
+            if left.is_zero() {
+                return Err(HttpError::Timeout);
+            }
+            (Some(left), WhenLate::Abort)
+        };
         let request = HttpRequest {
             method,
             url: format!("{}{path}", self.base.as_str()),
             headers,
             body,
+            when_late,
         };
-        let started = self.ports.now();
-        let response = self
-            .ports
-            .fetch(request, self.timeout.min(self.time_left()))
-            .await;
+        let response = self.ports.fetch(request, timeout).await;
         self.spent.set(
             self.spent
                 .get()

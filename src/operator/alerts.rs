@@ -12,7 +12,7 @@ use crate::{
         outcome::{Event, Outcome, Reason},
         time::{DAY, HOUR},
     },
-    ports::{HttpMethod, HttpRequest, Ports},
+    ports::{HttpMethod, HttpRequest, Ports, WhenLate},
     queue::backoff::patient_delay,
 };
 use serde_json::{Value, json};
@@ -95,8 +95,9 @@ async fn post<P: Ports>(ports: &P, url: &str, body: &Value) -> bool {
         url: url.to_owned(),
         headers: vec![("content-type", "application/json".to_owned())],
         body: Some(body.to_string()),
+        when_late: WhenLate::Abort,
     };
-    let response = ports.fetch(request, TIMEOUT).await;
+    let response = ports.fetch(request, Some(TIMEOUT)).await;
     response.is_ok_and(|response| (200..300).contains(&response.status))
 }
 

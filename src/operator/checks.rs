@@ -11,14 +11,19 @@ use crate::{
         outcome::{Event, Outcome, Reason},
         time::{DAY, HOUR, MINUTE, UnixMillis},
     },
+    nylas::client::Limits,
     nylas::mailbox::{IdentityOutcome, ReadOutcome},
     ports::{Ports, StoreError},
 };
 use serde_json::Value;
 use std::time::Duration;
 
-const BUDGET: Duration = MINUTE;
-const TIMEOUT: Duration = Duration::from_secs(20);
+const LIMITS: Limits = Limits {
+    budget: MINUTE,
+    timeout: Duration::from_secs(20),
+    // Nothing is sent here.
+    send_timeout: None,
+};
 /// Fewer mails than these say nothing of a rate.
 const MAILS_MIN: usize = 50;
 const SILENT_FOR: Duration = HOUR.saturating_mul(6);
@@ -27,7 +32,7 @@ const SILENCE_AFTER: usize = 12;
 
 /// Looks, logs what an operator should hear of, and returns it as alerts.
 pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
-    let context = Context::new(ports, config, ports.now(), BUDGET, TIMEOUT);
+    let context = Context::new(ports, config, ports.now(), LIMITS);
     let checks = Checks { context: &context };
     for account in &config.accounts {
         checks.account(account).await;

@@ -3,8 +3,9 @@
 //! Crate `worker` has all of it in more comfortable forms, which turn each options object into one
 //! through `serde` and each failure into an error with texts of its own: a fifth of the Worker.
 
+use std::{cell::RefCell, collections::HashMap};
 use worker::{
-    js_sys::{Function, Object, Promise, Reflect, futures::JsFuture},
+    js_sys::{Array, Function, Object, Promise, Reflect, futures::JsFuture},
     wasm_bindgen::{JsValue, prelude::wasm_bindgen},
     web_sys::ReadableStream,
 };
@@ -18,11 +19,17 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub fn get(this: &KvNamespace, key: &str, options: &Object) -> Result<Promise, JsValue>;
 
+    /// Resolves to a `Map` from each key to its text, or to null
+    /// (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#request-multiple-keys-with-get>).
+    #[wasm_bindgen(method, catch, js_name = get)]
+    pub fn get_many(this: &KvNamespace, keys: &Array, options: &Object)
+    -> Result<Promise, JsValue>;
+
     #[wasm_bindgen(method, catch)]
     pub fn put(
         this: &KvNamespace,
         key: &str,
-        value: &str,
+        value: &JsValue,
         options: &Object,
     ) -> Result<Promise, JsValue>;
 
@@ -81,6 +88,13 @@ extern "C" {
         through: &DecompressionStream,
     ) -> Result<ReadableStream, JsValue>;
 
+    /// `Headers`, asked with a text that is JavaScript's already.
+    pub type HeaderList;
+
+    /// Resolves to the text, or to null.
+    #[wasm_bindgen(method)]
+    pub fn get(this: &HeaderList, name: &JsValue) -> JsValue;
+
     /// `setTimeout(callback, milliseconds)`; returns what `clearTimeout` takes.
     #[wasm_bindgen(js_name = setTimeout)]
     pub fn set_timeout(callback: &Function, milliseconds: i32) -> JsValue;
@@ -94,12 +108,23 @@ pub async fn settled(promise: Result<Promise, JsValue>) -> Result<JsValue, JsVal
     JsFuture::from(promise?).await
 }
 
+/// A constant text in JavaScript. Turning a text into JavaScript's costs about a microsecond, so each is turned once.
+pub fn constant(text: &'static str) -> JsValue {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<&'static str, JsValue>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let value = known.entry(text).or_insert_with(|| JsValue::from_str(text));
+        value.clone()
+    })
+}
+
 /// A plain object: `{name: value, ...}`.
-pub fn object<'a>(fields: impl IntoIterator<Item = (&'a str, JsValue)>) -> Object {
+pub fn object(fields: impl IntoIterator<Item = (&'static str, JsValue)>) -> Object {
     let object = Object::new();
     for (name, value) in fields {
         // Cannot fail: a new object takes every field.
-        let _ = Reflect::set(&object, &JsValue::from_str(name), &value);
+        let _ = Reflect::set(&object, &constant(name), &value);
     }
     object
 }

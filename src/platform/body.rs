@@ -32,8 +32,14 @@ impl Gunzip for Platform {
 pub async fn read_body(request: &Request, bytes_max: usize) -> Option<Vec<u8>> {
     let announced =
         header(request, "content-length").and_then(|length| length.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > bytes_max) {
-        return None;
+    if let Some(length) = announced {
+        if length > bytes_max {
+            return None;
+        }
+        // The runtime holds the sender to the length, so all of it can be read in one go. One that is cut off fails the
+        // signature.
+        let buffer = settled(request.array_buffer()).await.unwrap_or_default();
+        return Some(Uint8Array::new(&buffer).to_vec());
     }
     let Some(stream) = request.body() else {
         return Some(Vec::new());

@@ -1,15 +1,20 @@
 //! What the Worker is bound to, and the small ports: clock, randomness, memory, log.
 
 use super::bindings::{KvNamespace, QueueProducer, field};
+use super::timer::Sleep;
 use crate::{
     config::Bound,
     model::{
         log::{Level, Record},
         time::UnixMillis,
     },
-    ports::{Clock, Log, Memory, Random},
+    ports::{Clock, Log, Memory, Random, Timer},
 };
-use std::{sync::Mutex, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 use worker::{
     Env,
     js_sys::Date,
@@ -22,8 +27,8 @@ pub const LEDGER: &str = "LEDGER";
 /// The queue slow and failing sends go to.
 pub const OUTBOX: &str = "OUTBOX";
 
-/// Templates and alerts remembered by one instance.
-const SEEN_MAX: usize = 200;
+/// Things one instance remembers of each kind.
+const REMEMBERED_MAX: usize = 200;
 
 /// The Worker's implementation of every port.
 pub struct Platform {
@@ -64,6 +69,14 @@ impl Clock for Platform {
     }
 }
 
+impl Timer for Platform {
+    async fn sleep(&self, length: Duration) {
+        // Read to its end: dropping it stops the timer.
+        let mut sleep = Sleep::start(length);
+        sleep.over().await;
+    }
+}
+
 impl Random for Platform {
     fn random(&self) -> u32 {
         // Without randomness there is no jitter, and that is all.
@@ -71,22 +84,38 @@ impl Random for Platform {
     }
 }
 
-/// What this instance has seen.
-static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+thread_local! {
+    /// What this instance has seen.
+    static SEEN: RefCell<HashSet<String>> = RefCell::default();
+    /// What it remembers, and until when.
+    static REMEMBERED: RefCell<HashMap<String, (String, UnixMillis)>> = RefCell::default();
+}
 
 impl Memory for Platform {
     fn first_seen(&self, what: &str) -> bool {
-        let Ok(mut seen) = SEEN.lock() else {
-            return false;
-        };
-        let is_first = !seen.iter().any(|known| known == what);
-        if is_first {
-            if seen.len() >= SEEN_MAX {
+        SEEN.with_borrow_mut(|seen| {
+            if seen.len() >= REMEMBERED_MAX {
                 seen.clear();
             }
-            seen.push(what.to_owned());
-        }
-        is_first
+            seen.insert(what.to_owned())
+        })
+    }
+
+    fn recall(&self, name: &str) -> Option<String> {
+        REMEMBERED.with_borrow(|remembered| {
+            let (text, until) = remembered.get(name)?;
+            (self.now() < *until).then(|| text.clone())
+        })
+    }
+
+    fn remember(&self, name: &str, text: &str, ttl: Duration) {
+        let until = self.now().plus(ttl);
+        REMEMBERED.with_borrow_mut(|remembered| {
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.clear();
+            }
+            remembered.insert(name.to_owned(), (text.to_owned(), until));
+        });
     }
 }
 

@@ -1,77 +1,76 @@
 //! Requests out, and what a request in and its answer are made of.
 
 use super::{
-    bindings::{self, NewResponse, clear_timeout, object, set_timeout, settled},
+    bindings::{self, HeaderList, NewResponse, constant, object, settled},
     env::{Platform, message_of},
+    timer::Sleep,
 };
-use crate::{
-    model::time::millis,
-    ports::{Http, HttpError, HttpMethod, HttpRequest, HttpResponse},
-};
-use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
-    task::Poll,
-    time::Duration,
-};
+use crate::ports::{Http, HttpError, HttpMethod, HttpRequest, HttpResponse, WhenLate};
+use futures_util::future::{Either, select};
+use std::{cell::RefCell, collections::HashMap, pin::pin, time::Duration};
 use worker::{
-    js_sys::{Array, Function, Promise, futures::JsFuture},
+    js_sys::Object,
     wasm_bindgen::{JsCast, JsValue},
-    web_sys::{AbortController, AbortSignal, Request, Response},
+    web_sys::{AbortController, Request, Response},
 };
+
+/// The headers of an answer that somebody asks for.
+const HEADERS: [&str; 3] = ["idempotent-response", "retry-after", "x-request-id"];
 
 impl Http for Platform {
     async fn fetch(
         &self,
         request: HttpRequest,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Result<HttpResponse, HttpError> {
-        let Ok(controller) = AbortController::new() else {
-            return Err(HttpError::Unreachable);
+        let controller = match request.when_late {
+            WhenLate::Abort => AbortController::new().ok(),
+            WhenLate::LetGo => None,
         };
-        let mut exchange = pin!(exchange(request, controller.signal()));
+        let exchange = pin!(exchange(request, controller.as_ref()));
+        let Some(timeout) = timeout else {
+            return exchange.await.map_err(|error| cause(&error));
+        };
         // The timer also covers the reading of the body.
-        let mut timer = Timer::start(timeout);
-        poll_fn(|context| {
-            if let Poll::Ready(response) = exchange.as_mut().poll(context) {
-                return Poll::Ready(response.map_err(|error| cause(&error)));
+        let mut timer = Sleep::start(timeout);
+        match select(exchange, pin!(timer.over())).await {
+            Either::Left((response, _)) => response.map_err(|error| cause(&error)),
+            Either::Right(_) => {
+                if let Some(controller) = &controller {
+                    controller.abort();
+                }
+                Err(HttpError::Timeout)
             }
-            if Pin::new(&mut timer.over).poll(context).is_ready() {
-                controller.abort();
-                return Poll::Ready(Err(HttpError::Timeout));
-            }
-            Poll::Pending
-        })
-        .await
+        }
     }
 }
 
-async fn exchange(request: HttpRequest, signal: AbortSignal) -> Result<HttpResponse, JsValue> {
+async fn exchange(
+    request: HttpRequest,
+    controller: Option<&AbortController>,
+) -> Result<HttpResponse, JsValue> {
     let headers = request.headers.iter();
     let headers = object(headers.map(|(name, value)| (*name, value.into())));
     let method = match request.method {
-        HttpMethod::Get => "GET",
-        HttpMethod::Post => "POST",
+        HttpMethod::Get => constant("GET"),
+        HttpMethod::Post => constant("POST"),
     };
-    let init = object([
-        ("method", method.into()),
+    let body = request.body.map(|body| ("body", JsValue::from(body)));
+    let signal = controller.map(|controller| ("signal", controller.signal().into()));
+    let fixed = [
+        ("method", method),
         ("headers", headers.into()),
-        (
-            "body",
-            request.body.map_or(JsValue::UNDEFINED, JsValue::from),
-        ),
-        ("redirect", "manual".into()),
-        ("signal", signal.into()),
-    ]);
+        ("redirect", constant("manual")),
+    ];
+    let init = object(fixed.into_iter().chain(body).chain(signal));
     let response: Response = settled(bindings::fetch(&request.url, &init))
         .await?
         .unchecked_into();
-    let headers = Array::from(&response.headers())
-        .into_iter()
-        .filter_map(|header| {
-            let header: Array = header.unchecked_into();
-            Some((header.get(0).as_string()?, header.get(1).as_string()?))
-        });
+    let answered: HeaderList = response.headers().unchecked_into();
+    let headers = HEADERS.iter().filter_map(|name| {
+        let value = answered.get(&constant(name)).as_string()?;
+        Some(((*name).to_owned(), value))
+    });
     Ok(HttpResponse {
         status: response.status(),
         headers: headers.collect(),
@@ -80,41 +79,6 @@ async fn exchange(request: HttpRequest, signal: AbortSignal) -> Result<HttpRespo
             .as_string()
             .unwrap_or_default(),
     })
-}
-
-/// A time that will be over; stopped when dropped.
-struct Timer {
-    id: JsValue,
-    over: JsFuture,
-    end: Option<Function>,
-}
-
-impl Timer {
-    fn start(time: Duration) -> Self {
-        let mut id = JsValue::UNDEFINED;
-        // Not `Function::default()`: it compiles source text, which Workers forbid.
-        let mut end = None;
-        let milliseconds = i32::try_from(millis(time)).unwrap_or(i32::MAX);
-        let over = Promise::new(&mut |resolve, _| {
-            id = set_timeout(&resolve, milliseconds);
-            end = Some(resolve);
-        });
-        Self {
-            id,
-            over: over.into(),
-            end,
-        }
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        clear_timeout(&self.id);
-        // A promise that never ends keeps what waits for it in memory.
-        if let Some(end) = &self.end {
-            let _ = end.call0(&JsValue::UNDEFINED);
-        }
-    }
 }
 
 /// Why there is no answer (workerd's own words).
@@ -127,14 +91,33 @@ fn cause(error: &JsValue) -> HttpError {
 }
 
 /// A header of a request; `name` in lower case.
-pub fn header(request: &Request, name: &str) -> Option<String> {
-    request.headers().get(name).ok().flatten()
+pub fn header(request: &Request, name: &'static str) -> Option<String> {
+    let headers: HeaderList = request.headers().unchecked_into();
+    headers.get(&constant(name)).as_string()
 }
 
 /// The answer to a request.
-pub fn response(code: u16, body: &str, headers: &[(&str, &str)]) -> Response {
+pub fn response(code: u16, body: &str, headers: &[(&'static str, &str)]) -> Response {
     let headers = headers.iter();
     let headers = object(headers.map(|(name, value)| (*name, JsValue::from_str(value))));
     let init = object([("status", code.into()), ("headers", headers.into())]);
+    NewResponse::new(body, &init).unchecked_into()
+}
+
+/// The answer to a webhook: JSON that nobody may keep. What is the same for all of a status code is made once.
+pub fn json_response(code: u16, body: &str) -> Response {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<u16, Object>> = RefCell::default();
+    }
+    let init = KNOWN.with_borrow_mut(|known| {
+        let make = || {
+            let headers = object([
+                ("content-type", constant("application/json")),
+                ("cache-control", constant("no-store")),
+            ]);
+            object([("status", code.into()), ("headers", headers.into())])
+        };
+        known.entry(code).or_insert_with(make).clone()
+    });
     NewResponse::new(body, &init).unchecked_into()
 }

@@ -1,13 +1,13 @@
 //! The store on Workers KV.
 
 use super::{
-    bindings::{field, object, settled},
+    bindings::{constant, field, object, settled},
     env::{Platform, message_of, whole_seconds},
 };
 use crate::ports::{LISTED_BYTES_MAX, Listed, Store, StoreError};
 use std::time::Duration;
 use worker::{
-    js_sys::Array,
+    js_sys::{Array, Map, Object},
     wasm_bindgen::{JsCast, JsValue},
 };
 
@@ -17,15 +17,25 @@ const CACHE_SECONDS: u32 = 30;
 impl Store for Platform {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
         let ledger = self.ledger.as_ref().ok_or(StoreError::NotBound)?;
-        let options = object([("type", "text".into()), ("cacheTtl", CACHE_SECONDS.into())]);
-        let value = settled(ledger.get(key, &options)).await;
+        let value = settled(ledger.get(key, &reading())).await;
         Ok(value.map_err(cause)?.as_string())
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        let ledger = self.ledger.as_ref().ok_or(StoreError::NotBound)?;
+        let names: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
+        let wanted = Array::from_iter(&names);
+        let values = settled(ledger.get_many(&wanted, &reading())).await;
+        let values: Map = values.map_err(cause)?.unchecked_into();
+        let values = names.iter().map(|name| values.get(name).as_string());
+        Ok(values.collect())
     }
 
     async fn put(&self, key: &str, value: &str, ttl: Duration) -> Result<(), StoreError> {
         let ledger = self.ledger.as_ref().ok_or(StoreError::NotBound)?;
+        let text = JsValue::from_str(value);
         let listed = if value.len() <= LISTED_BYTES_MAX {
-            JsValue::from_str(value)
+            text.clone()
         } else {
             JsValue::UNDEFINED
         };
@@ -33,7 +43,7 @@ impl Store for Platform {
             ("expirationTtl", whole_seconds(ttl).into()),
             ("metadata", listed),
         ]);
-        let put = settled(ledger.put(key, value, &options)).await;
+        let put = settled(ledger.put(key, &text, &options)).await;
         put.map(|_| ()).map_err(cause)
     }
 
@@ -57,6 +67,17 @@ impl Store for Platform {
             is_complete: field(&listed, "list_complete").is_truthy(),
         })
     }
+}
+
+/// The options of a read.
+fn reading() -> Object {
+    thread_local! {
+        static OPTIONS: Object = object([
+            ("type", constant("text")),
+            ("cacheTtl", CACHE_SECONDS.into()),
+        ]);
+    }
+    OPTIONS.with(Object::clone)
 }
 
 /// Why KV failed. Its errors have no code, only a message such as "KV PUT failed: 429 Too Many Requests" or "KV put() limit

@@ -6,8 +6,9 @@ mod env;
 mod http;
 mod kv;
 mod queue;
+mod timer;
 
 pub use body::read_body;
 pub use env::{Platform, setting};
-pub use http::{header, response};
+pub use http::{header, json_response, response};
 pub use queue::QueueMessage;

@@ -1,7 +1,7 @@
 //! Both ends of a Cloudflare Queue.
 
 use super::{
-    bindings::{Message, field, object, settled},
+    bindings::{Message, constant, field, object, settled},
     env::{Platform, message_of, whole_seconds},
 };
 use crate::{
@@ -20,7 +20,7 @@ impl Queue for Platform {
     async fn send_to_queue(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
         let outbox = self.outbox.as_ref().ok_or(QueueError::NotBound)?;
         let options = object([
-            ("contentType", "text".into()),
+            ("contentType", constant("text")),
             ("delaySeconds", whole_seconds(delay).into()),
         ]);
         let sent = settled(outbox.send(text, &options)).await;

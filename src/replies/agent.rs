@@ -12,7 +12,7 @@ use crate::{
         outcome::{Event, Outcome, Reason},
         time::millis,
     },
-    ports::{HttpError, HttpMethod, HttpRequest, Ports},
+    ports::{HttpError, HttpMethod, HttpRequest, Ports, WhenLate},
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -89,8 +89,9 @@ async fn post<P: Ports>(
             ),
         ],
         body: Some(body),
+        when_late: WhenLate::Abort,
     };
-    match ports.fetch(request, AGENT_TIMEOUT).await {
+    match ports.fetch(request, Some(AGENT_TIMEOUT)).await {
         Ok(response) => Ok(response.status),
         Err(HttpError::Timeout) => Err(Reason::AgentTimeout),
         Err(HttpError::ConnectionLost | HttpError::Unreachable) => Err(Reason::AgentUnreachable),

@@ -14,6 +14,7 @@ use crate::{
         outcome::{Event, Outcome, Reason},
         time::MINUTE,
     },
+    nylas::client::Limits,
     nylas::notification::{Notification, NotificationKind},
     ports::Ports,
 };
@@ -21,8 +22,12 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// How long the work on one notification may take, and waiting for one answer.
-const BUDGET: Duration = MINUTE;
-const TIMEOUT: Duration = Duration::from_secs(30);
+const LIMITS: Limits = Limits {
+    budget: MINUTE,
+    timeout: Duration::from_secs(30),
+    // Nothing is sent here.
+    send_timeout: None,
+};
 
 /// Processes a queued notification. No disposition: the message is given up.
 pub async fn process<P: Ports>(
@@ -36,7 +41,7 @@ pub async fn process<P: Ports>(
         // It could be read when it came: another version put it there.
         return (None, Vec::new());
     };
-    let context = Context::new(ports, config, ports.now(), BUDGET, TIMEOUT);
+    let context = Context::new(ports, config, ports.now(), LIMITS);
     let work = Work {
         context: &context,
         account: &notification.account,

@@ -13,6 +13,7 @@ use crate::{
         time::MINUTE,
     },
     nylas::{
+        client::Limits,
         mailbox::{ReadOutcome, address_of},
         notification::sent_by_us,
     },
@@ -28,8 +29,12 @@ const FIRST_LOOK: Duration = MINUTE.saturating_mul(30);
 const OVERLAP: Duration = MINUTE.saturating_mul(10);
 /// Pages of 50 messages read at one go; the rest is for the next time, a quarter of an hour later.
 const PAGES_MAX: u32 = 4;
-const BUDGET: Duration = MINUTE;
-const TIMEOUT: Duration = Duration::from_secs(20);
+const LIMITS: Limits = Limits {
+    budget: MINUTE,
+    timeout: Duration::from_secs(20),
+    // Nothing is sent here.
+    send_timeout: None,
+};
 
 /// Looks through every mailbox.
 pub async fn run<P: Ports>(ports: &P, config: &Config) {
@@ -38,7 +43,7 @@ pub async fn run<P: Ports>(ports: &P, config: &Config) {
         return;
     }
     for account in &config.accounts {
-        let context = Context::new(ports, config, ports.now(), BUDGET, TIMEOUT);
+        let context = Context::new(ports, config, ports.now(), LIMITS);
         let mut found = 0;
         let looked = look(&context, account, &mut found).await;
         let (level, outcome, reason) = match looked {

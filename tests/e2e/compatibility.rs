@@ -625,10 +625,6 @@ fn what_is_written(stage: &Stage, version: &str) -> Vec<(&'static str, String)> 
         ("mail", format!("mail:{}", taken.id)),
         ("pending", format!("pending:{}", taken.id)),
         ("accepted", format!("accepted:{}", mail.id)),
-        (
-            "thread",
-            format!("thread:{}:{}", mail.grant_id, mail.thread_id),
-        ),
     ];
     let kept = kept.map(|(what, key)| (what, form(&ledger(stage, &key), &taken, &mail)));
     let queued_one = Event::code().aged(1);

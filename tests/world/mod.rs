@@ -16,7 +16,7 @@ use clerk_nylas_relay::{
     operator::{alerts, checks},
     ports::{
         Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log, Memory, Queue,
-        QueueError, Random, Store, StoreError,
+        QueueError, Random, Store, StoreError, Timer,
     },
 };
 use serde_json::{Value, json};
@@ -57,6 +57,8 @@ pub struct World {
     /// Alerts that handlers returned.
     pub raised: RefCell<Vec<Alert>>,
     pub heard: RefCell<BTreeSet<String>>,
+    /// What the instance remembers.
+    pub remembered: RefCell<BTreeMap<String, String>>,
     /// What was posted to the alert's address.
     pub posted: RefCell<Vec<Value>>,
     /// Nylas: the end of a path, and how it answers there.
@@ -66,6 +68,9 @@ pub struct World {
     pub receiver_is_down: Cell<bool>,
     /// What was asked of KV.
     pub costs: Cell<Costs>,
+    /// Waits for KV since the last look, one after the other; and how many there had been at the last send.
+    pub waits: Cell<u32>,
+    pub waits_before_send: Cell<u32>,
     pub config: Config,
 }
 
@@ -108,11 +113,14 @@ impl World {
             records: RefCell::default(),
             raised: RefCell::default(),
             heard: RefCell::default(),
+            remembered: RefCell::default(),
             posted: RefCell::default(),
             nylas: RefCell::default(),
             sends: RefCell::default(),
             receiver_is_down: Cell::new(false),
             costs: Cell::default(),
+            waits: Cell::default(),
+            waits_before_send: Cell::default(),
             config: config.unwrap(),
         }
     }
@@ -221,6 +229,10 @@ impl World {
 }
 
 impl World {
+    fn wait(&self) {
+        self.waits.set(self.waits.get() + 1);
+    }
+
     fn count(&self, count: impl Fn(&mut Costs)) {
         let mut costs = self.costs.get();
         count(&mut costs);
@@ -234,6 +246,13 @@ impl Clock for World {
     }
 }
 
+impl Timer for World {
+    /// Nothing here takes time, so no budget ends.
+    async fn sleep(&self, _length: Duration) {
+        std::future::pending().await
+    }
+}
+
 impl Random for World {
     fn random(&self) -> u32 {
         7
@@ -242,12 +261,25 @@ impl Random for World {
 
 impl Store for World {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.count(|costs| costs.reads += 1);
+        self.count(|costs| {
+            costs.reads += 1;
+        });
+        self.wait();
         Ok(self.ledger.borrow().get(key).cloned())
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        self.count(|costs| {
+            costs.reads += u32::try_from(keys.len()).unwrap();
+        });
+        self.wait();
+        let ledger = self.ledger.borrow();
+        Ok(keys.iter().map(|key| ledger.get(key).cloned()).collect())
     }
 
     async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError> {
         self.count(|costs| costs.writes += 1);
+        self.wait();
         self.lifetimes.borrow_mut().insert(key.to_owned(), lifetime);
         let mut ledger = self.ledger.borrow_mut();
         ledger.insert(key.to_owned(), value.to_owned());
@@ -284,7 +316,7 @@ impl Http for World {
     async fn fetch(
         &self,
         request: HttpRequest,
-        _timeout: Duration,
+        _timeout: Option<Duration>,
     ) -> Result<HttpResponse, HttpError> {
         let answer = |status: u16, body: String| {
             Ok(HttpResponse {
@@ -312,6 +344,9 @@ impl Http for World {
             );
             self.sends.borrow_mut().push(send);
         }
+        if request.url.ends_with("/messages/send") {
+            self.waits_before_send.set(self.waits.get());
+        }
         let path = request.url.split('?').next().unwrap();
         let nylas = self.nylas.borrow();
         match nylas.iter().find(|(end, ..)| path.ends_with(end)) {
@@ -330,6 +365,15 @@ impl Gunzip for World {
 impl Memory for World {
     fn first_seen(&self, what: &str) -> bool {
         self.heard.borrow_mut().insert(what.to_owned())
+    }
+
+    fn recall(&self, name: &str) -> Option<String> {
+        self.remembered.borrow().get(name).cloned()
+    }
+
+    fn remember(&self, name: &str, text: &str, _ttl: Duration) {
+        let mut remembered = self.remembered.borrow_mut();
+        remembered.insert(name.to_owned(), text.to_owned());
     }
 }
 

@@ -27,6 +27,7 @@ impl Simulated {
             store_is_reliable: true,
             hears_nylas: true,
             failed_mail_stays: false,
+            hang_up_frees_keys: false,
         };
         let choices = Choices::scripted(Vec::new());
         let world = World::new(START, rules, None, choices, Millis::MAX, false);

@@ -69,8 +69,9 @@ const OUTCOMES: [&str; 47] = [
     "given_up",
 ];
 
-const REASONS: [&str; 121] = [
+const REASONS: [&str; 123] = [
     "accepted_by_nylas",
+    "accepted_after_the_answer",
     "sent_but_not_recorded",
     "sent_before",
     "queued_before",
@@ -124,6 +125,7 @@ const REASONS: [&str; 121] = [
     "timestamp_too_old",
     "timestamp_too_new",
     "no_matching_signature",
+    "unanswered",
     "durable",
     "could_not_be_queued",
     "ledger_refused",
