@@ -74,7 +74,11 @@ impl<'a> Patient<'a> {
             }
             (None, _) => variable(project.as_ref().ok(), name),
         };
-        let problems = Config::read(setting, bound).err().unwrap_or_default();
+        // A wrong optional setting is a fault for doctor, though the Worker only switches off what it is for.
+        let problems = match Config::read(setting, bound) {
+            Ok(config) => config.degraded,
+            Err(problems) => problems,
+        };
         // The accounts even where another setting is wrong.
         let only_accounts = |name: &str| match name {
             "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => setting(name),
