@@ -177,7 +177,7 @@ test("a hostile mail neither runs nor fetches nor breaks out", { skip }, async (
     assert.equal(await page.locator("main img, main script, #broken-out, main b").count(), 0, tab);
   }
   await page.waitForTimeout(700);
-  assert.equal(await page.title(), "Mails taken");
+  assert.equal(await page.title(), "Accepted mails");
   assert.ok((await page.locator("#mail h2").innerText()).includes(tag));
   assert.deepEqual(fetched, []);
   assert.deepEqual([wrong, foreign()], [[], []]);
@@ -193,7 +193,7 @@ test("the frame holds even if what it is given was not cleaned", { skip }, async
   }, `<p>raw</p><script>top.document.title = 'owned'</script><img src="${there}/raw"><link rel="stylesheet" href="${there}/raw.css"><style>@import "${there}/raw-import"</style><iframe src="${there}/raw-frame"></iframe>`);
   await page.frameLocator("iframe").getByText("raw").waitFor();
   await page.waitForTimeout(500);
-  assert.equal(await page.title(), "Mails taken");
+  assert.equal(await page.title(), "Accepted mails");
   assert.deepEqual(fetched, []);
   await context.close();
 });
