@@ -318,7 +318,7 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
         (1, &Value::Bool(false))
     );
 
-    // Once the Worker is gone, the operator is told so.
+    // Once the Worker is gone, doctor reports it.
     world.stop();
     let gone = relayctl.run(&["doctor", "--json", "--only", "worker"]);
     assert_eq!(gone.code, 1);

@@ -26,7 +26,7 @@ tests![
     a_redelivery_of_a_queued_mail_is_a_duplicate,
     a_slow_nylas_is_handed_to_the_queue_and_one_mail_comes,
     a_nylas_that_is_down_and_comes_back_gets_one_mail,
-    a_connection_lost_after_nylas_took_the_mail_is_one_mail,
+    a_connection_lost_after_nylas_accepted_the_mail_is_one_mail,
     after_a_stored_500_the_mail_is_sent_under_another_key,
     throttling_is_waited_out,
     a_refused_mail_is_rejected,
@@ -235,7 +235,7 @@ fn a_nylas_that_is_down_and_comes_back_gets_one_mail(stage: &Stage) {
     one_mail(stage, &event, IN_THE_END);
 }
 
-fn a_connection_lost_after_nylas_took_the_mail_is_one_mail(stage: &Stage) {
+fn a_connection_lost_after_nylas_accepted_the_mail_is_one_mail(stage: &Stage) {
     let event = Event::code();
     stage.nylas.script(rule(&event, Some(1), Action::DropAfter));
     assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
