@@ -1,5 +1,5 @@
-// What `make bench` measures: the built Worker beside handlers in JavaScript, each in a workerd of its own, answering
-// the same kinds of signed requests in turns. docs/performance.md says what the figures mean.
+// What `make bench` measures: the built Worker beside handlers in JavaScript. Each runs in a workerd of its own, and
+// they take turns at the same kinds of signed requests. docs/performance.md says what the figures mean.
 import { build } from "esbuild";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,16 +13,15 @@ import { Workerd } from "./workerd.mjs";
 
 const inRoot = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
-/** No figures: a handler did not do what it is measured for. */
+/** There are no figures, because a handler did its work wrong. */
 export class Refused extends Error {}
 
 // ---- The handlers ----
 
 /**
- * What is measured: the files of each handler and its bindings, those of `wrangler.toml`. The first is what the others
- * are compared with.
+ * The handlers: their files, and the bindings of `wrangler.toml`. The others are compared with the first.
  */
-async function handlers({ relays, handlers, hearsReplies }, folder) {
+async function handlers({ relays, handlers, receivesReplies }, folder) {
   const config = readConfig({ config: inRoot("wrangler.toml") });
   const compatibility = { date: config.compatibility_date, flags: config.compatibility_flags };
   const names = (bindings) => bindings.map(({ binding }) => binding);
@@ -31,7 +30,8 @@ async function handlers({ relays, handlers, hearsReplies }, folder) {
     const files = ["index.js", "index_bg.wasm"].map((file) => join(path, file));
     const missing = files.find((file) => !existsSync(file));
     if (missing) throw new Error(`${missing} is not there: \`make build\` makes it`);
-    const texts = hearsReplies ? { ...config.vars, NYLAS_WEBHOOK_SECRET: "webhook-secret-of-the-bench" } : config.vars;
+    const secret = receivesReplies ? { NYLAS_WEBHOOK_SECRET: "webhook-secret-of-the-bench" } : {};
+    const texts = { ...config.vars, ...secret };
     return { name, files, texts, ...shared };
   });
   const scripts = [
@@ -41,7 +41,7 @@ async function handlers({ relays, handlers, hearsReplies }, folder) {
   ];
   const bundled = scripts.map(async ({ name, path }) => {
     const outfile = join(folder, `${name}-bundle`, "index.js");
-    // As wrangler does it.
+    // wrangler bundles with these, too.
     const conditions = ["workerd", "worker", "browser"];
     await build({ entryPoints: [path], bundle: true, format: "esm", target: "es2024", conditions, outfile });
     return { name, files: [outfile], texts: { MAIL_FROM }, ...shared };
@@ -52,7 +52,7 @@ async function handlers({ relays, handlers, hearsReplies }, folder) {
   return all;
 }
 
-/** A handler with the services it talks to, and a folder. */
+/** A handler, the services it talks to, and its folder. */
 class Contestant {
   constructor(handler, services, folder) {
     this.name = handler.name;
@@ -72,13 +72,13 @@ class Contestant {
     this.workerd = await Workerd.start(this.folder, this.settings);
   }
 
-  /** Refuses to go on, with what the handler printed last. */
+  /** Throws `Refused`, with what the handler printed last. */
   refuse(mode, what) {
     const printed = this.workerd?.lastLines().trim();
     throw new Refused(`${this.name}, ${mode}: ${what}${printed ? `\nIt printed:\n${printed}` : ""}`);
   }
 
-  /** One turn: every request answered and all of its consequences over; checked. */
+  /** One turn: posts the requests, waits for everything that follows from them, and checks the result. */
   async turn(mode, count, { latency, inFlight = MODES[mode].inFlight }) {
     const { services, workerd } = this;
     const batch = requests(MODES[mode], count);
@@ -96,7 +96,7 @@ class Contestant {
     return { cpuMs: cpuMs / count, answers, operations: services.takeOperations() };
   }
 
-  /** Posts them, so many at once; waits until nothing more happens. */
+  /** Posts the requests, `inFlight` at once, and waits until nothing more happens. */
   async #post(batch, inFlight) {
     const answers = [];
     const left = batch.values();
@@ -126,7 +126,7 @@ class Contestant {
   }
 }
 
-/** One request; its answer as "code status", and how long it took. */
+/** Posts one request. Returns its answer as "code status", and how long it took. */
 async function post(url, { headers, body }) {
   const startedAt = performance.now();
   let text;
@@ -151,10 +151,10 @@ function statusOf(answer) {
 
 // ---- What is measured ----
 
-/** From a new process to its first answer, in turns, with no latency; beside them a Worker that does nothing. */
+/** The time from a new process to its first answer, without latency. `bare` is a Worker that does nothing. */
 async function coldStarts(contestants, bare, count) {
   const at = new Map([bare, ...contestants].map(({ name }) => [name, { ms: [], cpuMs: [] }]));
-  // One more than asked for: the first reads the program from the disk.
+  // One more than asked for, because the first reads the program from the disk and does not count.
   for (let start = 0; start <= count; start += 1) {
     for (const contestant of turned([bare, ...contestants], start)) {
       contestant.services.latency = { kv: 0, nylas: 0 };
@@ -187,9 +187,9 @@ async function measureStarts(contestants, bare, settings, say) {
   return Object.fromEntries([...starts].map(figures));
 }
 
-/** What one request costs in operations, seen one request after the other. */
+/** The operations of one request, counted while no other request is in flight. */
 async function count(contestant, mode, { latency }) {
-  // Slow enough that what overlaps, and what comes first, can be told on a busy machine.
+  // Slow operations show clearly what overlaps and what comes first, even on a busy machine.
   const slow = { kv: Math.max(50, latency.kv), nylas: Math.max(50, latency.nylas) };
   const costs = [];
   for (let request = 0; request < 3; request += 1) {
@@ -200,8 +200,8 @@ async function count(contestant, mode, { latency }) {
 }
 
 /**
- * The operations of one request. KV operations that overlap are one wait; it counts as before the send, or else as
- * before the answer, if it was over by then.
+ * Counts the operations of one request. KV operations that overlap are one wait. A wait counts where it ends: before
+ * the send, before the answer, or after it.
  */
 function cost(operations, answeredAt) {
   const kv = operations.filter(({ kind }) => kind === "read" || kind === "write").sort((a, b) => a.from - b.from);
@@ -224,7 +224,7 @@ function cost(operations, answeredAt) {
   };
 }
 
-/** So that nobody is always the first. */
+/** The list, rotated, so that no handler is always the first. */
 const turned = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
 
 async function measureMode(contestants, mode, settings, say) {
@@ -254,7 +254,7 @@ async function measureMode(contestants, mode, settings, say) {
   return Object.fromEntries(contestants.map(figures));
 }
 
-/** Every figure, or `Refused`. `say` is told of the progress. */
+/** Measures everything, or throws `Refused`. `say` gets the progress. */
 export async function bench(settings, say = () => {}) {
   const folder = mkdtempSync(join(tmpdir(), "relay-bench-"));
   const contestants = [];
@@ -262,7 +262,7 @@ export async function bench(settings, say = () => {}) {
     for (const { workerd } of contestants) workerd?.kill();
     rmSync(folder, { recursive: true, force: true });
   };
-  // For a process that is told to end meanwhile.
+  // In case the process has to end meanwhile.
   process.once("exit", end);
   try {
     const add = async (handler) => contestants.push(new Contestant(handler, await Services.start(), folder));

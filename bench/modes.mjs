@@ -1,4 +1,4 @@
-// The four kinds of request that are measured, and what must come of them.
+// The four kinds of requests that are measured, and their expected results.
 import { randomBytes } from "node:crypto";
 import { email, sign } from "../scripts/sample.mjs";
 
@@ -9,11 +9,11 @@ const ANOTHER_SECRET = "whsec_YW5vdGhlci1zZWNyZXQtb2YtMjQtYnl0";
 const BODY_BYTES = 10_000;
 
 /**
- * - `answer`: what every request must be answered: the code, and `status` in the JSON body.
- * - `mails`: how many mails of each request Nylas must have been asked for.
- * - `inFlight`: requests at once. Where a handler waits for nobody a second one would only stand in a queue.
- * - `times`: how many times the requests of a turn are made, where they are over so soon that it takes many to tell.
- * - `sentBefore`: each request was answered before, unmeasured.
+ * - `answer`: the answer to every request: the code, and `status` in the JSON body.
+ * - `mails`: how many mails Nylas must get for each request.
+ * - `inFlight`: how many requests are made at once. One, if the handler waits for nothing.
+ * - `times`: multiplies the requests of a turn, if they are too quick to measure.
+ * - `sentBefore`: each request was already answered once, unmeasured.
  */
 export const MODES = {
   mail: { answer: "200 sent", mails: 1, inFlight: 8, times: 1 },
@@ -22,7 +22,7 @@ export const MODES = {
   duplicate: { answer: "200 duplicate", mails: 0, inFlight: 8, times: 1, sentBefore: true },
 };
 
-/** As many signed requests, each of another message to another recipient. */
+/** `count` signed requests, each for another message to another recipient. */
 export function requests({ secret = SIGNING_SECRET, type = "email.created" }, count) {
   return Array.from({ length: count }, () => {
     const id = `msg_${randomBytes(14).toString("hex").slice(1)}`;
@@ -44,7 +44,7 @@ export function requests({ secret = SIGNING_SECRET, type = "email.created" }, co
   });
 }
 
-/** Markup as in Clerk's templates, of that length in JSON, where each of its line ends is two characters. */
+/** Markup as in Clerk's templates, of that length in JSON, where a line break takes two characters. */
 function filler(length) {
   const row = "<tr><td style='margin: 16px 0 0; font-family: Helvetica, Arial, sans-serif;'></td></tr>\n";
   const rows = row.repeat(Math.max(0, Math.floor(length / (row.length + 1))));

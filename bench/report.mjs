@@ -1,11 +1,11 @@
-// Figures to tables.
+// Makes tables of the figures.
 import { cpus, platform } from "node:os";
 import { createRequire } from "node:module";
 import { MODES } from "./modes.mjs";
 
 const sorted = (values) => values.toSorted((a, b) => a - b);
 
-/** The value at least that share of the values does not exceed. */
+/** The smallest value that at least this share of the values does not exceed. */
 function quantile(values, share) {
   return sorted(values)[Math.max(0, Math.ceil(values.length * share) - 1)];
 }
@@ -28,13 +28,13 @@ function machine() {
 const ms = (value) => value.toFixed(Math.abs(value) < 10 ? 2 : 0);
 const ratio = ({ median, min, max }) => `${median.toFixed(2)} (${min.toFixed(2)}..${max.toFixed(2)})`;
 
-/** Markdown, so that a run can be kept as it is printed. */
+/** A table in Markdown, so that the output of a run can be saved as it is. */
 function table(head, rows) {
   const lines = [head, head.map(() => "---"), ...rows];
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
-/** The first is what all are compared with. */
+/** The heading of a column of ratios: all handlers are compared with the first. */
 const comparedWith = (handlers) => `to ${Object.keys(handlers)[0]}`;
 
 function modeTable(handlers) {
@@ -70,10 +70,10 @@ function startTable(handlers) {
   return table(["", "ms", to, "CPU ms", to, "above empty"], rows);
 }
 
-/** The figures to keep, and the tables to read. */
-export function report({ cold_start, modes }, { rounds, requests, starts, latency, hearsReplies }) {
+/** The figures as JSON, and the tables as text. */
+export function report({ cold_start, modes }, { rounds, requests, starts, latency, receivesReplies }) {
   const on = machine();
-  const settings = { rounds, requests, starts, kv_ms: latency.kv, nylas_ms: latency.nylas, replies: hearsReplies };
+  const settings = { rounds, requests, starts, kv_ms: latency.kv, nylas_ms: latency.nylas, replies: receivesReplies };
   const parts = [
     [
       `${on.cores} cores (${on.processor}), ${on.system}, workerd ${on.workerd}`,

@@ -19,7 +19,7 @@ const usage = `make bench, or scripts/bench [options]: the relay beside handlers
   --modes LIST         of ${Object.keys(MODES)} (all)
   --relay NAME=FOLDER  a built Worker, several times for several (relay=build): --relay 0.1.0=tests/releases/0.1.0
   --handler NAME=FILE  one more handler in JavaScript
-  --without-replies    the relay does not hear replies: one KV read and one write fewer for a mail
+  --without-replies    the relay receives no replies: one KV read and one write fewer for a mail
   --json FILE          writes the figures there, too`;
 
 function options() {
@@ -51,7 +51,7 @@ function options() {
   if (unknown !== undefined) throw new Error(`--modes: there is no "${unknown}"`);
   return {
     rounds: number("rounds", 1, 1000),
-    // Signed together, and a signature holds for five minutes.
+    // The requests of a turn are signed together, and a signature is valid for five minutes.
     requests: number("requests", 1, 2000),
     warmUp: number("warm-up", 0, 2000),
     starts: number("starts", 0, 1000),
@@ -59,7 +59,7 @@ function options() {
     modes,
     relays: values.relay.map((named) => pair(named, "relay")),
     handlers: values.handler.map((named) => pair(named, "handler")),
-    hearsReplies: !values["without-replies"],
+    receivesReplies: !values["without-replies"],
     json: values.json,
   };
 }
@@ -70,13 +70,13 @@ function pair(text, option) {
   return { name, path: resolve(path) };
 }
 
-// So that `exit` handlers end what was started.
+// So that the `exit` handlers run and end what was started.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
 
 try {
   const settings = options();
   if (settings) {
-    // Apart from the figures.
+    // On standard error, apart from the figures.
     const say = (what) => process.stderr.write(`bench: ${what}\n`);
     const { figures, tables } = report(await bench(settings, say), settings);
     if (settings.json) writeFileSync(settings.json, `${JSON.stringify(figures, null, 2)}\n`);

@@ -1,23 +1,24 @@
-// What a handler talks to, outside its process, each operation as slow as asked for: Workers KV (by the HTTP requests
-// that workerd makes of KV operations), Nylas, and a queue that refuses everything. Every operation is recorded.
+// The services that a handler talks to: Workers KV (in workerd, KV operations are HTTP requests), Nylas, and a queue
+// that refuses everything. They run outside the handler's process, take as long as asked for, and record every
+// operation.
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export const API_KEY = "nyk_v0_key_of_the_bench";
 export const GRANT = "11111111-0000-4000-8000-000000000001";
-/** With the name that Clerk's events give as the sender's, as it is where both are set up alike. */
+/** The sender. Its local part is that of the events, as in a good configuration. */
 export const MAIL_FROM = "notifications@acme.example";
 
-/** Nothing under way for this long: whatever a handler does after its answer is done, too. */
+/** If no operation is under way for this long, a handler has also finished what it does after its answer. */
 const QUIET_MS = 50;
 const QUIET_WITHIN_MS = 30_000;
 
 export class Services {
-  /** Milliseconds until an operation is answered. */
+  /** How many milliseconds an operation takes. */
   latency = { kv: 0, nylas: 0 };
   #servers = [];
-  #kept = new Map();
+  #entries = new Map();
   #underWay = 0;
   #lastAt = 0;
   #operations = [];
@@ -27,7 +28,7 @@ export class Services {
     const services = new Services();
     const listen = async (answer) => {
       const server = createServer((request, response) => services.#serve(request, response, answer));
-      // A handler's connections stay open between its turns.
+      // Keeps a handler's connections open between its turns.
       server.keepAliveTimeout = 0;
       services.#servers.push(server.listen(0, "127.0.0.1"));
       await once(server, "listening");
@@ -46,7 +47,7 @@ export class Services {
     }
   }
 
-  /** Every operation since the last call: what it was, when it came and when it was answered. */
+  /** Every operation since the last call: its kind, when it came and when it was answered. */
   takeOperations() {
     return this.#operations.splice(0);
   }
@@ -72,7 +73,7 @@ export class Services {
     const url = new URL(request.url, "http://service");
     const { kind, reads = 0, code = 200, headers = {}, text = "" } = answer({ ...slice(request), url, body });
     const wait = { read: this.latency.kv, write: this.latency.kv, nylas: this.latency.nylas }[kind] ?? 0;
-    // Even 0 waits for the timer's next tick, about 1 ms.
+    // A timer of 0 ms takes about 1 ms.
     if (wait > 0) await sleep(wait);
     response.writeHead(code, { ...headers, "Content-Length": Buffer.byteLength(text) }).end(text);
     this.#lastAt = performance.now();
@@ -84,11 +85,11 @@ export class Services {
     const key = decodeURIComponent(url.pathname.slice(1));
     const json = (value) => ({ headers: { "Content-Type": "application/json" }, text: JSON.stringify(value) });
     if (method === "PUT") {
-      this.#kept.set(key, { value: body, metadata: headers["cf-kv-metadata"] });
+      this.#entries.set(key, { value: body, metadata: headers["cf-kv-metadata"] });
       return { kind: "write" };
     }
     if (method === "DELETE") {
-      this.#kept.delete(key);
+      this.#entries.delete(key);
       return { kind: "write" };
     }
     if (method === "POST" && key === "bulk/get") {
@@ -98,18 +99,18 @@ export class Services {
     }
     if (key === "") {
       const prefix = url.searchParams.get("prefix") ?? "";
-      const found = [...this.#kept].filter(([name]) => name.startsWith(prefix));
+      const found = [...this.#entries].filter(([name]) => name.startsWith(prefix));
       const keys = found.map(([name, { metadata }]) => ({ name, metadata }));
       return { kind: "read", reads: 1, ...json({ keys, list_complete: true }) };
     }
-    const entry = this.#kept.get(key);
+    const entry = this.#entries.get(key);
     if (!entry) return { kind: "read", reads: 1, code: 404 };
     const metadata = entry.metadata === undefined ? {} : { "CF-KV-Metadata": entry.metadata };
     return { kind: "read", reads: 1, headers: metadata, text: entry.value };
   }
 
   #bulkEntry(key, type, withMetadata) {
-    const entry = this.#kept.get(key);
+    const entry = this.#entries.get(key);
     if (!entry) return null;
     const value = type === "json" ? JSON.parse(entry.value) : entry.value;
     return withMetadata ? { value, metadata: JSON.parse(entry.metadata ?? "null") } : value;

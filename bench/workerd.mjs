@@ -1,4 +1,4 @@
-// A handler in a workerd of its own, so that the processor time of that process is the handler's alone.
+// Runs a handler in a workerd of its own, so that the CPU time of the process is the handler's alone.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import workerd from "workerd";
 
 const START_WITHIN_MS = 30_000;
 
-/** What workerd is started with. Cap'n Proto's texts are written as JSON's, as long as they are ASCII. */
+/** workerd's configuration. A text in Cap'n Proto is written as in JSON, as long as it is ASCII. */
 function configuration({ files, compatibility, texts, kv, queues, services }) {
   const modules = files.map((file) => {
     const name = basename(file);
@@ -45,8 +45,7 @@ export class Workerd {
   #seen = new Map();
 
   /**
-   * Starts it in the folder, which becomes the handler's, and waits until it listens. The first of the files is the
-   * main module.
+   * Starts workerd in the handler's folder and waits until it listens. The first of the files is the main module.
    */
   static async start(folder, settings) {
     mkdirSync(folder, { recursive: true });
@@ -96,18 +95,18 @@ export class Workerd {
     return readFileSync(this.#log, "utf8").split("\n").slice(-12).join("\n");
   }
 
-  /** Milliseconds of processor time that the process, with all of its threads, has used since it began. */
+  /** The CPU time of the process and all of its threads, in milliseconds since its start. */
   cpuMs() {
     const { pid } = this.#child;
     if (process.platform !== "linux") return psMs(pid);
     const threads = `/proc/${pid}/task`;
     for (const thread of readdirSync(threads)) {
-      // In nanoseconds, while utime and stime of /proc/PID/stat are whole hundredths of a second.
+      // In nanoseconds. utime and stime in /proc/PID/stat have only hundredths of a second.
       const ran = readUnlessGone(`${threads}/${thread}/schedstat`);
       if (ran) this.#seen.set(thread, Number(ran.split(" ")[0]) / 1e6);
     }
     if (this.#seen.size === 0) return ticksMs(pid);
-    // With those of threads that ended since.
+    // The map still has the threads that have ended.
     return [...this.#seen.values()].reduce((sum, ms) => sum + ms, 0);
   }
 }
@@ -116,24 +115,24 @@ function readUnlessGone(path) {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    // ESRCH: it ended between the opening and the reading.
+    // ESRCH: the thread ended after the file was opened.
     if (["ENOENT", "ESRCH"].includes(error.code)) return undefined;
     throw error;
   }
 }
 
-/** For a kernel that keeps no such statistics: utime and stime, counted in hundredths of a second. */
+/** For a kernel without such statistics: utime and stime, in hundredths of a second. */
 function ticksMs(pid) {
-  // The second field is the program's name in brackets, which may hold anything.
+  // The second field is the program's name in brackets, which may contain spaces.
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1).split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-/** Elsewhere than on Linux `ps` tells, to the hundredth of a second: [[days-]hours:]minutes:seconds. */
+/** For other systems than Linux: the time from `ps`, [[days-]hours:]minutes:seconds with hundredths. */
 function psMs(pid) {
   const { stdout = "" } = spawnSync("ps", ["-o", "time=", "-p", String(pid)], { encoding: "utf8" });
   const parts = stdout.trim().split(/[-:]/).map(Number);
-  if (stdout.trim() === "" || parts.some(Number.isNaN)) throw new Error("ps does not tell the processor time here");
+  if (stdout.trim() === "" || parts.some(Number.isNaN)) throw new Error("ps does not show the CPU time here");
   const [seconds, minutes = 0, hours = 0, days = 0] = parts.reverse();
   return (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
 }

@@ -18,7 +18,10 @@ const text = (html) =>
     .replace(/<[^>]+>/g, "")
     .replace(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)))
     .replace(/&(\w+);/g, (whole, name) => entities[name] ?? whole)
-    .split("\n").map((line) => line.trim()).filter(Boolean).join("\n");
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean)
+    .join("\n");
 
 console.log(`  From:     ${from}`);
 console.log(`  To:       ${mail.to}`);

@@ -17,7 +17,7 @@ const usage = `scripts/send-sample [options]: posts a signed email.created to th
   --url URL        the relay (default: $RELAY_URL or http://127.0.0.1:8787)
   --secret SECRET  whsec_... (default: $CLERK_WEBHOOK_SIGNING_SECRET or the one of make dev)`;
 
-/// No secret: everybody can read it, and a deployed Worker refuses it.
+/// A published example. A deployed Worker refuses it.
 const LOCAL_SECRET = readFileSync(new URL("dev-secret", import.meta.url), "utf8").trim();
 
 /// Svix: base64(HMAC-SHA256(secret, "id.timestamp.body")), the secret being base64 after `whsec_`.
@@ -30,21 +30,30 @@ const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`)
 
 export function email({ slug, to, subject, code, at }) {
   const title = slug.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
-  const plain = `${title}\n\nEnter the following verification code when prompted:\n\n${code}\n\nTo protect your account, do not share this code.\n`;
+  const instruction = "Enter the following verification code when prompted:";
+  const warning = "To protect your account, do not share this code.";
+  const plain = `${title}\n\n${instruction}\n\n${code}\n\n${warning}\n`;
+  const font = "font-family: Helvetica, Arial, sans-serif;";
   const p = (size, text, style = "") =>
-    `<p style="margin: 16px 0 0; font-family: Helvetica, Arial, sans-serif; color: #000000; font-size: ${size}px; line-height: 1.5;${style}">${text}</p>`;
-  const html = `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">
+    `<p style="margin: 16px 0 0; ${font} color: #000000; font-size: ${size}px; line-height: 1.5;${style}">${text}</p>`;
+  const table = (width, cell) =>
+    `<table cellpadding="0" cellspacing="0" border="0" width="${width}"><tbody><tr>${cell}`;
+  const request =
+    `<b>Didn't request this?</b> This code was requested using <b>Chrome, OS X</b> at <b>${at.toUTCString()}</b>. ` +
+    "If you didn't make this request, you can safely ignore this email.";
+  const dtd = "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd";
+  const html = `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "${dtd}">
 <html xmlns="http://www.w3.org/1999/xhtml">
   <head><meta http-equiv="Content-Type" content="text/html; charset=utf-8"><title>${escape(subject)}</title></head>
   <body style="margin: 0; padding: 0; background-color: #ffffff;">
-    <table cellpadding="0" cellspacing="0" border="0" width="100%"><tbody><tr><td align="center" style="padding: 48px 32px;">
-      <table cellpadding="0" cellspacing="0" border="0" width="600"><tbody><tr><td align="left" style="padding: 16px 32px;">
+    ${table("100%", '<td align="center" style="padding: 48px 32px;">')}
+      ${table("600", '<td align="left" style="padding: 16px 32px;">')}
         ${p(24, "Acme")}
-        <h1 style="margin: 32px 0 0; font-family: Helvetica, Arial, sans-serif; font-size: 32px;">${escape(title)}</h1>
-        ${p(14, "Enter the following verification code when prompted:")}
+        <h1 style="margin: 32px 0 0; ${font} font-size: 32px;">${escape(title)}</h1>
+        ${p(14, instruction)}
         ${p(40, `<b>${code}</b>`)}
-        ${p(14, "To protect your account, do not share this code.")}
-        ${p(14, `<b>Didn't request this?</b> This code was requested using <b>Chrome, OS X</b> at <b>${at.toUTCString()}</b>. If you didn't make this request, you can safely ignore this email.`, " padding-top: 48px;")}
+        ${p(14, warning)}
+        ${p(14, request, " padding-top: 48px;")}
       </td></tr></tbody></table>
     </td></tr></tbody></table>
   </body>
@@ -70,7 +79,13 @@ export function email({ slug, to, subject, code, at }) {
       body: html,
       body_plain: plain,
       data: {
-        app: { name: "Acme", url: "https://accounts.example.com", domain_name: "example.com", logo_image_url: null, logo_url: null },
+        app: {
+          name: "Acme",
+          url: "https://accounts.example.com",
+          domain_name: "example.com",
+          logo_image_url: null,
+          logo_url: null,
+        },
         otp_code: code,
         requested_at: at.toUTCString(),
         requested_by: "Chrome, OS X",
@@ -120,7 +135,7 @@ async function main() {
   }
 
   const id = values.id ?? `msg_${randomBytes(18).toString("base64url").replace(/[-_]/g, "0")}`;
-  // The signature's own timestamp is that of the delivery: now.
+  // Svix signs with the time of the delivery, not that of the event.
   const timestamp = String(Math.floor(Date.now() / 1000));
   const secret = values.forge ? `whsec_${randomBytes(24).toString("base64")}` : values.secret;
   const headers = {
@@ -145,7 +160,8 @@ async function main() {
 if (import.meta.filename === process.argv[1]) {
   main().catch((error) => {
     const refused = error?.cause?.code === "ECONNREFUSED";
-    console.error(refused ? "send-sample: nothing answers there: is `make dev` running? (--url names another address)" : `send-sample: ${error.message}`);
+    const hint = "nothing answers there: is `make dev` running? (--url names another address)";
+    console.error(`send-sample: ${refused ? hint : error.message}`);
     process.exit(1);
   });
 }

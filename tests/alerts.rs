@@ -1,5 +1,5 @@
-//! What an operator is told of, each alert from its cause to the text that is posted. The world is in memory here;
-//! that alerts leave the running Worker is tested end to end (`tests/e2e/operator.rs`).
+//! Every alert, from its cause to the text that is posted. The world is in memory here. `tests/e2e/operator.rs` tests
+//! that alerts leave the running Worker.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -16,7 +16,7 @@ use clerk_nylas_relay::{model::message::Body, operator::settings::report_degrade
 use serde_json::{Value, json};
 use world::{HOUR, MINUTE, NOW, SECOND, World};
 
-/// A code, made so long ago, as it travels through the queue.
+/// The queue message of a mail with a code that Clerk made `ago` milliseconds ago.
 fn queued(id: &str, ago: u64) -> String {
     json!({"mail": {
         "email": {
@@ -32,7 +32,7 @@ fn refused(kind: &str, message: &str) -> Value {
     json!({"request_id": "r", "error": {"type": kind, "message": message}})
 }
 
-/// Exactly one alert, which says these.
+/// Checks that there is exactly one alert, and that it contains these parts.
 fn says(alerts: &[String], parts: &[&str]) {
     assert_eq!(alerts.len(), 1, "{alerts:?}");
     for part in parts {
@@ -54,7 +54,7 @@ fn an_optional_setting_that_is_wrong() {
             "Sign-in mails are sent all the same",
         ],
     );
-    // Once an instance; and where nothing is wrong, never.
+    // Once an instance, and never if nothing is wrong.
     world.raise(report_degraded(&world, &world.config));
     assert!(world.alerts().is_empty());
     let world = World::new();
@@ -65,7 +65,7 @@ fn an_optional_setting_that_is_wrong() {
 #[test]
 fn an_account_that_cannot_send() {
     let world = World::new();
-    // This recipient's first account.
+    // g2 is this recipient's first account.
     let paused = refused("api.forbidden", "account is paused");
     world.answers("g2/messages/send", 403, paused);
     let alerts = world.delivered(&queued("msg_1", SECOND), false);
@@ -78,16 +78,16 @@ fn an_account_that_cannot_send() {
             "account_paused",
         ],
     );
-    // Another mail, the same account.
+    // Another mail through the same account is no second alert.
     assert_eq!(world.delivered(&queued("msg_2", SECOND), false), [""; 0]);
 }
 
 #[test]
-fn an_account_that_stands_in_for_another() {
+fn an_account_that_replaces_another() {
     let world = World::new();
-    let taken = json!({"request_id": "r", "data": {"id": "m", "thread_id": "t"}});
-    world.answers(SEND, 200, taken);
-    // Mails that come from their own accounts are nobody's business.
+    let accepted = json!({"request_id": "r", "data": {"id": "m", "thread_id": "t"}});
+    world.answers(SEND, 200, accepted);
+    // A mail from its first account is no alert.
     assert_eq!(world.delivered(&queued("msg_1", SECOND), false), [""; 0]);
     // No account is down: the first one is throttled for longer than a user waits.
     let throttled = refused("rate_limit_error", "slow down");
@@ -102,7 +102,7 @@ fn an_account_that_stands_in_for_another() {
             "Users get their mails",
         ],
     );
-    // And once an hour.
+    // The alert comes once an hour.
     assert_eq!(
         world.delivered(&queued("msg_3", 61 * SECOND), false),
         [""; 0]
@@ -143,9 +143,9 @@ fn a_message_nobody_can_read() {
     says(&alerts, &["given up", "unreadable_message"]);
 }
 
-/// Whatever put it there: a person can still see what it was.
+/// A person can still see what it was, whoever put it there.
 #[test]
-fn a_message_that_is_not_text_is_kept_whole() {
+fn a_message_that_is_not_text_is_dead_lettered_whole() {
     let world = World::new();
     let body = Body::Foreign {
         kind: "json",
@@ -236,7 +236,7 @@ fn bounces_over_two_percent() {
 }
 
 #[test]
-fn a_few_mails_say_nothing_of_a_rate() {
+fn a_few_mails_are_no_rate() {
     let world = World::new();
     world.mails(49, HOUR, "bounced", 49);
     assert_eq!(world.checked(), [""; 0]);
@@ -252,8 +252,8 @@ fn complaints_over_a_twentieth_of_a_percent() {
     says(&world.checked(), &["over 0.05 %", "At 0.5 % Nylas pauses"]);
 }
 
-/// What Nylas says of a mail to that address, as it travels through the queue.
-fn told(id: &str, kind: &str, to: &str) -> String {
+/// The queue message of a delivery event of a mail to that address.
+fn delivery_event(id: &str, kind: &str, to: &str) -> String {
     let mut object = json!({"message": {"id": id, "from": "auth@g1.example", "to": [to]}});
     if kind == "bounced" {
         object["bounce"] = json!({"type": "Permanent", "recipients": [{"email": to}]});
@@ -272,31 +272,40 @@ fn five_bounces(world: &World, domain: &str) -> Vec<String> {
         let id = format!("{domain}-{number}");
         let to = format!("marker-{number}@{domain}");
         world.pass(2 * SECOND);
-        world.delivered(&told(&id, "bounced", &to), false)
+        world.delivered(&delivery_event(&id, "bounced", &to), false)
     };
     (0..5).flat_map(bounce).collect()
 }
 
 #[test]
-fn a_domain_that_does_nothing_but_bounce() {
+fn a_domain_that_only_bounces() {
     let world = World::new();
-    world.delivered(&told("n-1", "delivered", "marker@else.example"), false);
+    world.delivered(
+        &delivery_event("n-1", "delivered", "marker@else.example"),
+        false,
+    );
     let alerts = five_bounces(&world, "broken.example");
     says(&alerts, &["does nothing but bounce", "for an hour"]);
-    // A delivery between them: it does not.
-    let four = ["a", "b", "c", "d"].map(|id| told(id, "bounced", "marker@large.example"));
+    // A domain with a delivery between the bounces does not count as bouncing.
+    let four = ["a", "b", "c", "d"].map(|id| delivery_event(id, "bounced", "marker@large.example"));
     for bounce in &four {
         assert_eq!(world.delivered(bounce, false), [""; 0]);
     }
-    world.delivered(&told("n-2", "delivered", "marker@large.example"), false);
+    world.delivered(
+        &delivery_event("n-2", "delivered", "marker@large.example"),
+        false,
+    );
     assert_eq!(
-        world.delivered(&told("e", "bounced", "marker@large.example"), false),
+        world.delivered(
+            &delivery_event("e", "bounced", "marker@large.example"),
+            false
+        ),
         [""; 0]
     );
 }
 
 #[test]
-fn bounces_say_nothing_of_a_domain_where_nylas_tells_of_no_delivery() {
+fn bounces_say_nothing_about_a_domain_if_nylas_reports_no_deliveries() {
     let world = World::new();
     assert_eq!(five_bounces(&world, "large.example"), [""; 0]);
     let known = world.ledger.borrow();
@@ -316,7 +325,7 @@ fn silence_where_there_used_to_be_mails() {
 }
 
 #[test]
-fn what_is_checked_is_said_once_a_day_and_what_happens_once_an_hour() {
+fn an_alert_of_a_check_comes_once_a_day_and_one_of_an_event_once_an_hour() {
     let world = World::new();
     world.mails(100, HOUR, "bounced", 3);
     assert_eq!(world.checked().len(), 1);

@@ -1,16 +1,19 @@
-//! The verifier against the official libraries: `svix` (Clerk's sender) and `standardwebhooks`
-//! (the scheme's reference), on generated requests, good and spoiled.
+//! The verifier against the official libraries, on generated requests, valid and invalid: `svix` is Clerk's sender, and
+//! `standardwebhooks` is the reference of the scheme.
 //!
 //! Intended differences, each with a test below:
 //!
-//! | case | libraries | relay | why |
-//! | --- | --- | --- | --- |
-//! | timestamp with a sign or leading zeros | sign over the number they parsed | over the header's text; a sign is refused | one reading of one request |
-//! | id that is empty, or holds anything but letters, digits, `_`, `-`, `.` | accepted | refused | it becomes a key, a header, a query and a log field |
-//! | `svix-*` and `webhook-*` headers mixed | accepted | refused | a request is signed under one name |
-//! | body that is not UTF-8 | refused by `svix` | judged by its bytes | the signature is over bytes |
-//! | secret without padding, or with white space around it | refused | accepted | secrets are pasted |
-//! | secret shorter than 16 bytes | accepted (an empty one, too, by `standardwebhooks`) | refused | guessable |
+//! - A timestamp with a sign or leading zeros. The libraries verify over the number that they parsed. The relay refuses
+//!   a sign and verifies over the text of the header, so that a request has one reading.
+//! - An id that is empty, or has other characters than letters, digits, `_`, `-`, `.`. The libraries accept it. The
+//!   relay refuses it, because the id becomes a key, a header, a query and a log field.
+//! - `svix-*` and `webhook-*` headers mixed. The libraries accept them. The relay refuses them, because a request is
+//!   signed under one name.
+//! - A body that is not UTF-8. `svix` refuses it. The relay verifies its bytes, because the signature is over bytes.
+//! - A secret without padding, or with white space around it. The libraries refuse it. The relay accepts it, because
+//!   people paste secrets.
+//! - A secret shorter than 16 bytes. The libraries accept it (`standardwebhooks` even an empty one). The relay refuses
+//!   it, because it can be guessed.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -28,14 +31,14 @@ use clerk_nylas_relay::{
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The libraries ask the system's clock, so the requests are signed around now.
+/// The libraries read the system's clock, so the requests are signed with times around now.
 #[allow(clippy::disallowed_methods)]
 fn now_seconds() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since_epoch.as_secs()).unwrap()
 }
 
-/// What a request's three headers hold.
+/// A signed request: its three headers and its body.
 #[derive(Clone, Debug)]
 struct Signed {
     prefix: &'static str,
@@ -45,7 +48,7 @@ struct Signed {
     body: String,
 }
 
-fn relay_believes(secret: &str, signed: &Signed) -> bool {
+fn relay_accepts(secret: &str, signed: &Signed) -> bool {
     let headers = SignatureHeaders::pick(|name| match name.strip_prefix(signed.prefix)? {
         "-id" => Some(signed.id.clone()),
         "-timestamp" => Some(signed.timestamp.clone()),
@@ -70,13 +73,13 @@ fn header_map(signed: &Signed, prefix: &str) -> Option<http::HeaderMap> {
     Some(headers)
 }
 
-fn svix_believes(secret: &str, signed: &Signed) -> bool {
+fn svix_accepts(secret: &str, signed: &Signed) -> bool {
     let webhook = svix::webhooks::Webhook::new(secret).unwrap();
     header_map(signed, signed.prefix)
         .is_some_and(|headers| webhook.verify(signed.body.as_bytes(), &headers).is_ok())
 }
 
-fn standardwebhooks_believes(secret: &str, signed: &Signed) -> bool {
+fn standardwebhooks_accepts(secret: &str, signed: &Signed) -> bool {
     let webhook = standardwebhooks::Webhook::new(secret).unwrap();
     header_map(signed, "webhook")
         .is_some_and(|headers| webhook.verify(signed.body.as_bytes(), &headers).is_ok())
@@ -87,9 +90,9 @@ fn sign(secret: &str, id: &str, timestamp: i64, body: &str) -> String {
     webhook.sign(id, timestamp, body.as_bytes()).unwrap()
 }
 
-/// How a request is spoiled, or not.
+/// How a request is made invalid, or not.
 #[derive(Clone, Copy, Debug)]
-enum Spoil {
+enum Damage {
     Nothing,
     Body,
     Id,
@@ -98,18 +101,18 @@ enum Spoil {
     OtherSecret,
 }
 
-fn spoils() -> impl Strategy<Value = Spoil> {
+fn damages() -> impl Strategy<Value = Damage> {
     prop_oneof![
-        3 => Just(Spoil::Nothing),
-        1 => Just(Spoil::Body),
-        1 => Just(Spoil::Id),
-        1 => Just(Spoil::Timestamp),
-        3 => (0..60_usize).prop_map(Spoil::Signature),
-        1 => Just(Spoil::OtherSecret),
+        3 => Just(Damage::Nothing),
+        1 => Just(Damage::Body),
+        1 => Just(Damage::Id),
+        1 => Just(Damage::Timestamp),
+        3 => (0..60_usize).prop_map(Damage::Signature),
+        1 => Just(Damage::OtherSecret),
     ]
 }
 
-/// What may stand around the good signature in the list.
+/// Lists of signatures, with the valid one among others or missing.
 fn lists() -> impl Strategy<Value = Vec<&'static str>> {
     vec(
         select(vec![
@@ -136,35 +139,35 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_relay_believes_what_the_libraries_believe(
+    fn the_relay_accepts_what_the_libraries_accept(
         prefix in select(vec!["svix", "webhook"]),
         id in "[A-Za-z0-9_.-]{1,40}",
         body in "\\PC{0,200}",
         off in -320..320_i64,
-        spoil in spoils(),
+        damage in damages(),
         list in lists(),
     ) {
-        // At the very edge of the tolerance the libraries' clock may tick between two calls.
+        // Close to the limit of the tolerance, the clock may tick between two calls.
         prop_assume!(!(298..=302).contains(&off.abs()));
         let time = now_seconds() + off;
         let secret = SECRETS[0];
-        let signing_secret = if matches!(spoil, Spoil::OtherSecret) { SECRETS[1] } else { secret };
+        let signing_secret = if matches!(damage, Damage::OtherSecret) { SECRETS[1] } else { secret };
         let mut good = sign(signing_secret, &id, time, &body);
-        if let Spoil::Signature(at) = spoil {
+        if let Damage::Signature(at) = damage {
             let at = at % good.len();
             let replacement = if good.as_bytes()[at] == b'A' { "B" } else { "A" };
             good.replace_range(at..=at, replacement);
         }
         let signed = Signed {
             prefix,
-            id: if matches!(spoil, Spoil::Id) { format!("{id}x") } else { id },
-            timestamp: if matches!(spoil, Spoil::Timestamp) { (time + 1).to_string() } else { time.to_string() },
+            id: if matches!(damage, Damage::Id) { format!("{id}x") } else { id },
+            timestamp: if matches!(damage, Damage::Timestamp) { (time + 1).to_string() } else { time.to_string() },
             signature: list.join(" ").replace("GOOD", &good),
-            body: if matches!(spoil, Spoil::Body) { format!("{body} ") } else { body },
+            body: if matches!(damage, Damage::Body) { format!("{body} ") } else { body },
         };
-        let believed = relay_believes(secret, &signed);
-        prop_assert_eq!(believed, svix_believes(secret, &signed), "svix: {:?}", signed);
-        prop_assert_eq!(believed, standardwebhooks_believes(secret, &signed), "standardwebhooks: {:?}", signed);
+        let accepted = relay_accepts(secret, &signed);
+        prop_assert_eq!(accepted, svix_accepts(secret, &signed), "svix: {:?}", signed);
+        prop_assert_eq!(accepted, standardwebhooks_accepts(secret, &signed), "standardwebhooks: {:?}", signed);
     }
 }
 
@@ -183,8 +186,8 @@ fn signed_now(id: &str, timestamp: impl Fn(i64) -> String) -> Signed {
 fn difference_a_timestamp_is_taken_as_it_is_written() {
     for spelling in [|now: i64| format!("+{now}"), |now: i64| format!("0{now}")] {
         let signed = signed_now("msg_1", spelling);
-        assert!(svix_believes(SECRETS[0], &signed));
-        assert!(!relay_believes(SECRETS[0], &signed));
+        assert!(svix_accepts(SECRETS[0], &signed));
+        assert!(!relay_accepts(SECRETS[0], &signed));
     }
 }
 
@@ -192,8 +195,8 @@ fn difference_a_timestamp_is_taken_as_it_is_written() {
 fn difference_an_id_is_plain() {
     for id in ["a b", "a/b", "a:1", "a,b"] {
         let signed = signed_now(id, |now| now.to_string());
-        assert!(svix_believes(SECRETS[0], &signed), "{id}");
-        assert!(!relay_believes(SECRETS[0], &signed), "{id}");
+        assert!(svix_accepts(SECRETS[0], &signed), "{id}");
+        assert!(!relay_accepts(SECRETS[0], &signed), "{id}");
     }
 }
 

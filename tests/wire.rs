@@ -1,9 +1,9 @@
-//! The forms that outlast a deployment, held to the byte: what is in KV, what is in the queue, what Nylas compares
-//! under an idempotency key, and a log record. `tests/wire/` has each as 0.2.0 writes it; whoever changes one of them
-//! breaks the promise of `docs/deploy.md` that a newer and an older version read each other.
+//! Pins, byte for byte, the forms that outlast a deployment: what is in KV, what is in the queue, what Nylas compares
+//! under an idempotency key, and a log record.
 //!
-//! In memory (`tests/world`). That the built Workers read each other is tested end to end
-//! (`tests/e2e/compatibility.rs`).
+//! `tests/wire/` has each form as 0.2.0 writes it. A change to one of them breaks the promise of `docs/deploy.md` that
+//! a newer and an older version read each other. These tests run in memory (`tests/world`);
+//! `tests/e2e/compatibility.rs` tests that the built Workers read each other.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -56,7 +56,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = MINUTE.saturating_mul(60);
 const DAY: Duration = HOUR.saturating_mul(24);
 
-// ---- Values: one of each, with everything in it that may be ----
+// ---- Values: one of each, with every field ----
 
 const GRANT: &str = "b1a2c3d4-0000-4000-8000-000000000001";
 
@@ -76,7 +76,7 @@ fn key() -> Secret {
     Secret::new("nyk_v0_key")
 }
 
-/// Two hops; what failed; to be looked up first.
+/// A route of two hops, with a failed message, whose mail has to be looked up first.
 fn route() -> Route {
     read(ROUTE)
 }
@@ -132,7 +132,7 @@ fn mail() -> QueuedMail {
     }
 }
 
-/// As most are: of Clerk's, and not tried yet.
+/// The usual queued mail: one of Clerk's that was not tried yet.
 fn code_mail() -> QueuedMail {
     QueuedMail {
         email: Email {
@@ -266,13 +266,13 @@ fn record() -> Record {
     }
 }
 
-// ---- How they are written and read ----
+// ---- Helpers that write and read them ----
 
 fn read<T: DeserializeOwned>(text: &str) -> T {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("not read: {error}: {text}"))
 }
 
-/// The text of a file of `tests/wire`, which ends with a line break that is none of it.
+/// The text of a file in `tests/wire`, without the line break at its end.
 fn text(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/wire/{file}.json"));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -284,7 +284,7 @@ fn is_text(written: &str, file: &str) {
     assert_eq!(written, text(file), "{file}");
 }
 
-/// What `put` puts into the ledger, which is one value: its key, its text, and how long it is kept.
+/// The one entry that `put` writes to the ledger: its key, its text, its TTL.
 #[track_caller]
 fn put(put: impl AsyncFnOnce(&Ledger<'_, World>)) -> (String, String, Duration) {
     let mut all = put_all(put);
@@ -295,19 +295,19 @@ fn put(put: impl AsyncFnOnce(&Ledger<'_, World>)) -> (String, String, Duration) 
 fn put_all(put: impl AsyncFnOnce(&Ledger<'_, World>)) -> Vec<(String, String, Duration)> {
     let world = World::new();
     done(put(&Ledger::new(&world)));
-    let (ledger, lifetimes) = (world.ledger.take(), world.lifetimes.take());
+    let (ledger, ttls) = (world.ledger.take(), world.lifetimes.take());
     let all = ledger.into_iter();
-    all.map(|(key, text)| (key.clone(), text, lifetimes[&key]))
+    all.map(|(key, text)| (key.clone(), text, ttls[&key]))
         .collect()
 }
 
 #[track_caller]
-fn is_put(put: (String, String, Duration), key: &str, file: &str, kept: Duration) {
-    assert_eq!((put.0.as_str(), put.2), (key, kept), "{file}");
+fn is_put(put: (String, String, Duration), key: &str, file: &str, ttl: Duration) {
+    assert_eq!((put.0.as_str(), put.2), (key, ttl), "{file}");
     is_text(&put.1, file);
 }
 
-/// What `get` gets out of a ledger that holds this text under that key, and nothing else.
+/// What `get` reads from a ledger whose only entry has this key and text.
 fn get<T>(key: &str, text: &str, get: impl AsyncFnOnce(&Ledger<'_, World>) -> T) -> T {
     let world = World::new();
     let value = (key.to_owned(), text.to_owned());
@@ -315,7 +315,7 @@ fn get<T>(key: &str, text: &str, get: impl AsyncFnOnce(&Ledger<'_, World>) -> T)
     done(get(&Ledger::new(&world)))
 }
 
-/// The same text, to which a later version has added a member at each of these places.
+/// The text with another member at each of these places, as a later version may write it.
 fn with_more(text: &str, places: &[&str]) -> String {
     let mut value: Value = serde_json::from_str(text).unwrap();
     for place in places {
@@ -326,9 +326,9 @@ fn with_more(text: &str, places: &[&str]) -> String {
     value.to_string()
 }
 
-/// The queue message of a file, as the consumer reads it: written again it is the same text.
+/// Checks that the message is written as the text of the file, and that this text is read as the message.
 #[track_caller]
-fn stays(message: &Message, file: &str) {
+fn round_trips(message: &Message, file: &str) {
     is_text(&message.to_text().unwrap(), file);
     let again = Message::from_text(&text(file)).expect(file);
     assert!(again == *message, "{file} is read as something else");
@@ -351,7 +351,7 @@ fn a_mail_in_each_state() {
     for (name, state) in STATES {
         let (record, file) = (mail_record(state), format!("mail.{name}"));
         let kept = match state {
-            // As long as a code is of use, and a day.
+            // The TTL of a code, and a day.
             MailState::Queued | MailState::Waiting => DAY + 10 * MINUTE,
             _ => 14 * DAY,
         };
@@ -367,7 +367,7 @@ fn a_mail_in_each_state() {
 }
 
 #[test]
-fn a_mail_of_which_little_is_known() {
+fn a_mail_with_few_fields() {
     let record = plain_mail_record();
     let written = put(async |ledger| ledger.put_mail(&id(), &record).await.unwrap());
     is_text(&written.1, "mail.plain");
@@ -382,9 +382,9 @@ fn a_mail_of_which_little_is_known() {
     }
 }
 
-/// 0.1.0 leaves out what is empty.
+/// 0.1.0 leaves out empty fields.
 #[test]
-fn a_route_without_what_came_later() {
+fn a_route_without_the_fields_of_0_2_0() {
     let old: Route = read(r#"{"slots":[{"account":"g1","generation":0}]}"#);
     assert_eq!(old.current().unwrap().account.as_str(), "g1");
     let text = r#"{"slots":[{"account":"g1","generation":0}],"begun_at":0}"#;
@@ -450,7 +450,7 @@ fn a_mail_nylas_queued_itself_without_an_id() {
 }
 
 #[test]
-fn what_nylas_said_later() {
+fn a_delivery_event() {
     for said in [
         Outcome::Delivered,
         Outcome::Bounced,
@@ -477,14 +477,14 @@ fn what_nylas_said_later() {
 }
 
 #[test]
-fn a_dead_letter_is_kept_as_it_was() {
+fn a_dead_letter_is_stored_unchanged() {
     let text = text("queue.mail");
     let written = put(async |ledger| ledger.put_dead_letter("name", &text).await.unwrap());
     assert_eq!(written, ("dead:name".to_owned(), text, 7 * DAY));
 }
 
 #[test]
-fn a_dead_letter_is_kept_under_the_id_of_what_it_holds() {
+fn a_dead_letter_is_stored_under_the_id_of_its_content() {
     for (file, key) in [
         ("queue.mail", "dead:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L"),
         (
@@ -542,7 +542,7 @@ fn an_account_that_is_down() {
         let written = put(async |ledger| ledger.mark_down(&grant(), fault).await.unwrap());
         let key = "down:b1a2c3d4-0000-4000-8000-000000000001";
         let kept = match fault {
-            // Until midnight UTC.
+            // The time until midnight UTC.
             AccountFault::DailyQuota => 8 * HOUR,
             _ => HOUR,
         };
@@ -554,7 +554,7 @@ fn an_account_that_is_down() {
 }
 
 #[test]
-fn an_address_that_must_not_be_written_to() {
+fn a_suppressed_address() {
     let address = "Ada@Example.com";
     let hash = "eea8421050580941817395b3b68b8adddfa5ebccb86f9c5c056b1feb8f3cd358";
     let name = format!("suppressed:{hash}");
@@ -588,13 +588,13 @@ fn a_complaint_outlasts_a_bounce() {
 }
 
 #[test]
-fn a_domain_that_does_nothing_but_bounce() {
+fn a_domain_that_only_bounces() {
     let world = World::new();
     let ledger = Ledger::new(&world);
     done(ledger.clear_bounces("ada@example.com", &key())).unwrap();
-    assert_eq!(world.ledger.take(), [said("said:delivered")].into());
+    assert_eq!(world.ledger.take(), [mark("said:delivered")].into());
     assert_eq!(world.lifetimes.take()["said:delivered"], DAY);
-    world.ledger.borrow_mut().extend([said("said:delivered")]);
+    world.ledger.borrow_mut().extend([mark("said:delivered")]);
     done(ledger.count_bounce("Ada@Example.com", &key())).unwrap();
     let name = "bouncing:bdcdd19efdb32a24cb67f2c0cb091070a94e29952dd4f33cb43b883af40da886";
     is_text(&world.ledger.borrow()[name], "bouncing");
@@ -608,7 +608,7 @@ fn a_domain_that_does_nothing_but_bounce() {
 }
 
 #[test]
-fn mails_an_account_has_sent_today() {
+fn the_mails_of_an_account_today() {
     let written = put(async |ledger| ledger.put_used(&grant(), 42).await.unwrap());
     let key = "used:b1a2c3d4-0000-4000-8000-000000000001";
     is_put(written, key, "used", DAY);
@@ -677,7 +677,7 @@ fn the_id_of_a_mail_that_came_in() {
 }
 
 #[test]
-fn how_far_a_mailbox_was_looked_through() {
+fn how_far_a_mailbox_was_swept() {
     let through = Look {
         page_token: None,
         ..look()
@@ -695,11 +695,11 @@ fn how_far_a_mailbox_was_looked_through() {
 
 // ---- KV: marks, and the shapes of templates ----
 
-fn said(key: &str) -> (String, String) {
+fn mark(key: &str) -> (String, String) {
     (key.to_owned(), "1764000000000".to_owned())
 }
 
-/// That something is there is all that is read of them.
+/// Only their presence is read.
 #[test]
 fn a_mark_is_the_time_it_was_made() {
     let marks = [
@@ -729,14 +729,14 @@ fn a_mark_is_the_time_it_was_made() {
             30 * DAY,
         ),
     ];
-    for (written, key, kept) in marks {
-        let (key, text) = said(key);
-        assert_eq!(written, (key, text, kept));
+    for (written, key, ttl) in marks {
+        let (key, text) = mark(key);
+        assert_eq!(written, (key, text, ttl));
     }
 }
 
 #[test]
-fn a_mark_is_found_again() {
+fn a_mark_is_found() {
     let there = "1764000000000";
     assert!(get("failed:nylas-1", there, async |ledger| {
         ledger.has_failed("nylas-1").await.unwrap()
@@ -767,8 +767,8 @@ fn the_shape_of_a_template() {
     let event = event.to_string();
     done(first_look::keep(&world, "invitation", event.as_bytes()));
     is_text(&world.ledger.borrow()["shape:invitation"], "shape");
-    let kept = world.lifetimes.borrow()["shape:invitation"];
-    assert_eq!(kept, 3650 * DAY);
+    let ttl = world.lifetimes.borrow()["shape:invitation"];
+    assert_eq!(ttl, 3650 * DAY);
     assert!(get("shape:invitation", &text("shape"), async |ledger| {
         ledger.has_shape("invitation").await.unwrap()
     }));
@@ -784,12 +784,12 @@ fn a_queued_mail() {
         (plain_mail(), "queue.mail.plain"),
         (mail_in_ledger(), "queue.mail.in_ledger"),
     ] {
-        stays(&Message::Mail(Box::new(mail)), file);
+        round_trips(&Message::Mail(Box::new(mail)), file);
     }
 }
 
 #[test]
-fn a_queued_mail_with_something_of_a_later_version() {
+fn a_queued_mail_with_fields_of_a_later_version() {
     let places = ["/mail", "/mail/email", "/mail/trail", "/mail/trail/slots/0"];
     let text = with_more(&text("queue.mail"), &places);
     assert!(Message::from_text(&text) == Some(Message::Mail(Box::new(mail()))));
@@ -808,7 +808,7 @@ fn a_message_of_a_kind_of_a_later_version_is_not_read() {
     }
 }
 
-/// As Nylas sends it, but for what is private in it.
+/// The notification as Nylas sends it, without what is private in it.
 #[test]
 fn a_queued_notification() {
     let world = World::with(&[("NYLAS_WEBHOOK_SECRET", "notification-secret")]);
@@ -816,11 +816,11 @@ fn a_queued_notification() {
         "id": "nylas-3", "grant_id": "g1", "thread_id": "thread-2", "from": [{"email": "ada@example.com"}],
         "subject": "Re: 424242", "snippet": "424242", "body": "424242", "headers": [], "attachments": [],
     });
-    let told = json!({
+    let notification = json!({
         "specversion": "1.0", "id": "told-1", "type": "message.created", "webhook_delivery_attempt": 1,
         "data": {"application_id": "a", "object": object},
     });
-    let body = told.to_string();
+    let body = notification.to_string();
     let mac = Hmac::<Sha256>::new_from_slice(b"notification-secret").unwrap();
     let signed = mac.chain_update(&body).finalize().into_bytes();
     let signature: String = signed.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -835,19 +835,19 @@ fn a_queued_notification() {
     let queued = world.queue.take();
     is_text(&queued[0], "queue.notification");
     let message = Message::from_text(&queued[0]).unwrap();
-    stays(&message, "queue.notification");
+    round_trips(&message, "queue.notification");
 }
 
-/// What the look through a mailbox found.
+/// The sweep of a mailbox found the message.
 #[test]
-fn a_queued_notification_of_the_relays_own() {
-    stays(
+fn a_queued_notification_by_the_sweep() {
+    round_trips(
         &notification_of(&grant(), "nylas-3"),
         "queue.notification.seen",
     );
 }
 
-/// A user's answer comes in: what the agent is handed, and the mail to a person.
+/// A user's answer becomes a hand-off to the agent and a mail to a person.
 #[test]
 fn a_queued_reply() {
     let settings = [
@@ -882,7 +882,7 @@ fn a_queued_reply() {
         (forward, "queue.mail.forward"),
     ] {
         is_text(&queued, file);
-        stays(&Message::from_text(&queued).unwrap(), file);
+        round_trips(&Message::from_text(&queued).unwrap(), file);
     }
 }
 
@@ -894,10 +894,10 @@ fn a_queued_alert() {
         "reason": "account_paused", "account": "g1", "svix_id": null,
     });
     let key = "account_down.marked_down.account_paused.g1".to_owned();
-    stays(&Message::Alert { key, body }, "queue.alert");
+    round_trips(&Message::Alert { key, body }, "queue.alert");
 }
 
-/// In other words, perhaps: those are no form. Its key keeps it from being said twice.
+/// The wording of the text may change. The key round_trips, because it stops the alert from being given twice.
 #[test]
 fn an_alert_is_queued_in_that_form() {
     let world = World::new();
@@ -921,9 +921,9 @@ fn an_alert_is_queued_in_that_form() {
     is_text(&queued.replace(said, fixed), "queue.alert");
 }
 
-// ---- What is sent ----
+// ---- What is sent to Nylas ----
 
-/// Nylas answers 409 to other bytes under the same key: two versions must send the same.
+/// Nylas answers 409 to other bytes under the same key, so two versions must send the same bytes.
 #[test]
 fn the_bytes_nylas_compares() {
     for (message, file) in [
@@ -950,7 +950,7 @@ fn the_idempotency_key_is_the_svix_id_and_then_the_generation() {
     );
 }
 
-/// Two versions that both hold a mail send it through the same account.
+/// Two versions that have the same mail must send it through the same account.
 #[test]
 fn the_order_of_accounts_for_a_recipient() {
     let accounts = r#"[{"grant_id":"g1","email":"a@g1.example"},{"grant_id":"g2","email":"a@g2.example"},

@@ -1,5 +1,5 @@
-// The same handler by somebody who looks at the clock: the runtime's own HMAC, its key made once for each instance, and
-// the record written after the answer.
+// The same handler, written for speed: it uses the runtime's own HMAC, imports the key once for each instance, and
+// writes the record after the answer.
 const TWO_WEEKS = 14 * 24 * 60 * 60;
 const TOLERANCE_SECONDS = 300;
 

@@ -1,5 +1,5 @@
-// What people would write from Clerk's documentation: `verifyWebhook` from Clerk's own package, one KV read so that a
-// repeated webhook is not sent again, one request to Nylas, one KV write to record it, and the answer.
+// What people would write from Clerk's documentation: `verifyWebhook` from Clerk's own package, one KV read that finds
+// a repeated webhook, one request to Nylas, one KV write that records the mail, and the answer.
 import { verifyWebhook } from "@clerk/backend/webhooks";
 
 const TWO_WEEKS = 14 * 24 * 60 * 60;

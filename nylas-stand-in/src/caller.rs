@@ -1,4 +1,4 @@
-//! One HTTP request to somebody else: a challenge or a notification.
+//! Outgoing HTTP requests: challenges and notifications.
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes};
@@ -12,14 +12,14 @@ const LONGEST_ANSWER: usize = 1024 * 1024;
 
 pub struct Reply {
     pub status: u16,
-    /// Whether its length was said beforehand, which Nylas wants of a challenge's answer.
+    /// Whether it has a `Content-Length`, which Nylas wants of the answer to a challenge.
     pub sized: bool,
     pub body: Bytes,
 }
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
-/// Sends a request; an error says why there was no answer.
+/// Sends a request. The error says why there was no answer.
 pub async fn call(
     method: Method,
     url: &str,
@@ -73,7 +73,7 @@ async fn exchange(
             body,
         })
     };
-    // The connection has to be driven while one talks over it; it may end first, its last bytes already here.
+    // The connection must be polled along with the exchange. It may end first, after the last bytes have come.
     tokio::pin!(talk);
     tokio::select! {
         reply = &mut talk => reply,

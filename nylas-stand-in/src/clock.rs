@@ -1,4 +1,4 @@
-//! The stand-in's time: the real one plus what a test has moved it forward.
+//! The stand-in's clock: the real time, plus what a test has added to it.
 
 use std::time::Duration;
 use tokio::sync::watch;
@@ -20,12 +20,12 @@ impl Clock {
         real_ms() + *self.ahead_ms.borrow()
     }
 
-    /// Moves the clock forward; everything that [sleeps](Clock::sleep) notices.
+    /// Moves the clock forward, which may end what [sleeps](Clock::sleep).
     pub fn advance(&self, by: Duration) {
         self.ahead_ms.send_modify(|ahead| *ahead += millis(by));
     }
 
-    /// Ends when this clock, not the real one, has gone on by that much.
+    /// Waits until this clock, not the real one, has advanced by that much.
     pub async fn sleep(&self, duration: Duration) {
         let mut moved = self.ahead_ms.subscribe();
         let until = self.now_ms() + millis(duration);
@@ -46,7 +46,7 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
 }
 
-/// The only place that reads the machine's clock.
+/// The machine's clock, which only this function reads.
 #[allow(clippy::disallowed_methods)]
 fn real_ms() -> u64 {
     std::time::SystemTime::now()

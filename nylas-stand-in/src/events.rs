@@ -1,4 +1,4 @@
-//! What Nylas says later about a mail it took, and about an account.
+//! What Nylas reports about an accepted mail, and about an account.
 //! Shapes: <https://developer.nylas.com/docs/reference/notifications/>.
 
 use crate::model::account::Account;
@@ -10,30 +10,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// What became of a mail.
+/// A delivery event of a mail.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum MailEvent {
-    /// `message.delivered`. Comes by itself for each mail taken but the queued ones.
+    /// `message.delivered`. Sent automatically for each accepted mail that was not queued.
     Delivered,
-    /// `message.bounced`, for every recipient.
+    /// `message.bounced`, for all recipients.
     Bounced {
         /// Nylas' `bounce.type`; `MailboxFull` in its example.
         kind: String,
-        /// What the other server said, as `smtp; 550 user unknown`.
+        /// The receiving server's words, for example `smtp; 550 user unknown`.
         #[serde(default)]
         diagnostic_code: Option<String>,
     },
-    /// `message.complaint`: a recipient called it spam.
+    /// `message.complaint`: a recipient marked it as spam.
     Complaint,
     /// `message.rejected`: a virus was found in it.
     Rejected,
-    /// `message.send_failed`: it was queued (202) and could not be sent. It then no longer counts for the daily cap and
-    /// is no longer in the mailbox, which Nylas does not say either way.
+    /// `message.send_failed`: it was queued (202) and could not be sent.
+    ///
+    /// The mail then does not count towards the daily cap and is not in the mailbox. Nylas documents neither.
     SendFailed {
         /// Why, in words.
         reason: String,
-        /// Whether the metadata comes back: Nylas' schema of this notification does not have it.
+        /// Whether the notification has the mail's metadata. Nylas' schema of it does not.
         #[serde(default)]
         metadata: bool,
     },
@@ -53,7 +54,7 @@ pub enum GrantEvent {
     Deleted,
 }
 
-/// Tells of a mail; false if there is none with this id.
+/// Notifies of an event of a mail. False if there is no mail with this id.
 pub fn mail_with_id(shared: &Arc<Shared>, state: &mut State, id: &str, event: &MailEvent) -> bool {
     let Some(found) = state.mails.iter_mut().find(|mail| mail.id == id) else {
         return false;
@@ -70,7 +71,7 @@ pub fn mail_with_id(shared: &Arc<Shared>, state: &mut State, id: &str, event: &M
 pub fn mail(shared: &Arc<Shared>, state: &mut State, mail: &Mail, event: &MailEvent) {
     let now = shared.clock.now_ms() / 1000;
     let recipients = mail.recipients();
-    // Not the shape of a message: the sender and each recipient are bare addresses, and what is empty is left out.
+    // Unlike in a message, the sender and each recipient are bare addresses, and empty fields are left out.
     let mut message = json!({
         "id": mail.id, "subject": mail.subject, "from": mail.from_email, "to": recipients,
         "sent_at": mail.at_ms / 1000,
@@ -123,10 +124,10 @@ pub fn mail(shared: &Arc<Shared>, state: &mut State, mail: &Mail, event: &MailEv
         }
     };
     let data = json!({ "grant_id": mail.grant_id, "object": object });
-    notify::tell(shared, state, &format!("message.{kind}"), data);
+    notify::notify(shared, state, &format!("message.{kind}"), data);
 }
 
-/// Of another shape than its siblings: the object is the message, the reason is beside it.
+/// `message.send_failed` differs from the other events: the object is the message, and the reason is beside it.
 fn send_failed(
     shared: &Arc<Shared>,
     state: &mut State,
@@ -147,7 +148,7 @@ fn send_failed(
     let error = json!({ "type": "api.provider_error", "message": reason, "status_code": 503 });
     let data =
         json!({ "grant_id": mail.grant_id, "reason": reason, "error": error, "object": object });
-    notify::tell(shared, state, "message.send_failed", data);
+    notify::notify(shared, state, "message.send_failed", data);
 }
 
 pub fn grant(shared: &Arc<Shared>, state: &mut State, account: &Account, event: GrantEvent) {
@@ -172,7 +173,7 @@ pub fn grant(shared: &Arc<Shared>, state: &mut State, account: &Account, event: 
         GrantEvent::Deleted => ("deleted", 25013),
     };
     object["code"] = json!(code);
-    notify::tell(
+    notify::notify(
         shared,
         state,
         &format!("grant.{kind}"),

@@ -1,6 +1,6 @@
-//! Bytes as text.
+//! Hexadecimal.
 
-/// Lower-case hexadecimal, at most so many digits.
+/// The bytes in lower-case hexadecimal, at most `digits` digits.
 pub fn hex(bytes: &[u8], digits: usize) -> String {
     bytes
         .iter()

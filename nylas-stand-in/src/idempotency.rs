@@ -1,12 +1,12 @@
-//! What is kept under an `Idempotency-Key`: any answer, for one hour from the first request, per account.
+//! The answers stored under `Idempotency-Key`s: any answer, for one hour from the first request, per account.
 
 use crate::model::answer::Answer;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
-/// "Cached for 1 hour after the first request": it does not slide.
+/// "Cached for 1 hour after the first request" (Nylas). Later requests do not extend it.
 const KEPT_MS: u64 = 60 * 60 * 1000;
-/// The longest key taken.
+/// The longest key that is accepted.
 pub const LONGEST: usize = 256;
 
 /// The keys of every account.
@@ -20,20 +20,20 @@ struct Entry {
     payload: [u8; 32],
     first_ms: u64,
     ticket: u64,
-    /// None while the first request is still running.
+    /// None while the first request is in progress.
     answer: Option<Answer>,
 }
 
-/// The right to say how the request under a key ended.
+/// The right to end the request under a key.
 #[derive(Clone)]
 pub struct Ticket {
     place: (String, String),
     number: u64,
 }
 
-/// What a request with a key meets.
+/// What a key does to a request.
 pub enum Begin {
-    /// Nobody before it, or more than an hour ago.
+    /// No request had this key within the hour.
     First(Ticket),
     Replay(Answer),
     DifferentPayload,
@@ -43,7 +43,7 @@ pub enum Begin {
 impl Keys {
     pub fn begin(&mut self, grant_id: &str, key: &str, payload: &[u8], now_ms: u64) -> Begin {
         let place = (grant_id.to_owned(), key.to_owned());
-        // Bytes, not parsed JSON: how Nylas compares is not documented, and this is the stricter guess.
+        // The bytes are compared, not the parsed JSON. Nylas doesn't document how it compares; this is stricter.
         let payload: [u8; 32] = Sha256::digest(payload).into();
         if let Some(entry) = self.entries.get(&place)
             && now_ms < entry.first_ms + KEPT_MS
@@ -68,7 +68,7 @@ impl Keys {
         })
     }
 
-    /// Keeps the answer for the rest of the hour.
+    /// Stores the answer for the rest of the hour.
     pub fn keep(&mut self, ticket: &Ticket, answer: &Answer) {
         if let Some(entry) = self.entries.get_mut(&ticket.place)
             && entry.ticket == ticket.number
@@ -77,7 +77,7 @@ impl Keys {
         }
     }
 
-    /// Makes the key free, as if it had never been used.
+    /// Frees the key, as if it had never been used.
     pub fn release(&mut self, ticket: &Ticket) {
         if self
             .entries

@@ -1,4 +1,4 @@
-//! Mails that come in.
+//! Incoming mails.
 
 use crate::model::mailbox::{Stored, folder_id};
 use crate::notify;
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A mail from outside to an account, in which `..Default::default()` stands for what is not said.
+/// A mail to an account. `..Default::default()` fills in what a test does not set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inbound {
-    /// The account it is for.
+    /// The account that gets it.
     pub grant_id: String,
     /// The sender's address.
     pub from: String,
@@ -23,19 +23,19 @@ pub struct Inbound {
     pub subject: String,
     /// The body, HTML.
     pub body: String,
-    /// The message it answers, by the id Nylas gave it: it joins that one's thread, and has `In-Reply-To` and
+    /// The id of the message that it answers. The mail joins that message's thread, and has `In-Reply-To` and
     /// `References`.
     #[serde(default)]
     pub in_reply_to_message_id: Option<String>,
-    /// More headers, as `Auto-Submitted`. One that it has anyway, as `Message-ID`, is replaced.
+    /// More headers, for example `Auto-Submitted`. They replace the standard ones, for example `Message-ID`.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
-    /// The system folder it comes to, by name: `inbox` unless told, `junk` for spam.
+    /// The name of the system folder that gets it: `inbox` by default, `junk` for spam.
     #[serde(default)]
     pub folder: Option<String>,
 }
 
-/// Stores it and tells of it; its id, or None if there is no such account.
+/// Stores the mail and notifies of it. Returns its id, or None if there is no such account.
 pub fn receive(shared: &Arc<Shared>, state: &mut State, inbound: Inbound) -> Option<String> {
     let account = state.account(&inbound.grant_id)?.account.clone();
     let (id, fresh_thread) = (state.fresh_id(), state.fresh_id());
@@ -75,8 +75,8 @@ pub fn receive(shared: &Arc<Shared>, state: &mut State, inbound: Inbound) -> Opt
         "date": shared.clock.now_ms() / 1000, "folders": [folder_id(&account.grant_id, folder)],
         "attachments": [], "starred": false, "unread": true,
     });
-    let told = json!({ "object": message });
-    notify::tell(shared, state, "message.created", told);
+    let data = json!({ "object": message });
+    notify::notify(shared, state, "message.created", data);
     state.messages.push(Stored {
         grant_id: account.grant_id,
         id: id.clone(),

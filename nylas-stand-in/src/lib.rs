@@ -1,5 +1,6 @@
-//! Stand-in for Nylas: an HTTP server that answers as Nylas' API does for Agent Accounts, as strictly as its documents
-//! allow, keeps every mail it takes, and can be told to go wrong.
+//! Stand-in for Nylas: an HTTP server that answers as Nylas' API does for Agent Accounts.
+//!
+//! It is as strict as Nylas' documents allow. It stores every mail that it accepts, and tests can make it fail.
 //!
 //! ```no_run
 //! # use nylas_stand_in::{Account, Options, StandIn};
@@ -10,7 +11,7 @@
 //! # Ok(()) }
 //! ```
 
-// From the top down; no module uses one that stands above it.
+// From the top down: no module uses one that is listed above it.
 mod routes;
 
 mod local;
@@ -51,7 +52,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
-/// A running stand-in, on a thread of its own; dropping it stops it.
+/// A running stand-in, on a thread of its own. Stops when dropped.
 pub struct StandIn {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -65,7 +66,7 @@ impl StandIn {
         Self::start_blocking(options)
     }
 
-    /// Starts a stand-in; it takes connections when this returns.
+    /// Starts a stand-in. It accepts connections when this returns.
     pub fn start_blocking(options: Options) -> io::Result<StandIn> {
         let listener = std::net::TcpListener::bind(options.listen)?;
         listener.set_nonblocking(true)?;
@@ -108,17 +109,17 @@ impl StandIn {
         })
     }
 
-    /// `http://` and the address it listens on.
+    /// The base URL: `http://` and the address it listens on.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Every mail taken, oldest first.
+    /// Every accepted mail, oldest first.
     pub fn mails(&self) -> Vec<Mail> {
         self.shared.lock().mails.clone()
     }
 
-    /// The mails to this address, oldest first.
+    /// The accepted mails to this address, oldest first.
     pub fn mails_to(&self, address: &str) -> Vec<Mail> {
         let state = self.shared.lock();
         state
@@ -129,7 +130,7 @@ impl StandIn {
             .collect()
     }
 
-    /// The newest mail to this address, waiting for one at most this long, in real time. Blocks the thread.
+    /// The newest mail to this address. If there is none, blocks the thread for at most this long, in real time.
     pub fn wait_for_mail(&self, address: &str, at_most: Duration) -> Option<Mail> {
         let none_yet = |state: &mut State| !state.mails.iter().any(|mail| mail.is_to(address));
         let waited =
@@ -155,7 +156,7 @@ impl StandIn {
         self.shared.lock().rules.push(rule);
     }
 
-    /// Changes how an account is doing; an unknown one is left unknown.
+    /// Changes the state of an account, if there is one with this id.
     pub fn set_account_state(&self, grant_id: &str, account_state: AccountState) {
         let mut state = self.shared.lock();
         if let Some(held) = state
@@ -167,17 +168,17 @@ impl StandIn {
         }
     }
 
-    /// A mail comes in: it is stored, and `message.created` goes out. Its id, or None if there is no such account.
+    /// Stores an incoming mail and sends `message.created`. Returns its id, or None if there is no such account.
     pub fn receive(&self, inbound: Inbound) -> Option<String> {
         inbound::receive(&self.shared, &mut self.shared.lock(), inbound)
     }
 
-    /// Says what became of a mail taken, to every webhook that asked for it; false if there is no such mail.
+    /// Reports an event of an accepted mail to every webhook that subscribed to it. False if there is no such mail.
     pub fn report(&self, mail_id: &str, event: &MailEvent) -> bool {
         events::mail_with_id(&self.shared, &mut self.shared.lock(), mail_id, event)
     }
 
-    /// Says what happened to an account; false if there is none. The account itself stays as it is.
+    /// Reports an event of an account, which does not change the account. False if there is no such account.
     pub fn report_grant(&self, grant_id: &str, event: GrantEvent) -> bool {
         let mut state = self.shared.lock();
         let account = state.account(grant_id).map(|held| held.account.clone());
@@ -185,12 +186,12 @@ impl StandIn {
         known.is_some()
     }
 
-    /// Sends a notification of this type with this `data`, to which the application's id is added.
+    /// Sends a notification of this type with this `data` and the application's id.
     pub fn notify(&self, kind: &str, data: serde_json::Value) {
-        notify::tell(&self.shared, &mut self.shared.lock(), kind, data);
+        notify::notify(&self.shared, &mut self.shared.lock(), kind, data);
     }
 
-    /// Adds a webhook with a known secret, without a challenge; no triggers are all of them.
+    /// Adds a webhook with a known secret, without a challenge. No triggers mean all of them.
     pub fn add_webhook(&self, url: &str, secret: &str, triggers: &[&str]) {
         let triggers = triggers.iter().map(|&trigger| trigger.to_owned()).collect();
         webhooks::add(
@@ -201,12 +202,12 @@ impl StandIn {
         );
     }
 
-    /// Every ended attempt to deliver a notification, oldest first.
+    /// Every finished attempt to deliver a notification, oldest first.
     pub fn notified(&self) -> Vec<Notified> {
         self.shared.lock().notified.clone()
     }
 
-    /// Moves the stand-in's clock forward: kept answers age, delays end, days pass.
+    /// Moves the stand-in's clock forward. Stored answers age, delays end, days pass.
     pub fn advance_clock(&self, by: Duration) {
         self.shared.clock.advance(by);
     }
@@ -215,7 +216,7 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // Nobody listens any more if the thread has ended by itself.
+            // Fails if the thread has already ended, which is fine.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {

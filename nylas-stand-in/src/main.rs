@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const HELP: &str = "\
-Answers as Nylas does, on this machine, and shows the mails it took.
+Answers as Nylas does, on this machine, and shows the mails it accepted.
 
 nylas-stand-in --api-key KEY --account GRANT_ID=EMAIL[=NAME] [--account ...] [--listen ADDRESS:PORT] [--quiet]
 
@@ -16,10 +16,10 @@ nylas-stand-in --api-key KEY --account GRANT_ID=EMAIL[=NAME] [--account ...] [--
   --quiet                          no line for each mail
   --help                           this
 
-The mails taken are shown at / , as JSON at /inbox.json; /inbox/wait?to=ADDRESS&timeout_ms=N waits for one.
+The accepted mails are shown at / , as JSON at /inbox.json; /inbox/wait?to=ADDRESS&timeout_ms=N waits for one.
 /requests.json has every request, /notified.json every notification sent. POST to /control/rules makes requests go
 wrong, to .../accounts changes an account, .../clock moves the clock, .../inbound brings a mail in, .../webhooks adds
-a destination, .../mail-events and .../grant-events report to it, .../notifications tells it anything.
+a destination, .../mail-events and .../grant-events report to it, .../notifications sends it anything.
 ";
 
 fn main() -> ExitCode {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     }
     let (options, quiet) = match read(arguments) {
         Ok(read) => read,
-        Err(problem) => return fail(2, &format!("{problem} (--help tells more)")),
+        Err(problem) => return fail(2, &format!("{problem} (see --help)")),
     };
     let listen = options.listen;
     let stand_in = match StandIn::start_blocking(options) {
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     show(&stand_in, quiet)
 }
 
-/// Runs until the process is ended, with a line for each mail.
+/// Prints a line for each mail, until the process is ended.
 fn show(stand_in: &StandIn, quiet: bool) -> ExitCode {
     let mut shown = 0;
     loop {
@@ -71,7 +71,7 @@ fn show(stand_in: &StandIn, quiet: bool) -> ExitCode {
     }
 }
 
-/// A line on standard output, whether or not anybody reads there.
+/// Prints a line on standard output. It does not matter whether anybody reads it.
 fn say(line: std::fmt::Arguments) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

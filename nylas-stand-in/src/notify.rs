@@ -1,4 +1,4 @@
-//! Notifications: signed, and told up to three times.
+//! Sends notifications: signed, in up to three attempts.
 
 use crate::caller;
 use crate::hex::hex;
@@ -11,16 +11,17 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use std::sync::Arc;
 
-/// Attempts to deliver one notification.
+/// How many attempts there are to deliver a notification.
 const ATTEMPTS: u32 = 3;
 /// The only statuses after which there is another attempt.
 const RETRIED: [u16; 6] = [408, 429, 502, 503, 504, 507];
 
-/// A message longer than this is told of without its body. "1 MB", in Nylas' words.
+/// A longer notification leaves out the body of its message. Nylas says "1 MB".
 const LARGEST: usize = 1024 * 1024;
 
-/// Tells everybody who asked. A message too large loses its body, and says so in the type.
-pub fn tell(shared: &Arc<Shared>, state: &mut State, kind: &str, mut data: Value) {
+/// Notifies every webhook that subscribed to this type. A message that is too large loses its body and gets the type
+/// `.truncated`.
+pub fn notify(shared: &Arc<Shared>, state: &mut State, kind: &str, mut data: Value) {
     let mut kind = kind.to_owned();
     let large = data.to_string().len() > LARGEST;
     if let Some(object) = data.get_mut("object").and_then(Value::as_object_mut)
@@ -64,7 +65,7 @@ async fn deliver(shared: &Shared, webhook: &str, url: &str, mut envelope: Value)
     for attempt in 1..=ATTEMPTS {
         envelope["webhook_delivery_attempt"] = json!(attempt);
         let body = envelope.to_string().into_bytes();
-        // Looked up each time: the secret may have been changed since.
+        // Looked up for each attempt, because the secret may have been changed.
         let secret = shared
             .lock()
             .webhooks

@@ -1,4 +1,4 @@
-//! From a connection to an answer: who may ask, what is asked, what was seen.
+//! The server: reads requests, checks the key, routes them, and records what was seen.
 
 use crate::api::{connect, messages, send, validate, webhooks};
 use crate::local::{control, inbox};
@@ -16,7 +16,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// More than is taken, so that a request too large hears so instead of losing its connection.
+/// The most that is read. It is more than is accepted, so that a request that is too large gets an answer.
 const READ_AT_MOST: usize = 16 * validate::LARGEST;
 
 /// Makes hyper close the connection without an answer.
@@ -34,7 +34,7 @@ impl std::error::Error for ConnectionDropped {}
 pub async fn listen(shared: Arc<Shared>, listener: tokio::net::TcpListener) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, say: others may free some.
+            // For example out of file descriptors. Other connections may free some.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
@@ -45,7 +45,7 @@ pub async fn listen(shared: Arc<Shared>, listener: tokio::net::TcpListener) {
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service);
-            // An error here is a caller that hung up or a drop that was scripted.
+            // An error here means that the caller hung up, or that a rule dropped the connection.
             let _ = connection.await;
         });
     }
@@ -99,7 +99,7 @@ async fn serve(
     Ok(response(answer, &request_id))
 }
 
-/// What is not Nylas': the inbox and the controls.
+/// Answers what Nylas does not have: the inbox and the controls.
 async fn local(shared: &Arc<Shared>, call: &Call) -> Answer {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     match (call.method.as_str(), segments.as_slice()) {
@@ -206,7 +206,7 @@ fn not_found(shared: &Shared) -> Outcome {
     )
 }
 
-/// A request that takes no mail, with what the script has for it.
+/// Answers a request that sends no mail, by its rule if one matches.
 async fn scripted<F>(
     shared: &Arc<Shared>,
     call: &Call,
@@ -253,7 +253,7 @@ where
 
 fn response(answer: Answer, request_id: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
-    // A scripted status or header that is none is left out.
+    // A rule may have an impossible status or header, which is left out.
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = answer
@@ -280,7 +280,7 @@ fn pairs(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Undoes percent-encoding; in a query a plus is a space.
+/// Undoes percent-encoding. In a query a plus is a space.
 fn unescape(text: &str, plus_is_space: bool) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();

@@ -1,4 +1,4 @@
-//! How a stand-in is started, and what its server and its handle have in common.
+//! The options of a stand-in, and what its server and its handle share.
 
 use crate::clock::Clock;
 use crate::model::account::Account;
@@ -8,27 +8,27 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How a stand-in is started.
+/// The options of a stand-in.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where it listens; port 0 takes any free one.
     pub listen: SocketAddr,
     /// The key every API request must bear.
     pub api_key: String,
-    /// The accounts there are from the beginning.
+    /// The accounts that exist from the start.
     pub accounts: Vec<Account>,
-    /// Whether a 429 for an account's state is kept under the idempotency key; if not, it is answered before keys are
-    /// looked at. Nylas does not say.
+    /// Whether a 429 for an account's state is stored under the idempotency key. If not, it is answered before keys are
+    /// looked at. Nylas does not document which.
     pub keeps_throttling: bool,
-    /// The same of any other refusal for an account's state but the 404 of one that is gone, which no key keeps.
+    /// The same for any other refusal for an account's state. The 404 of a gone account is never stored.
     pub keeps_account_refusals: bool,
-    /// The time between the first and the second attempt to deliver a notification, on the stand-in's clock; twice as
-    /// long before the third. Nylas' last attempt comes 10 to 20 minutes after the first.
+    /// The time between the first and the second attempt to deliver a notification, on the stand-in's clock. The third
+    /// comes after twice that time. Nylas' last attempt comes 10 to 20 minutes after the first.
     pub notify_interval: Duration,
 }
 
 impl Options {
-    /// On any free loopback port, keeping every error as Nylas' documents have it.
+    /// On any free loopback port. Every error is stored under its key, as Nylas documents.
     pub fn new(api_key: &str, accounts: Vec<Account>) -> Self {
         Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -41,14 +41,15 @@ impl Options {
     }
 }
 
-/// What the server and the handle have in common.
+/// What the server and the handle share.
 pub struct Shared {
     pub options: Options,
     pub clock: Clock,
     pub runtime: tokio::runtime::Handle,
     pub state: Mutex<State>,
-    /// For those who wait for a mail on a thread, and those who do in a task.
+    /// Wakes the threads that wait for a mail.
     pub mail_came: Condvar,
+    /// The number of accepted mails, for the tasks that wait for one.
     pub mails_seen: watch::Sender<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! Everything the stand-in remembers: accounts, messages, mails taken, requests seen.
+//! Everything the stand-in remembers: accounts, messages, accepted mails, requests.
 
 use crate::hex::hex;
 use crate::idempotency::Keys;
@@ -46,7 +46,7 @@ impl State {
         }
     }
 
-    /// The account a path names: by id or, as Nylas allows, by address.
+    /// The account that a path names, by id or, as Nylas allows, by address.
     pub fn account(&self, name: &str) -> Option<&Held> {
         let bare = name
             .strip_prefix("grant:")
@@ -57,18 +57,18 @@ impl State {
         })
     }
 
-    /// 32 hexadecimal digits never given before.
+    /// 32 new hexadecimal digits.
     fn fresh(&mut self) -> String {
         self.ids += 1;
         hex(&Sha256::digest(format!("{}/{}", self.seed, self.ids)), 32)
     }
 
-    /// An id as messages and threads have.
+    /// A new id in the form of messages and threads.
     pub fn fresh_id(&mut self) -> String {
         self.fresh().chars().take(25).collect()
     }
 
-    /// An id as requests and accounts have.
+    /// A new id in the form of requests and accounts.
     pub fn fresh_uuid(&mut self) -> String {
         let digits = self.fresh();
         let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The shapes of Nylas' answers and notifications, as in its OpenAPI document and its schemas of notifications.
-//! The facts are written out here. Where the schemas themselves lie beside the checkout, answers are held against
+//!
+//! The facts are written out here. Where the schemas themselves lie beside the checkout, answers are checked against
 //! them, too.
 
 #![allow(clippy::unwrap_used)]
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
-/// A type per field: s(tring), n(umber), b(ool), a(rray), o(bject), a capital where it may be null.
+/// Checks the type of each field: s(tring), n(umber), b(ool), a(rray), o(bject). A capital also allows null.
 fn shape(value: &Value, fields: &str) {
     for field in fields.split(' ') {
         let (name, wanted) = field.split_once(':').unwrap();
@@ -182,8 +183,8 @@ fn the_sample_of_an_idempotent_send() {
     assert_eq!(try_sample("with", &sample).status, 200);
 }
 
-/// Holds a value against a JSON schema, as far as Nylas' use it: types, required and nested properties, enumerations.
-/// What the schema does not name is a finding, too, unless it is one of several that together name all.
+/// Checks a value against a JSON schema, with the features that Nylas uses: types, required and nested properties,
+/// enumerations. A property that the schema does not name is a finding, too, unless the schema is one of several parts.
 fn hold(value: &Value, schema: &Value, at: &str, partly: bool, found: &mut Vec<String>) {
     for part in schema["allOf"].as_array().into_iter().flatten() {
         hold(value, part, at, true, found);

@@ -1,4 +1,4 @@
-//! The table of what a key meets.
+//! What an idempotency key does to a request.
 
 mod common;
 
@@ -79,7 +79,7 @@ fn without_a_key_every_request_sends() {
 }
 
 #[test]
-fn another_payload_is_refused_and_the_kept_answer_stays() {
+fn another_payload_is_refused_and_the_stored_answer_stays() {
     let nylas = start();
     send(&nylas, "k", &mail("a@example.com"));
     let refused = send(&nylas, "k", &mail("b@example.com"));
@@ -91,7 +91,7 @@ fn another_payload_is_refused_and_the_kept_answer_stays() {
 }
 
 #[test]
-fn errors_are_kept_too() {
+fn errors_are_stored_too() {
     let nylas = start();
     let mut wrong = mail("a@example.com");
     wrong["colour"] = "red".into();
@@ -160,7 +160,7 @@ fn a_wrong_api_key_leaves_the_idempotency_key_free() {
 }
 
 #[test]
-fn what_is_kept_of_an_accounts_state_is_an_option() {
+fn whether_refusals_for_an_accounts_state_are_stored_is_an_option() {
     for keeps in [true, false] {
         let options = nylas_stand_in::Options {
             keeps_throttling: keeps,
@@ -185,7 +185,7 @@ fn what_is_kept_of_an_accounts_state_is_an_option() {
 }
 
 #[test]
-fn a_refusal_that_is_not_kept_is_made_before_keys_are_looked_at() {
+fn a_refusal_that_is_not_stored_comes_before_keys_are_looked_at() {
     let options = nylas_stand_in::Options {
         keeps_account_refusals: false,
         ..options()

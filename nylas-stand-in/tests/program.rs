@@ -1,4 +1,4 @@
-//! The stand-in as a program: what it says when it is started well, and when not.
+//! The stand-in as a program: what it prints when it starts, and when it cannot.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Finding a mail again: the account, its folders, its messages.
+//! Reading the account, its folders and its messages.
 
 mod common;
 

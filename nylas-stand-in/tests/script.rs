@@ -1,4 +1,4 @@
-//! Each way in which a rule makes a request go wrong.
+//! Each way in which a rule makes a request fail.
 
 mod common;
 
@@ -75,7 +75,7 @@ fn a_connection_dropped_before_and_after() {
 }
 
 #[test]
-fn any_answer_with_or_without_the_mail_kept_or_not() {
+fn any_answer_with_or_without_the_mail_stored_or_not() {
     for (accept_mail, keep) in [(false, false), (false, true), (true, false), (true, true)] {
         let nylas = start();
         let body = json!({ "error": { "type": "provider_error", "message": "Provider request timed out." } });

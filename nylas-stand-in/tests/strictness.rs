@@ -1,4 +1,4 @@
-//! What a send request may not look like.
+//! The send requests that are refused.
 
 mod common;
 
@@ -118,7 +118,7 @@ fn refused_for_their_form() {
 }
 
 #[test]
-fn taken() {
+fn accepted() {
     let nylas = start();
     let table = [
         (
@@ -149,7 +149,7 @@ fn taken() {
 }
 
 #[test]
-fn a_mail_taken_is_the_request_that_asked_for_it() {
+fn an_accepted_mail_is_the_request_that_asked_for_it() {
     let nylas = start();
     let mut request = mail("a@example.com");
     request["reply_to"] = json!([{ "email": "help@example.com" }]);

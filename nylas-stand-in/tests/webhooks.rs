@@ -1,4 +1,4 @@
-//! Webhooks, notifications, mails that come in, and accounts made through the API.
+//! Webhooks, notifications, incoming mails, and accounts created through the API.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,22 +15,22 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(5);
 
-struct Told {
+struct Received {
     signature: String,
     body: Vec<u8>,
 }
 
-impl Told {
+impl Received {
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
-/// Echoes challenges (or not) and answers notifications with these statuses in turn, then 200.
-fn hook(echoes: bool, statuses: Vec<u16>) -> (String, Receiver<Told>) {
+/// A webhook that echoes challenges or not, and answers notifications with these statuses in turn, then 200.
+fn hook(echoes: bool, statuses: Vec<u16>) -> (String, Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook?a=b", listener.local_addr().unwrap());
-    let (tell, told) = channel();
+    let (sender, received) = channel();
     let mut statuses = statuses.into_iter();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -55,15 +55,16 @@ fn hook(echoes: bool, statuses: Vec<u16>) -> (String, Receiver<Told>) {
                 Some((_, rest)) if echoes => (200, rest.split(' ').next().unwrap().to_owned()),
                 Some(_) => (404, String::new()),
                 None => {
-                    tell.send(Told { signature, body }).unwrap();
+                    sender.send(Received { signature, body }).unwrap();
                     (statuses.next().unwrap_or(200), String::new())
                 }
             };
             let length = answer.len();
-            write!(stream, "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{answer}").unwrap();
+            let headers = format!("connection: close\r\ncontent-length: {length}\r\n");
+            write!(stream, "HTTP/1.1 {status} X\r\n{headers}\r\n{answer}").unwrap();
         }
     });
-    (url, told)
+    (url, received)
 }
 
 fn start() -> StandIn {
@@ -94,7 +95,7 @@ fn create(nylas: &StandIn, url: &str, triggers: &[&str]) -> Reply {
 #[test]
 fn a_webhook_is_made_listed_and_given_a_new_secret() {
     let nylas = start();
-    let (url, _told) = hook(true, vec![]);
+    let (url, _received) = hook(true, vec![]);
     let made = create(&nylas, &url, &["message.created"]);
     assert_eq!(
         (made.status, &made.body["data"]["status"]),
@@ -123,9 +124,9 @@ fn a_webhook_is_made_listed_and_given_a_new_secret() {
 }
 
 #[test]
-fn a_webhook_is_changed_where_it_is_told_to_be() {
+fn a_webhook_is_changed_only_in_the_fields_named() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     assert_eq!(create(&nylas, &url, &["message.unknown"]).status, 400);
     let made = create(&nylas, &url, &["message.bounced"]);
     let path = format!("/v3/webhooks/{}", made.body["data"]["id"].as_str().unwrap());
@@ -138,8 +139,8 @@ fn a_webhook_is_changed_where_it_is_told_to_be() {
     send(&nylas, "k", &mail("a@example.com"));
     put(&nylas, &path, &json!({ "status": "active" }));
     send(&nylas, "l", &mail("b@example.com"));
-    // Nothing is told later of what happened while it was paused.
-    let object = told.recv_timeout(SOON).unwrap().json()["data"]["object"].clone();
+    // What happened while it was paused is not notified later.
+    let object = received.recv_timeout(SOON).unwrap().json()["data"]["object"].clone();
     assert_eq!(object["message"]["to"][0], json!("b@example.com"));
     for wrong in [
         json!({ "status": "failed" }),
@@ -153,14 +154,14 @@ fn a_webhook_is_changed_where_it_is_told_to_be() {
 }
 
 #[test]
-fn a_mail_to_an_account_of_its_own_comes_in() {
+fn a_mail_to_another_account_here_comes_in() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     create(&nylas, &url, &["message.created"]);
     let address = get(&nylas, &format!("/v3/grants/{GRANT}")).body["data"]["email"].clone();
     send(&nylas, "k", &mail(address.as_str().unwrap()));
     let folders: Vec<Value> = (0..2)
-        .map(|_| told.recv_timeout(SOON).unwrap().json()["data"]["object"]["folders"].clone())
+        .map(|_| received.recv_timeout(SOON).unwrap().json()["data"]["object"]["folders"].clone())
         .collect();
     assert_ne!(folders[0], folders[1], "Sent and the inbox");
 }
@@ -168,7 +169,7 @@ fn a_mail_to_an_account_of_its_own_comes_in() {
 #[test]
 fn a_destination_that_does_not_echo_is_refused() {
     let nylas = start();
-    let (url, _told) = hook(false, vec![]);
+    let (url, _received) = hook(false, vec![]);
     let refused = create(&nylas, &url, &["message.created"]);
     assert_eq!((refused.status, refused.kind()), (400, "70005"));
     assert_eq!(
@@ -182,9 +183,9 @@ fn a_destination_that_does_not_echo_is_refused() {
 }
 
 #[test]
-fn a_reply_is_stored_told_and_signed() {
+fn a_reply_is_stored_and_notified_with_a_signature() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     let secret = create(&nylas, &url, &["message.created"]).body["data"]["webhook_secret"]
         .as_str()
         .unwrap()
@@ -192,7 +193,7 @@ fn a_reply_is_stored_told_and_signed() {
     send(&nylas, "k", &mail("a@example.com"));
     let sent = nylas.mails().remove(0);
     assert_eq!(
-        told.recv_timeout(SOON).unwrap().json()["data"]["object"]["id"],
+        received.recv_timeout(SOON).unwrap().json()["data"]["object"]["id"],
         json!(sent.id)
     );
     let inbound = Inbound {
@@ -205,7 +206,7 @@ fn a_reply_is_stored_told_and_signed() {
         ..Inbound::default()
     };
     let id = nylas.receive(inbound.clone()).unwrap();
-    let reply = told.recv_timeout(SOON).unwrap();
+    let reply = received.recv_timeout(SOON).unwrap();
     let envelope = reply.json();
     assert_eq!(
         (&envelope["type"], &envelope["webhook_delivery_attempt"]),
@@ -247,10 +248,10 @@ fn a_reply_is_stored_told_and_signed() {
 #[test]
 fn a_sent_mail_is_delivered_with_its_metadata() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     create(&nylas, &url, &["message.delivered"]);
     send(&nylas, "k", &mail("a@example.com"));
-    let data = told.recv_timeout(SOON).unwrap().json()["data"].clone();
+    let data = received.recv_timeout(SOON).unwrap().json()["data"].clone();
     assert_eq!(data["grant_id"], json!(GRANT));
     assert_eq!(
         data["object"]["message"]["metadata"],
@@ -267,38 +268,38 @@ fn three_attempts_and_only_after_some_statuses() {
         (vec![200], 1),
     ] {
         let nylas = start();
-        let (url, told) = hook(true, statuses);
+        let (url, received) = hook(true, statuses);
         create(&nylas, &url, &["message.bounced"]);
         nylas.notify(
             "message.bounced",
             json!({ "object": { "message": { "id": "x" } } }),
         );
         let seen: Vec<Value> = (0..attempts)
-            .map(|_| told.recv_timeout(SOON).unwrap().json())
+            .map(|_| received.recv_timeout(SOON).unwrap().json())
             .collect();
-        assert!(told.recv_timeout(Duration::from_millis(150)).is_err());
+        assert!(received.recv_timeout(Duration::from_millis(150)).is_err());
         let numbers: Vec<u64> = seen
             .iter()
-            .filter_map(|told| told["webhook_delivery_attempt"].as_u64())
+            .filter_map(|received| received["webhook_delivery_attempt"].as_u64())
             .collect();
         assert_eq!(numbers, (1..=attempts).collect::<Vec<u64>>());
-        assert!(seen.iter().all(|told| told["id"] == seen[0]["id"]));
+        assert!(seen.iter().all(|received| received["id"] == seen[0]["id"]));
     }
 }
 
 #[test]
-fn a_variant_goes_to_who_asked_for_its_base_and_to_nobody_else() {
+fn a_variant_goes_to_subscribers_of_its_base_type_only() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     create(&nylas, &url, &["message.created"]);
     nylas.notify("message.created_twice", json!({}));
     nylas.notify("grant.expired", json!({}));
     nylas.notify("message.created.truncated", json!({}));
     assert_eq!(
-        told.recv_timeout(SOON).unwrap().json()["type"],
+        received.recv_timeout(SOON).unwrap().json()["type"],
         json!("message.created.truncated")
     );
-    assert!(told.recv_timeout(Duration::from_millis(100)).is_err());
+    assert!(received.recv_timeout(Duration::from_millis(100)).is_err());
 }
 
 #[test]
@@ -416,14 +417,18 @@ fn waiting_for_a_mail_over_http() {
 #[test]
 fn what_became_of_a_mail() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     nylas.add_webhook(&url, "secret", &[]);
     send(&nylas, "k", &mail("a@example.com"));
     let id = nylas.mails()[0].id.clone();
-    let next = || told.recv_timeout(SOON).unwrap().json();
+    let next = || received.recv_timeout(SOON).unwrap().json();
     let by_itself = [next(), next()];
     for kind in ["message.created", "message.delivered"] {
-        assert!(by_itself.iter().any(|told| told["type"] == json!(kind)));
+        assert!(
+            by_itself
+                .iter()
+                .any(|received| received["type"] == json!(kind))
+        );
     }
     let bounced = MailEvent::Bounced {
         kind: "MailboxFull".to_owned(),
@@ -467,17 +472,17 @@ fn what_became_of_a_mail() {
     ];
     for (event, kind, pointer, value) in table {
         assert!(nylas.report(&id, &event));
-        let told = next();
-        assert_eq!(told["type"], json!(kind));
-        assert_eq!(told["data"]["grant_id"], json!(GRANT));
+        let received = next();
+        assert_eq!(received["type"], json!(kind));
+        assert_eq!(received["data"]["grant_id"], json!(GRANT));
         assert_eq!(
-            told["data"]["object"].pointer(pointer),
+            received["data"]["object"].pointer(pointer),
             Some(&value),
-            "{told}"
+            "{received}"
         );
-        let about = told["data"]["object"]
+        let about = received["data"]["object"]
             .get("message")
-            .unwrap_or(&told["data"]["object"]);
+            .unwrap_or(&received["data"]["object"]);
         assert_eq!(about["id"], json!(id));
     }
     assert!(nylas.mails()[0].failed);
@@ -493,7 +498,7 @@ fn what_became_of_a_mail() {
 #[test]
 fn what_happened_to_an_account() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     nylas.add_webhook(&url, "secret", &["grant.expired", "grant.deleted"]);
     assert!(nylas.report_grant(GRANT, GrantEvent::Updated));
     for (event, kind, code) in [
@@ -501,10 +506,10 @@ fn what_happened_to_an_account() {
         (GrantEvent::Deleted, "grant.deleted", 25013),
     ] {
         assert!(nylas.report_grant(GRANT, event));
-        let told = told.recv_timeout(SOON).unwrap().json();
-        let object = &told["data"]["object"];
+        let received = received.recv_timeout(SOON).unwrap().json();
+        let object = &received["data"]["object"];
         assert_eq!(
-            (&told["type"], &object["code"]),
+            (&received["type"], &object["code"]),
             (&json!(kind), &json!(code))
         );
         assert_eq!(
@@ -516,28 +521,28 @@ fn what_happened_to_an_account() {
 }
 
 #[test]
-fn a_queued_mail_is_told_of_when_a_test_says_so() {
+fn an_event_of_a_queued_mail_is_sent_only_by_a_test() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     nylas.add_webhook(&url, "secret", &[]);
     nylas.set_account_state(GRANT, AccountState::PerSecond { mails: 0, queue: 9 });
     assert_eq!(send(&nylas, "k", &mail("a@example.com")).status, 202);
     assert_eq!(
-        told.recv_timeout(SOON).unwrap().json()["type"],
+        received.recv_timeout(SOON).unwrap().json()["type"],
         json!("message.created")
     );
-    assert!(told.recv_timeout(Duration::from_millis(100)).is_err());
+    assert!(received.recv_timeout(Duration::from_millis(100)).is_err());
     assert!(nylas.report(&nylas.mails()[0].id, &MailEvent::Delivered));
     assert_eq!(
-        told.recv_timeout(SOON).unwrap().json()["type"],
+        received.recv_timeout(SOON).unwrap().json()["type"],
         json!("message.delivered")
     );
 }
 
 #[test]
-fn a_mail_over_a_megabyte_is_told_of_without_its_body() {
+fn a_notification_of_a_mail_over_a_megabyte_has_no_body() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     nylas.add_webhook(&url, "secret", &["message.created"]);
     let inbound = Inbound {
         grant_id: GRANT.to_owned(),
@@ -548,9 +553,9 @@ fn a_mail_over_a_megabyte_is_told_of_without_its_body() {
         ..Inbound::default()
     };
     let id = nylas.receive(inbound).unwrap();
-    let told = told.recv_timeout(SOON).unwrap().json();
-    assert_eq!(told["type"], json!("message.created.truncated"));
-    let object = &told["data"]["object"];
+    let received = received.recv_timeout(SOON).unwrap().json();
+    assert_eq!(received["type"], json!("message.created.truncated"));
+    let object = &received["data"]["object"];
     assert_eq!(
         (
             &object["id"],
@@ -567,7 +572,7 @@ fn a_mail_over_a_megabyte_is_told_of_without_its_body() {
 }
 
 #[test]
-fn nobody_there_is_tried_again() {
+fn an_unreachable_destination_is_tried_again() {
     let nylas = start();
     nylas.add_webhook("http://127.0.0.1:1/", "secret", &[]);
     nylas.notify("grant.expired", json!({ "object": {} }));
@@ -581,9 +586,9 @@ fn nobody_there_is_tried_again() {
 }
 
 #[test]
-fn told_over_http() {
+fn events_reported_over_http() {
     let nylas = start();
-    let (url, told) = hook(true, vec![]);
+    let (url, received) = hook(true, vec![]);
     send(&nylas, "k", &mail("a@example.com"));
     let sent = nylas.mails()[0].id.clone();
     let table = [
@@ -621,7 +626,10 @@ fn told_over_http() {
     for (what, body, kind) in table {
         assert_eq!(api(&nylas, &format!("/control/{what}"), &body).status, 200);
         if !kind.is_empty() {
-            assert_eq!(told.recv_timeout(SOON).unwrap().json()["type"], json!(kind));
+            assert_eq!(
+                received.recv_timeout(SOON).unwrap().json()["type"],
+                json!(kind)
+            );
         }
     }
     for (what, body) in [

@@ -1,6 +1,7 @@
-//! `status`, `list`, `tail`, `redrive`, `suppression`, `inspect`: the Worker's operator API, from here.
+//! `status`, `list`, `tail`, `redrive`, `suppression`, `inspect`: the commands that call the Worker's operator API.
 //!
-//! Ids, templates, outcomes and times are shown. The API holds nothing private but suppressed addresses' keys.
+//! They print ids, templates, outcomes and times. The only private data in the API is the keyed hash of a suppressed
+//! address.
 
 use crate::{
     clock,
@@ -32,7 +33,7 @@ pub struct Target {
     pub token_file: Option<PathBuf>,
 }
 
-/// What `status` is told.
+/// The arguments of `status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
     /// The message, as Clerk's Message Attempts shows it: msg_...; without it, the whole relay
@@ -42,7 +43,7 @@ pub struct StatusArgs {
     pub target: Target,
 }
 
-/// What `list` is told.
+/// The arguments of `list`.
 #[derive(Args, Debug)]
 pub struct ListArgs {
     /// How many, newest first
@@ -65,7 +66,7 @@ pub struct ListArgs {
     pub target: Target,
 }
 
-/// What `tail` is told.
+/// The arguments of `tail`.
 #[derive(Args, Debug)]
 pub struct TailArgs {
     /// Seconds between two looks
@@ -82,7 +83,7 @@ pub struct TailArgs {
     pub target: Target,
 }
 
-/// What `redrive` is told.
+/// The arguments of `redrive`.
 #[derive(Args, Debug)]
 #[group(id = "which", required = true, multiple = false)]
 pub struct RedriveArgs {
@@ -97,7 +98,7 @@ pub struct RedriveArgs {
     pub target: Target,
 }
 
-/// What `suppression` is told.
+/// The arguments of `suppression`.
 #[derive(Args, Debug)]
 pub struct SuppressionArgs {
     /// What to do
@@ -111,7 +112,7 @@ pub struct SuppressionArgs {
 /// What is done with suppressed recipients.
 #[derive(Subcommand, Debug)]
 pub enum SuppressionAction {
-    /// Shows who gets no mail, by key: addresses are not kept
+    /// Shows who gets no mail, by key: the relay does not store addresses
     List,
     /// Sends no more mail to this address
     Add {
@@ -125,7 +126,7 @@ pub enum SuppressionAction {
     },
 }
 
-/// What `inspect` is told.
+/// The arguments of `inspect`.
 #[derive(Args, Debug)]
 pub struct InspectArgs {
     /// Only this template
@@ -179,7 +180,8 @@ impl<'a> Admin<'a> {
             404 if path == "summary" || text(&reply.json(), "/status").is_empty() => {
                 Err(Failure::new(
                     format!("there is no operator API at {}", self.base),
-                    "check --url; the Worker has the API only with an ADMIN_TOKEN: `npx wrangler secret put ADMIN_TOKEN`",
+                    "check --url; the Worker has the API only with an ADMIN_TOKEN: `npx wrangler secret put \
+                     ADMIN_TOKEN`",
                 ))
             }
             500.. => Err(Failure::new(
@@ -195,7 +197,7 @@ impl<'a> Admin<'a> {
         if reply.code == 200 {
             Ok(reply.json())
         } else if reply.code == 404 {
-            // The routes without an id are there, or the whole API is not.
+            // A route without an id is missing only if the whole API is.
             Err(Failure::new(
                 format!("there is no operator API at {}", self.base),
                 "check --url; the Worker has the API only with an ADMIN_TOKEN: `npx wrangler secret put ADMIN_TOKEN`",
@@ -205,13 +207,17 @@ impl<'a> Admin<'a> {
         }
     }
 
-    /// Deliveries, newest first.
-    fn deliveries(&self, limit: u64, keep: impl Fn(&Value) -> bool) -> Result<Vec<Value>, Failure> {
-        // As many as the Worker gives, of which `limit` that fit are wanted.
+    /// The newest deliveries that match, newest first.
+    fn deliveries(
+        &self,
+        limit: u64,
+        matches: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>, Failure> {
+        // The filter is applied here, so the Worker is asked for as many as it gives at once.
         let all = self.get("deliveries?limit=1000")?;
-        let fitting = list(&all, "/deliveries").iter().filter(|row| keep(row));
-        let enough = usize::try_from(limit).unwrap_or(usize::MAX);
-        Ok(fitting.take(enough).cloned().collect())
+        let matching = list(&all, "/deliveries").iter().filter(|row| matches(row));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(matching.take(limit).cloned().collect())
     }
 }
 
@@ -256,7 +262,7 @@ fn colour(state: &str) -> Style {
     }
 }
 
-/// Runs `status`; whether the message is on its way or sent.
+/// Runs `status`. Returns whether the message was sent or still can be.
 pub fn status(args: &StatusArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let admin = Admin::new(&args.target, http)?;
     let Some(id) = &args.svix_id else {
@@ -267,7 +273,8 @@ pub fn status(args: &StatusArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     if reply.code == 404 {
         return Err(Failure::new(
             format!("the relay knows no message {id}"),
-            "it never came (look at Clerk's Message Attempts), was not for the relay (delivered_by_clerk, filtered, ignored), or is older than what is kept",
+            "it never came (look at Clerk's Message Attempts), was not for the relay (delivered_by_clerk, filtered, \
+             ignored), or is older than the ledger remembers",
         ));
     }
     if reply.code != 200 {
@@ -403,7 +410,7 @@ fn delivery_row(delivery: &Value) -> Vec<String> {
 /// Runs `list`.
 pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let admin = Admin::new(&args.target, http)?;
-    let fits = |entry: &Value| {
+    let matches = |entry: &Value| {
         args.slug
             .as_deref()
             .is_none_or(|slug| text(entry, "/slug") == slug)
@@ -416,7 +423,7 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
         let all = admin.get("dead")?;
         let found: Vec<Value> = list(&all, "/dead_letters")
             .iter()
-            .filter(|entry| fits(entry))
+            .filter(|entry| matches(entry))
             .cloned()
             .collect();
         let rows = found
@@ -448,7 +455,7 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
             .collect::<Vec<_>>();
         ("replies", found, rows)
     } else {
-        let found = admin.deliveries(args.limit, fits)?;
+        let found = admin.deliveries(args.limit, matches)?;
         let rows = found.iter().map(delivery_row).collect::<Vec<_>>();
         ("deliveries", found, rows)
     };
@@ -463,7 +470,7 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     Ok(true)
 }
 
-/// Runs `tail`: new deliveries and changes of state, oldest first, until it is interrupted.
+/// Runs `tail`: prints new deliveries and changes of state, oldest first, until it is interrupted.
 pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     if !(0.1..=3600.0).contains(&args.every) {
         return Err(Failure::usage(
@@ -506,10 +513,10 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
                     ));
                     ui.document(delivery);
                 }
-                // What is no longer among the newest will not come back.
+                // An entry that left the list of the newest does not return to it, so it need not be remembered.
                 seen = found.iter().map(key).collect();
             }
-            // A passing failure must not end what runs for days.
+            // `tail` may run for days, so one failed request does not end it.
             Err(failure) if look > 0 && failures < 5 => {
                 failures = failures.saturating_add(1);
                 ui.note(format!("{}; trying again", failure.message));
@@ -517,7 +524,7 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
             Err(failure) => return Err(failure),
         }
         look = look.saturating_add(1);
-        // A closed pipe ends it.
+        // `relayctl tail | head` closes the pipe.
         if args.looks.is_some_and(|looks| look >= looks) || std::io::stdout().flush().is_err() {
             return Ok(true);
         }
@@ -525,7 +532,7 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     }
 }
 
-/// Runs `redrive`; whether every dead letter went back into the queue.
+/// Runs `redrive`. Returns whether every dead letter went back into the queue.
 pub fn redrive(args: &RedriveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let admin = Admin::new(&args.target, http)?;
     let ids: Vec<String> = match &args.svix_id {
@@ -543,7 +550,7 @@ pub fn redrive(args: &RedriveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure
     }
     let (mut ok, mut done) = (true, Vec::new());
     for id in ids {
-        // Ids of letters nobody could read are not messages'; they are shown, not sent into a path.
+        // The id of a dead letter that could not be read can hold any character, so it is encoded in the path.
         let reply = admin.call(
             "POST",
             &format!("dead/{}/redrive", encode(&id)),
@@ -646,7 +653,7 @@ pub fn suppression(args: &SuppressionArgs, http: &Http, ui: &Ui) -> Result<bool,
     }
 }
 
-/// Runs `inspect`: the shape of the first real event of each template.
+/// Runs `inspect`: prints the shape of the first real event of each template.
 pub fn inspect(args: &InspectArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let admin = Admin::new(&args.target, http)?;
     let all = admin.get("shapes")?;

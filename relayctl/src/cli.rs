@@ -1,10 +1,12 @@
-//! What the command line understands.
+//! The command line.
 
 use crate::{admin, doctor, roundtrip, setup, trigger, verify};
 use clap::{Parser, Subcommand};
 
-const AFTER: &str = "Exit codes: 0 done, or all well; 1 failed, or a problem was found; 2 called wrongly.
-Secrets come from the environment, from .dev.vars in the current folder, from a file or a prompt; never from an argument.
+const AFTER: &str =
+    "Exit codes: 0 done, or all well; 1 failed, or a problem was found; 2 called wrongly.
+Secrets come from the environment, from .dev.vars in the current folder, from a file or a prompt; \
+never from an argument.
 setup does not read .dev.vars: secrets for development are not deployed.
 NO_COLOR=1 turns colours off. Everything is explained in docs/relayctl.md.";
 
@@ -16,7 +18,13 @@ pub struct Cli {
     #[arg(long, global = true)]
     pub json: bool,
     /// How long any request may take
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u64).range(1..=600)
+    )]
     pub timeout: u64,
     /// What to do
     #[command(subcommand)]

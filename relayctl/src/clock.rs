@@ -1,6 +1,6 @@
-//! The one place that asks the clock.
+//! The only module that reads the clock.
 
-// relayctl never runs in a Worker, where these panic.
+// They are disallowed because they panic in a Worker. relayctl never runs in one.
 #![allow(clippy::disallowed_methods)]
 
 use clerk_nylas_relay::model::time::{UnixMillis, millis};
@@ -30,13 +30,13 @@ impl Stopwatch {
         self.0.elapsed()
     }
 
-    /// The same in milliseconds, with a fraction.
+    /// Time since it was started, in milliseconds with a fraction.
     pub fn elapsed_ms(&self) -> f64 {
         self.elapsed().as_secs_f64() * 1000.0
     }
 }
 
-/// `2026-11-23 15:04:05Z`.
+/// The moment in UTC, as `2026-11-23 15:04:05Z`.
 pub fn utc(moment: UnixMillis) -> String {
     let seconds = moment.seconds();
     let (days, in_day) = (seconds / 86_400, seconds % 86_400);
@@ -50,7 +50,7 @@ pub fn utc(moment: UnixMillis) -> String {
 }
 
 /// Days since the epoch to a date of the Gregorian calendar (Howard Hinnant's `civil_from_days`).
-#[allow(clippy::arithmetic_side_effects)] // Bounded: days of a u64 of milliseconds.
+#[allow(clippy::arithmetic_side_effects)] // Cannot overflow: the days come from a u64 of milliseconds.
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
@@ -99,7 +99,7 @@ pub fn http_date(text: &str) -> Option<UnixMillis> {
 }
 
 /// The inverse of [`civil`].
-#[allow(clippy::arithmetic_side_effects)] // Bounded by the caller: years 1970 to 9999.
+#[allow(clippy::arithmetic_side_effects)] // Cannot overflow: the caller allows years 1970 to 9999.
 fn days_of(year: u64, month: u64, day: u64) -> u64 {
     let year = year - u64::from(month <= 2);
     let era = year / 400;

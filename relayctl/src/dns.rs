@@ -1,4 +1,4 @@
-//! Names looked up over HTTPS (RFC 8484's JSON sibling, as Cloudflare and Google answer it).
+//! DNS look-ups over HTTPS, in the JSON form that Cloudflare and Google answer.
 
 use crate::{
     failure::Failure,
@@ -7,7 +7,7 @@ use crate::{
 };
 use serde_json::Value;
 
-/// The records of a type under a name. An unknown name has none.
+/// The records of one type under a name. An unknown name has none.
 pub fn look_up(
     http: &Http,
     endpoint: &str,
@@ -49,7 +49,7 @@ pub fn look_up(
         .collect())
 }
 
-/// A TXT record's strings, joined: `"v=spf1 " "-all"`.
+/// Joins the strings of a TXT record: `"v=spf1 " "-all"` is `v=spf1 -all`.
 fn unquote(data: &str) -> String {
     if !data.starts_with('"') {
         return data.to_owned();

@@ -1,4 +1,4 @@
-//! How a command ends when it does not end well.
+//! The error of a command.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ pub struct Failure {
     pub usage: bool,
     /// What happened.
     pub message: String,
-    /// What mends it.
+    /// How to fix it.
     pub fix: String,
 }
 
 impl Failure {
-    /// The command could not do it.
+    /// A failure of the command.
     pub fn new(message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             usage: false,
@@ -23,7 +23,7 @@ impl Failure {
         }
     }
 
-    /// The command was called wrongly.
+    /// A wrong call of the command.
     pub fn usage(message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             usage: true,
@@ -31,7 +31,7 @@ impl Failure {
         }
     }
 
-    /// 1, or 2 for a wrong call.
+    /// 2 if the command was called wrongly, otherwise 1.
     pub fn exit_code(&self) -> u8 {
         if self.usage { 2 } else { 1 }
     }

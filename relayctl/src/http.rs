@@ -1,10 +1,10 @@
-//! Requests out: each with a time limit, each failure in words.
+//! Outgoing requests. Each has a time limit, and each failure is explained in words.
 
 use crate::{clock::Stopwatch, failure::Failure};
 use serde_json::Value;
 use std::{io, time::Duration};
 
-/// Longest answer read.
+/// The longest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A client with one time limit for everything from connecting to the last byte.
@@ -37,18 +37,18 @@ impl Ask {
         }
     }
 
-    /// With a header more.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    /// With a bearer token.
+    /// Adds a bearer token.
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    /// Another method, with a JSON body.
+    /// Sets the method and a JSON body.
     pub fn json(mut self, method: &'static str, body: &Value) -> Self {
         self.method = method;
         self.body = Some(body.to_string().into_bytes());
@@ -56,7 +56,7 @@ impl Ask {
     }
 }
 
-/// An answer, of whatever status.
+/// An answer of any status.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The status code.
@@ -81,13 +81,13 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The answer's `status`, as the relay words it.
+    /// The member `status` of a relay's answer.
     pub fn status(&self) -> String {
         text(&self.json(), "/status").to_owned()
     }
 }
 
-/// The text at that place, or nothing.
+/// The text at that place, or an empty one.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value
         .pointer(pointer)
@@ -104,11 +104,11 @@ pub fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
 }
 
 impl Http {
-    /// A client that waits that long, and no longer.
+    /// A client whose requests end after that time.
     pub fn new(limit: Duration) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            // A redirected secret is a lost secret.
+            // A redirect would send the secrets in the headers to another address.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_global(Some(limit))
@@ -118,7 +118,7 @@ impl Http {
         Self { agent, limit }
     }
 
-    /// Asks. `Err` only when there is no answer; it says why, and names the host but nothing secret.
+    /// Makes the request. The error says why there is no answer; it names the host and nothing secret.
     pub fn call(&self, ask: &Ask) -> Result<Reply, Failure> {
         let watch = Stopwatch::start();
         let answered = match (ask.method, &ask.body) {
@@ -217,7 +217,7 @@ fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(start, _)| start)
 }
 
-/// An address without what the relay's routes add to it, so that either form may be given.
+/// The relay's address without the path of a route, so that a user may give either.
 pub fn relay_base(url: &str) -> &str {
     let url = url.trim().trim_end_matches('/');
     [

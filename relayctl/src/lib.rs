@@ -1,7 +1,7 @@
 //! `relayctl`: sets up, checks, tries out and repairs a clerk-nylas-relay. See `docs/relayctl.md`.
 //!
-//! One module per command, and a few they share: [`http`] (every request out), [`secrets`] (where secrets come from),
-//! [`ui`] (what is printed), [`failure`] (how a command fails).
+//! Each command has a module. The commands share [`http`] (outgoing requests), [`secrets`] (where secrets come from),
+//! [`ui`] (what is printed) and [`failure`] (errors).
 
 // Outside tests it is denied: see `[workspace.lints]`.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -31,7 +31,7 @@ use http::Http;
 use std::time::Duration;
 use ui::Ui;
 
-/// Runs the command line of this process; its exit code.
+/// Runs the command line of this process and returns its exit code.
 pub fn run() -> u8 {
     let cli = Cli::parse();
     let ui = Ui { json: cli.json };

@@ -13,7 +13,7 @@ pub const REGIONS: [(&str, &str); 2] = [
     ("EU", "https://api.eu.nylas.com"),
 ];
 
-/// The triggers the relay's webhook needs: the users' answers, what went wrong with a mail, what happened to an account.
+/// The triggers that the relay's webhook needs: users' answers, delivery events, and changes of an account.
 pub const TRIGGERS: [&str; 9] = [
     "message.created",
     "message.send_failed",
@@ -26,7 +26,7 @@ pub const TRIGGERS: [&str; 9] = [
     "grant.updated",
 ];
 
-/// Those that a webhook has not.
+/// The needed triggers that a webhook lacks.
 pub fn missing_triggers(webhook: &Value) -> Vec<&'static str> {
     let has = list(webhook, "/trigger_types");
     let has: Vec<&str> = has.iter().filter_map(Value::as_str).collect();
@@ -41,11 +41,11 @@ pub const WEBHOOK_PATH: &str = "/api/webhooks/nylas";
 /// A client of one application's API.
 #[derive(Clone, Debug)]
 pub struct Nylas<'a> {
-    /// How to ask.
+    /// The client for every request.
     pub http: &'a Http,
-    /// Where.
+    /// The address of the region.
     pub base: String,
-    /// With what.
+    /// The API key.
     pub key: Secret,
 }
 
@@ -128,7 +128,7 @@ impl Nylas<'_> {
         Ok(count)
     }
 
-    /// Makes an Agent Account, or finds the one there is with this address: its record.
+    /// Creates an Agent Account, or finds the one with this address. Returns its record.
     pub fn create_account(&self, email: &str, name: Option<&str>) -> Result<Value, Failure> {
         let mut body = json!({"provider": "nylas", "settings": {"email": email}});
         if let (Some(name), Some(object)) = (name, body.as_object_mut()) {
@@ -143,13 +143,13 @@ impl Nylas<'_> {
 /// The ids of two folders.
 #[derive(Clone, Debug, Default)]
 pub struct Folders {
-    /// Where mail comes in.
+    /// The folder of incoming mail.
     pub inbox: Option<String>,
-    /// Where what was sent is kept.
+    /// The folder of sent mail.
     pub sent: Option<String>,
 }
 
-/// An answer that is not 2xx, as a failure with the usual remedy.
+/// Fails unless the answer is 2xx, with the usual fix for its status.
 pub fn ok(reply: &Reply) -> Result<(), Failure> {
     if (200..300).contains(&reply.code) {
         return Ok(());
@@ -173,7 +173,7 @@ pub fn ok(reply: &Reply) -> Result<(), Failure> {
     ))
 }
 
-/// Nylas' own words, if it said any.
+/// Nylas' own error message, if there is one.
 pub fn said(reply: &Reply) -> String {
     let body = reply.json();
     let message = [text(&body, "/error/message"), text(&body, "/message")]

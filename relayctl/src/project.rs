@@ -40,13 +40,13 @@ impl Project {
         }
     }
 
-    /// Takes that text as the file's content.
+    /// Parses the text of the file.
     pub fn parse(path: PathBuf, text: &str) -> Result<Self, Failure> {
         match text.parse::<DocumentMut>() {
             Ok(document) => Ok(Self { path, document }),
             Err(error) => Err(Failure::new(
                 format!("{} is not TOML: {}", path.display(), error.message()),
-                "mend the line, or take the file from the project again",
+                "fix the line, or take the file from the project again",
             )),
         }
     }
@@ -81,7 +81,7 @@ impl Project {
         self.document.get("build").is_some()
     }
 
-    /// Takes an already built Worker.
+    /// Makes the project deploy an already built Worker.
     pub fn use_built(&mut self, main: &str) {
         self.document.remove("build");
         self.document.insert("main", value(main));
@@ -104,7 +104,7 @@ impl Project {
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// Sets a variable, or empties it; whether that changed anything.
+    /// Sets a variable, or empties it. Returns whether that changed anything.
     pub fn set_var(&mut self, name: &str, new: Option<&str>) -> bool {
         if self.var(name).as_deref() == new.filter(|new| !new.is_empty()) {
             return false;
@@ -119,7 +119,7 @@ impl Project {
         let text = new.unwrap_or_default();
         match vars.get_mut(name).and_then(Item::as_value_mut) {
             Some(known) => {
-                // The comment behind the value stays.
+                // Keeps the comment behind the value.
                 let decor = known.decor().clone();
                 *known = text.into();
                 *known.decor_mut() = decor;
@@ -149,8 +149,7 @@ impl Project {
         }
     }
 
-    /// The id of the KV namespace bound under that name: `None` if none is bound, an empty text if its id is left to
-    /// wrangler.
+    /// The id of the KV namespace bound under that name. `None`: none is bound. Empty: wrangler chooses the id.
     pub fn namespace(&self, binding: &str) -> Option<String> {
         let found = self
             .entries(&["kv_namespaces"])
@@ -159,7 +158,7 @@ impl Project {
         Some(text_of(found, "id").to_owned())
     }
 
-    /// Writes the id of a KV namespace into its binding, which is made where it is missing.
+    /// Writes the id of a KV namespace into its binding, and adds the binding if it is missing.
     pub fn set_namespace(&mut self, binding: &str, id: &str) -> bool {
         if self.namespace(binding).as_deref() == Some(id) {
             return false;
@@ -205,7 +204,7 @@ impl Project {
         Some(text_of(found, "queue").to_owned())
     }
 
-    /// Consumers: queue, its dead letter queue, its longest wait for a fuller batch.
+    /// The consumers: the queue, its dead letter queue, and how long it waits for a fuller batch.
     pub fn consumers(&self) -> Vec<(String, String, Option<i64>)> {
         self.entries(&["queues", "consumers"])
             .into_iter()
@@ -220,7 +219,7 @@ impl Project {
             .collect()
     }
 
-    /// Every queue named.
+    /// Every queue that is named anywhere.
     pub fn queues(&self) -> Vec<String> {
         let mut names: Vec<String> = self.producer("OUTBOX").into_iter().collect();
         for (queue, dead, _) in self.consumers() {
@@ -244,7 +243,7 @@ impl Project {
             .is_some_and(|crons| !crons.is_empty())
     }
 
-    /// What the relay's settings need to know of the bindings.
+    /// The bindings, as the relay's settings take them.
     pub fn bound(&self) -> Bound {
         Bound {
             ledger: self.namespace("LEDGER").is_some(),

@@ -1,4 +1,4 @@
-//! `relayctl roundtrip`: one mail from the account to itself, timed until it is in Sent and in the inbox.
+//! `relayctl roundtrip`: sends one mail from the account to itself, and times it until it is in Sent and in the inbox.
 
 use crate::{
     clock::{self, Stopwatch},
@@ -14,7 +14,7 @@ use clerk_nylas_relay::config::NYLAS_API_BASE_DEFAULT;
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Duration};
 
-/// What `roundtrip` is told.
+/// The arguments of `roundtrip`.
 #[derive(Args, Debug)]
 pub struct RoundtripArgs {
     /// The folder of wrangler.toml and .dev.vars
@@ -31,7 +31,7 @@ pub struct RoundtripArgs {
     pub key_file: Option<PathBuf>,
 }
 
-/// Runs `roundtrip`; whether the mail came, and is in Sent.
+/// Runs `roundtrip`. Returns whether the mail arrived and is in Sent.
 pub fn run(args: &RoundtripArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let project = Project::read(&args.folder)?;
     let configured = variable(project.as_ref(), "NYLAS_API_BASE")
@@ -113,7 +113,7 @@ pub fn run(args: &RoundtripArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
                 *arrived = Some(watch.elapsed_ms().round());
             }
         }
-        // A folder that does not exist will not come.
+        // Without the folder there is nothing to wait for.
         if places
             .iter()
             .zip(&arrived)
@@ -143,7 +143,8 @@ pub fn run(args: &RoundtripArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     let done = in_sent.is_some() && in_inbox.is_some();
     if !done {
         ui.line(format!(
-            "  fix: {DIM}what is accepted and not in the inbox hangs at the domain: relayctl doctor --only nylas,dns; then the spam folder{DIM:#}"
+            "  fix: {DIM}a mail that was accepted and is not in the inbox is stuck at the domain: relayctl doctor \
+             --only nylas,dns; then the spam folder{DIM:#}"
         ));
     }
     ui.document(&json!({

@@ -1,11 +1,11 @@
-//! Clerk's `email.created`, made up but realistic: one for every template Clerk is known to have.
+//! A made-up but realistic `email.created` for every template that Clerk is known to have.
 
 use crate::{clock, failure::Failure, secrets};
 use clerk_nylas_relay::model::time::UnixMillis;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Names met in other relays that Clerk never uses, and the right one.
+/// Names of templates that other relays use and Clerk does not, each with the right name.
 pub const WRONG_SLUGS: [(&str, &str); 10] = [
     ("email_link_sign_in", "magic_link_sign_in"),
     ("email_link_sign_up", "magic_link_sign_up"),
@@ -30,7 +30,7 @@ struct Template {
 }
 
 fn templates() -> Vec<Template> {
-    // A test reads it, so it is well-formed.
+    // A test reads the file, so it is well-formed.
     serde_json::from_str(include_str!("../fixtures/templates.json")).unwrap_or_default()
 }
 
@@ -42,7 +42,7 @@ pub fn slugs() -> Vec<String> {
         .collect()
 }
 
-/// What a sample is to be.
+/// The sample that is wanted.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// The template.
@@ -87,7 +87,7 @@ pub fn event(wanted: &Wanted) -> Result<Value, Failure> {
         };
         set(&mut data, &name, value)?;
     }
-    // The template's variables first: subject and body are rendered with them.
+    // The template's variables come first, because subject and body are rendered with them.
     for (path, value) in &wanted.set {
         if let Some(inner) = path.strip_prefix("data.") {
             set(&mut data, inner, value.clone())?;
@@ -137,7 +137,7 @@ fn unknown(slug: &str) -> Failure {
     )
 }
 
-/// Puts a value at a dotted path, making objects on the way.
+/// Puts a value at a dotted path, and makes the objects that the path needs.
 pub fn set(value: &mut Value, path: &str, new: Value) -> Result<(), Failure> {
     let (name, rest) = path
         .split_once('.')
@@ -161,7 +161,7 @@ pub fn set(value: &mut Value, path: &str, new: Value) -> Result<(), Failure> {
     }
 }
 
-/// Replaces `{{path}}` by what the data holds there.
+/// Replaces each `{{path}}` by the value of the data at that path.
 fn render(text: &str, data: &Value) -> String {
     let mut rendered = String::new();
     let mut rest = text;
@@ -192,26 +192,33 @@ fn plain(heading: &str, lines: &[String]) -> String {
 }
 
 fn html(title: &str, heading: &str, lines: &[String]) -> String {
-    const STYLE: &str = "padding: 0; margin: 16px 0 0; font-family: Helvetica, Arial, sans-serif; color: #000000; line-height: 1.5;";
+    const STYLE: &str = "padding: 0; margin: 16px 0 0; font-family: Helvetica, Arial, sans-serif; color: #000000; \
+                         line-height: 1.5;";
     let paragraphs: String = lines
         .iter()
         .map(|line| {
             let text = escape(line.trim_matches(['*', '[', ']']));
             match line.chars().next() {
                 Some('*') => format!("<p style=\"{STYLE} font-size: 40px;\"><b>{text}</b></p>\n"),
-                Some('[') => format!("<p style=\"{STYLE}\"><a href=\"{text}\" style=\"color: #335bf1;\">{text}</a></p>\n"),
+                Some('[') => format!(
+                    "<p style=\"{STYLE}\">\
+                     <a href=\"{text}\" style=\"color: #335bf1;\">{text}</a></p>\n"
+                ),
                 _ => format!("<p style=\"{STYLE} font-size: 14px;\">{text}</p>\n"),
             }
         })
         .collect();
     let (title, heading) = (escape(title.trim()), escape(heading));
     format!(
-        "<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \"http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd\">\n\
+        "<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \
+         \"http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd\">\n\
          <html xmlns=\"http://www.w3.org/1999/xhtml\">\n\
          <head><meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\"><title>{title}</title></head>\n\
          <body style=\"margin: 0; padding: 0; background-color: #ffffff;\">\n\
-         <table cellpadding=\"0\" cellspacing=\"0\" border=\"0\" width=\"100%\"><tbody><tr><td align=\"center\" style=\"padding: 48px 32px;\">\n\
-         <table cellpadding=\"0\" cellspacing=\"0\" border=\"0\" width=\"600\"><tbody><tr><td align=\"left\" style=\"padding: 16px 32px;\">\n\
+         <table cellpadding=\"0\" cellspacing=\"0\" border=\"0\" width=\"100%\"><tbody><tr>\
+         <td align=\"center\" style=\"padding: 48px 32px;\">\n\
+         <table cellpadding=\"0\" cellspacing=\"0\" border=\"0\" width=\"600\"><tbody><tr>\
+         <td align=\"left\" style=\"padding: 16px 32px;\">\n\
          <h1 style=\"margin: 0; font-family: Helvetica, Arial, sans-serif; font-size: 32px;\">{heading}</h1>\n\
          {paragraphs}</td></tr></tbody></table>\n</td></tr></tbody></table>\n</body>\n</html>"
     )

@@ -1,5 +1,6 @@
-//! Secrets come from a file, the environment, `.dev.vars` or a prompt; never from the command line, and they are never
-//! shown.
+//! Where secrets come from: a file, the environment, `.dev.vars` or a prompt.
+//!
+//! Never the command line, because other processes can read it. Secrets are never printed.
 
 use crate::failure::Failure;
 use clerk_nylas_relay::model::secret::Secret;
@@ -10,7 +11,7 @@ use std::{fs, path::Path};
 pub struct Found {
     /// The secret.
     pub secret: Secret,
-    /// In words.
+    /// Where it was found, in words.
     pub from: String,
 }
 
@@ -62,17 +63,18 @@ pub fn find(name: &str, file: Option<&Path>, folder: &Path) -> Result<Option<Fou
     }))
 }
 
-/// The same, but it must be there.
+/// Like [`find`], but fails if there is none.
 pub fn require(name: &str, file: Option<&Path>, folder: &Path) -> Result<Found, Failure> {
     find(name, file, folder)?.ok_or_else(|| {
         Failure::usage(
             format!("{name} is not known"),
-            format!("put it into the environment variable {name}, into .dev.vars, or into a file named with the option for it (see --help)"),
+            format!("put it into the environment variable {name}, into .dev.vars, or into a file named with the \
+                     option for it (see --help)"),
         )
     })
 }
 
-/// Asks a person, without showing what is typed; `None` if nothing is.
+/// Asks a person, without showing what is typed. `None` if nothing was typed.
 pub fn ask(question: &str, name: &str) -> Result<Option<Secret>, Failure> {
     let typed = rpassword::prompt_password(format!("{question}: ")).map_err(|error| {
         Failure::new(
@@ -117,12 +119,12 @@ pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
-/// Random letters and digits of the hexadecimal kind, two a byte.
+/// `N` random bytes as hexadecimal digits.
 pub fn random_hex<const N: usize>() -> Result<String, Failure> {
     Ok(hex(&random::<N>()?))
 }
 
-/// Lower-case hexadecimal.
+/// The bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

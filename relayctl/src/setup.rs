@@ -1,6 +1,10 @@
-//! `relayctl setup`: from empty accounts to a working relay. Every step first looks at what is there, so it can be run again
-//! at any time, and goes on where it stopped. It keeps no notes: what exists is the state. What it stores at Cloudflare
-//! comes from the environment or is typed, never from `.dev.vars`: secrets for development may be known to anybody.
+//! `relayctl setup`: from empty accounts to a working relay.
+//!
+//! Each step first looks at what exists at Nylas, Cloudflare and in the folder. It stores no progress of its own, so it
+//! can be run again at any time and resumes where it stopped.
+//!
+//! The secrets that it stores at Cloudflare come from the environment or are typed. They never come from `.dev.vars`,
+//! because secrets for development may be known to anybody.
 
 use crate::{
     clock::{self, Stopwatch},
@@ -29,14 +33,14 @@ use std::{
     time::Duration,
 };
 
-/// What a new `wrangler.toml` is made from.
+/// The template of a new `wrangler.toml`.
 const WRANGLER_TOML: &str = include_str!("../../wrangler.toml");
-/// How long a change may take to reach the Worker that answers.
+/// How long Cloudflare may take to bring a change to the Worker that answers.
 const PROPAGATION: Duration = Duration::from_secs(45);
 /// The setting that holds Clerk's signing secret.
 const CLERK_SECRET: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
 
-/// What `setup` is told. Everything it does not know and needs, it asks.
+/// The arguments of `setup`. It asks for whatever else it needs.
 #[derive(Args, Clone, Debug)]
 pub struct SetupArgs {
     /// The folder of wrangler.toml, which is written where it is missing
@@ -116,13 +120,13 @@ pub enum Step {
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// It was so already.
+    /// Nothing had to be done.
     Unchanged(String),
-    /// Now it is so.
+    /// It was done.
     Changed(String),
-    /// It would be done.
+    /// It would be done without `--dry-run`.
     Would(String),
-    /// Left to the operator.
+    /// The operator has to do it.
     Yours(String),
 }
 
@@ -141,7 +145,7 @@ struct Setup<'a> {
     clerk_secret_is_pending: bool,
 }
 
-/// Runs `setup`; whether nothing is left to do.
+/// Runs `setup`. Returns whether nothing is left to do.
 pub fn run(args: &SetupArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let mut setup = Setup {
         args,
@@ -236,7 +240,7 @@ impl Setup<'_> {
         })
     }
 
-    /// Reads Clerk's signing secret. One that everybody knows is refused, unless no mail goes out.
+    /// Reads Clerk's signing secret. A published one is refused, unless Nylas is a stand-in on this machine.
     fn clerk_signer(&self, secret: &Secret, from: &str) -> Result<Signer, Failure> {
         let api_base = self.api_base(self.project()?.as_ref())?;
         let signers = Signer::parse_all(secret.reveal(), from)?;
@@ -309,7 +313,7 @@ impl Setup<'_> {
         })
     }
 
-    /// Grant ids that are configured.
+    /// The configured grant ids.
     fn configured(project: Option<&Project>) -> Vec<String> {
         let Some(project) = project else {
             return Vec::new();
@@ -384,7 +388,7 @@ impl Setup<'_> {
             });
             self.accounts.extend(each);
             return Ok(Outcome::Would(format!(
-                "POST /v3/connect/custom for {}; an account that is there already is kept",
+                "POST /v3/connect/custom for {}; an account that exists is kept",
                 emails.join(", ")
             )));
         }
@@ -412,7 +416,7 @@ impl Setup<'_> {
         Ok(Outcome::Changed(format!("{} at Nylas", emails.join(", "))))
     }
 
-    /// The accounts, also where the step for them was not run.
+    /// Finds out the accounts, if the step for them was not run.
     fn need_accounts(&mut self) -> Result<(), Failure> {
         if self.accounts.is_empty() {
             self.account()?;
@@ -604,7 +608,7 @@ impl Setup<'_> {
         Ok(Outcome::Changed(format!("{}, made", missing.join(", "))))
     }
 
-    /// The names of the secrets the Worker has; none where there is no Worker yet.
+    /// The names of the secrets that the Worker has. Without a Worker there are none.
     fn stored(&mut self) -> Result<Vec<String>, Failure> {
         self.login()?;
         let command = ["secret", "list", "--format", "json"];
@@ -658,8 +662,8 @@ impl Setup<'_> {
                 "ADMIN_TOKEN" => admin_token(self.args.admin_token_file.as_deref())?,
                 _ => match &clerk {
                     Some(found) => found.secret.reveal().to_owned(),
-                    // A deployment needs a value. With this one the Worker believes nobody and says why, as it could
-                    // not with a random one.
+                    // A deployment needs a value. This one makes the Worker refuse every request and say why. A
+                    // random one would look like a real secret.
                     None => {
                         self.clerk_secret_is_pending = true;
                         CLERK_SECRET_PENDING.to_owned()
@@ -696,7 +700,8 @@ impl Setup<'_> {
         if !project.is_built_by_wrangler() && !main.exists() && !self.args.dry_run {
             return Err(Failure::new(
                 format!("there is no built Worker at {}", main.display()),
-                "unpack a release into the folder, or name its index.js with --worker; or work in the project's own folder",
+                "unpack a release into the folder, or name its index.js with --worker; or work in the project's own \
+                 folder",
             ));
         }
         let tag = fingerprint(&self.args.folder, &project);
@@ -705,7 +710,7 @@ impl Setup<'_> {
             if self.args.dry_run {
                 return Ok(Outcome::Unchanged(format!("version {tag}")));
             }
-            // A deployment may have ended between its code and its queues, schedule and address: the same again.
+            // An earlier deployment may have stored its code and failed before its queues, schedule and address.
             let printed = self.wrangler.run(&["triggers", "deploy"], None)?;
             self.take_url(&printed.out);
             if let Some(url) = &self.url {
@@ -731,9 +736,9 @@ impl Setup<'_> {
         }
     }
 
-    /// The tag of what runs: of the version deployed last, or of the one whose secrets were changed to make it.
+    /// The tag of the running version. A version made by a change of secrets has the tag of the one before.
     fn deployed_tag(&self) -> Result<Option<String>, Failure> {
-        // No Worker yet, no list.
+        // wrangler prints no list if there is no Worker yet.
         let list_of = |args: &[&str]| -> Result<Value, Failure> {
             let printed = self.wrangler.try_run(args, None)?;
             Ok(printed.json().unwrap_or_default())
@@ -751,7 +756,7 @@ impl Setup<'_> {
             .map(|version| text(version, "/annotations/workers~1tag").to_owned()))
     }
 
-    /// The address that wrangler prints, unless another was given.
+    /// Takes the address that wrangler printed, unless the operator gave one.
     fn take_url(&mut self, printed: &str) {
         let mut lines = printed
             .lines()
@@ -808,12 +813,12 @@ impl Setup<'_> {
             .stored()?
             .iter()
             .any(|name| name == "NYLAS_WEBHOOK_SECRET");
-        let mended = match &existing {
-            Some(webhook) => self.mend_webhook(webhook)?,
+        let fixed = match &existing {
+            Some(webhook) => self.fix_webhook(webhook)?,
             None => None,
         };
         let secret = match (existing, stored) {
-            (Some(_), true) => return Ok(mended.unwrap_or(Outcome::Unchanged(address))),
+            (Some(_), true) => return Ok(fixed.unwrap_or(Outcome::Unchanged(address))),
             (Some(_), false) if self.args.dry_run => {
                 return Ok(Outcome::Would(
                     "a new secret for Nylas' webhook, to Cloudflare".to_owned(),
@@ -824,7 +829,7 @@ impl Setup<'_> {
                     "POST /v3/webhooks to {address}, its secret to Cloudflare"
                 )));
             }
-            // Made before, and its secret was lost on the way: a new one.
+            // An earlier run created the webhook and lost its secret.
             (Some(webhook), false) => {
                 let path = format!("/v3/webhooks/rotate-secret/{}", text(&webhook, "/id"));
                 let reply = self.nylas()?.post(&path, &json!({}))?;
@@ -846,8 +851,8 @@ impl Setup<'_> {
         )))
     }
 
-    /// Adds the triggers that a webhook has not, and sets it going again: what was changed, if anything had to be.
-    fn mend_webhook(&mut self, webhook: &Value) -> Result<Option<Outcome>, Failure> {
+    /// Adds missing triggers and sets the webhook to active. Returns what was changed, if anything had to be.
+    fn fix_webhook(&mut self, webhook: &Value) -> Result<Option<Outcome>, Failure> {
         let (missing, status) = (missing_triggers(webhook), text(webhook, "/status"));
         let mut says = Vec::new();
         if !missing.is_empty() {
@@ -882,12 +887,12 @@ impl Setup<'_> {
                 return Ok(text(&reply.json(), "/data/webhook_secret").to_owned());
             }
             let unreachable = reply.code == 400 && said(&reply).contains("unable.verify");
-            // A new Worker takes some seconds until the whole world sees it.
+            // A new Worker takes some seconds to be reachable everywhere.
             if !unreachable || watch.elapsed() > PROPAGATION || crate::http::is_loopback(address) {
                 return Err(Failure::new(
                     format!("Nylas refused the webhook ({}){}", reply.code, said(&reply)),
                     if unreachable {
-                        "Nylas could not reach the Worker: `relayctl doctor --only worker` tells whether you can"
+                        "Nylas could not reach the Worker: `relayctl doctor --only worker` shows whether you can"
                     } else {
                         "see the message"
                     },
@@ -912,7 +917,8 @@ impl Setup<'_> {
             format!("     Endpoint URL: {BOLD}{url}/api/webhooks/clerk{BOLD:#}"),
             "     Subscribe to events: email.created, and no other".to_owned(),
             "  2. On the endpoint's page: Signing Secret, copy (whsec_...)".to_owned(),
-            format!("  3. {DIM}When doctor is content:{DIM:#} relayctl trigger --url {url} --to {DIM}you@example.com{DIM:#}"),
+            format!("  3. {DIM}When doctor is content:{DIM:#} relayctl trigger --url {url} --to \
+                     {DIM}you@example.com{DIM:#}"),
             "     A sample with a made-up code arrives.".to_owned(),
             "  4. Customization, Emails, one template, e.g. Verification code:".to_owned(),
             "     \"Delivered by Clerk\" off. Sign in with a test user. Then the other templates.\n".to_owned(),
@@ -930,36 +936,36 @@ impl Setup<'_> {
                 };
                 match asked {
                     Some(secret) => (secret, "Clerk".to_owned()),
-                    None => return Ok(Outcome::Yours(self.clerk_secret_to_come(&url))),
+                    None => return Ok(Outcome::Yours(self.pending_clerk_secret(&url))),
                 }
             }
         };
         let signer = self.clerk_signer(&secret, &from)?;
-        if self.believes(&url, &signer)? {
+        if self.accepts(&url, &signer)? {
             return Ok(Outcome::Unchanged(
-                "the Worker believes Clerk's signing secret".to_owned(),
+                "the Worker accepts Clerk's signing secret".to_owned(),
             ));
         }
         self.login()?;
         self.wrangler
             .run(&["secret", "put", CLERK_SECRET], Some(secret.reveal()))?;
         let watch = Stopwatch::start();
-        while !self.believes(&url, &signer)? {
+        while !self.accepts(&url, &signer)? {
             if watch.elapsed() > PROPAGATION {
                 return Err(Failure::new(
-                    "the signing secret is stored, and the Worker does not believe it yet",
-                    "wait a minute and run this step again; `relayctl doctor --only worker` tells more",
+                    "the signing secret is stored, and the Worker does not accept it yet",
+                    "wait a minute and run this step again; `relayctl doctor --only worker` shows more",
                 ));
             }
             std::thread::sleep(Duration::from_millis(500));
         }
         Ok(Outcome::Changed(
-            "the signing secret is stored at Cloudflare, and the Worker believes it".to_owned(),
+            "the signing secret is stored at Cloudflare, and the Worker accepts it".to_owned(),
         ))
     }
 
-    /// What is left to do where Clerk's signing secret was not given.
-    fn clerk_secret_to_come(&self, url: &str) -> String {
+    /// What the operator has to do if Clerk's signing secret was not given.
+    fn pending_clerk_secret(&self, url: &str) -> String {
         let put = format!("`{} secret put {CLERK_SECRET}`", self.args.wrangler);
         let where_to = match self.args.folder.as_path() {
             here if here == Path::new(".") => "in this folder".to_owned(),
@@ -979,7 +985,7 @@ impl Setup<'_> {
         }
     }
 
-    /// Whether the Worker says that it has no signing secret it could use.
+    /// Whether the Worker reports that it has no usable signing secret.
     fn lacks_clerk_secret(&self, url: &str) -> bool {
         let health = self.http.call(&Ask::get(format!("{url}/health")));
         health.is_ok_and(|reply| {
@@ -989,8 +995,8 @@ impl Setup<'_> {
         })
     }
 
-    /// Whether a signed event of no importance is believed.
-    fn believes(&self, url: &str, signer: &Signer) -> Result<bool, Failure> {
+    /// Whether the Worker accepts an event with this signature. The relay ignores the event, so it sends no mail.
+    fn accepts(&self, url: &str, signer: &Signer) -> Result<bool, Failure> {
         let probe = json!({"object": "event", "type": "relayctl.probe", "data": {}})
             .to_string()
             .into_bytes();
@@ -1023,7 +1029,7 @@ impl Setup<'_> {
             without_dev_vars: true,
         };
         let findings = doctor::examine(&args, self.http, self.ui)?;
-        // One JSON document a command: there, only what failed is named.
+        // With `--json` a command prints one document, so `doctor` prints none of its own here.
         if !self.ui.json {
             doctor::report(&findings, false, self.ui);
         }
@@ -1036,7 +1042,7 @@ impl Setup<'_> {
             Outcome::Unchanged("nothing is wrong".to_owned())
         } else {
             Outcome::Yours(format!(
-                "mend {} (`relayctl doctor` tells how)",
+                "fix {} (`relayctl doctor` shows how)",
                 failed.join(", ")
             ))
         })
@@ -1051,7 +1057,7 @@ fn typed(question: &str) -> Option<String> {
     Some(typed.trim().to_owned()).filter(|typed| !typed.is_empty())
 }
 
-/// The token in that file; a new one where there is none.
+/// The token in that file. If there is none, writes a new one.
 fn admin_token(file: Option<&Path>) -> Result<String, Failure> {
     let Some(file) = file else {
         return Err(Failure::usage(
@@ -1083,7 +1089,7 @@ fn admin_token(file: Option<&Path>) -> Result<String, Failure> {
     Ok(token)
 }
 
-/// Names what would be deployed: the settings, and the built Worker or its source.
+/// The tag of what would be deployed: a hash over the settings and the built Worker or its source.
 fn fingerprint(folder: &Path, project: &Project) -> String {
     let mut hash = Sha256::new();
     hash.update(project.text());

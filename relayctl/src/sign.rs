@@ -1,5 +1,6 @@
-//! Signs as Clerk's sender (Svix) and as Nylas do. What is signed here is believed by
-//! [`clerk_nylas_relay::signature`], and by Svix' own library (see `tests/trigger.rs`).
+//! Signs as Clerk's sender (Svix) and as Nylas do.
+//!
+//! [`clerk_nylas_relay::signature`] and Svix' own library verify these signatures (see `tests/trigger.rs`).
 
 use crate::failure::Failure;
 use base64::{
@@ -11,11 +12,11 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-/// One signing secret, with which requests can be signed.
+/// A signing secret that can sign requests.
 #[derive(Clone)]
 pub struct Signer {
     key: Vec<u8>,
-    /// The same secret as the relay holds it.
+    /// The same secret, in the relay's own type.
     pub secret: SigningSecret,
 }
 
@@ -26,7 +27,7 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Reads a secret by the relay's own rule. Of several (rotation), the first is what signs.
+    /// Reads a secret by the relay's own rule. Of several (during a rotation) the first signs.
     pub fn parse(text: &str, from: &str) -> Result<Self, Failure> {
         Self::parse_all(text, from)?
             .into_iter()
@@ -67,7 +68,7 @@ impl Signer {
             .collect()
     }
 
-    /// A secret nobody else has.
+    /// A new random secret.
     pub fn random() -> Result<Self, Failure> {
         Self::parse(&random_secret()?, "nowhere")
     }
@@ -78,7 +79,7 @@ impl Signer {
     }
 }
 
-/// A well-formed signing secret nobody else has.
+/// A new random signing secret, as text.
 pub fn random_secret() -> Result<String, Failure> {
     Ok(format!(
         "whsec_{}",
@@ -86,7 +87,7 @@ pub fn random_secret() -> Result<String, Failure> {
     ))
 }
 
-/// Svix' signature with any key.
+/// Svix' signature, with any bytes as the key.
 pub fn sign_with(key: &[u8], id: &str, timestamp: &str, body: &[u8]) -> String {
     let code = hmac(
         key,
@@ -101,7 +102,7 @@ pub fn nylas(secret: &str, body: &[u8]) -> String {
 }
 
 fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    // HMAC takes a key of any length, so there is always one.
+    // HMAC takes a key of any length, so this never fails.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         return Vec::new();
     };

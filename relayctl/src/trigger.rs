@@ -1,5 +1,6 @@
-//! `relayctl trigger`: plays Clerk. Signed samples of every template, hostile variants with the answer they must get, and
-//! small loads.
+//! `relayctl trigger`: plays Clerk.
+//!
+//! It sends signed samples of every template, hostile variants with a check of the answer, and small loads.
 
 use crate::{
     clock::{self, Stopwatch},
@@ -26,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-/// What `trigger` is told.
+/// The arguments of `trigger`.
 #[derive(Args, Debug)]
 pub struct TriggerArgs {
     /// The template: verification_code, magic_link_sign_in, invitation ... `list` names all
@@ -65,7 +66,7 @@ pub struct TriggerArgs {
     pub secret_file: Option<PathBuf>,
 }
 
-/// What a sender should not do.
+/// A request that a good sender does not make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Hostile {
     /// Every variant, one after another
@@ -110,7 +111,7 @@ pub enum Hostile {
     WrongMethod,
 }
 
-/// The answers that are right.
+/// The answers that are correct.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     code: u16,
@@ -127,7 +128,7 @@ const fn expect(code: u16, statuses: &'static [&'static str]) -> Expected {
 }
 
 impl Hostile {
-    /// The answer it must get (the last one, of several requests).
+    /// The answer it must get. A variant of several requests is judged by the last.
     pub fn expected(self) -> Expected {
         match self {
             Self::Forged
@@ -160,7 +161,7 @@ impl Hostile {
     }
 }
 
-/// What one request got.
+/// One request and its answer.
 #[derive(Clone, Debug)]
 struct Attempt {
     id: String,
@@ -215,15 +216,15 @@ fn shown_status(reply: &Reply) -> String {
     }
 }
 
-/// Runs `trigger`; whether every answer was right.
+/// Runs `trigger`. Returns whether every answer was correct.
 pub fn run(args: &TriggerArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     if args.slug == "list" {
         let slugs = sample::slugs();
         for slug in &slugs {
-            let life = Slug::new(Some(slug)).ttl();
+            let ttl = Slug::new(Some(slug)).ttl();
             ui.line(format!(
                 "{slug:<40} {DIM}of use for {}{DIM:#}",
-                crate::ui::length(clerk_nylas_relay::model::time::millis(life))
+                crate::ui::length(clerk_nylas_relay::model::time::millis(ttl))
             ));
         }
         ui.document(&json!({"ok": true, "slugs": slugs}));
@@ -308,7 +309,7 @@ fn read_change(change: &str) -> Result<(String, Value), Failure> {
             "for example --set data.otp_code=424242",
         )
     })?;
-    // A code is text at Clerk, digits or not.
+    // In Clerk's events a code is text, even if it has only digits.
     let looks_like_a_code = path.ends_with("_code");
     let value = match serde_json::from_str::<Value>(value) {
         Ok(read) if !(looks_like_a_code && read.is_number()) => read,
@@ -324,7 +325,7 @@ struct Sender<'a> {
     wanted: &'a Wanted,
 }
 
-/// A message id as Svix makes them.
+/// A message id in Svix' form.
 pub fn message_id() -> Result<String, Failure> {
     Ok(format!(
         "msg_{}",
@@ -332,7 +333,7 @@ pub fn message_id() -> Result<String, Failure> {
     ))
 }
 
-/// The request Svix would make.
+/// The request as Svix makes it.
 pub fn signed(url: &str, signer: &Signer, id: &str, at: UnixMillis, body: Vec<u8>) -> Ask {
     let timestamp = at.seconds().to_string();
     let signature = signer.sign(id, &timestamp, &body);
@@ -457,9 +458,9 @@ impl Sender<'_> {
                 sign(now, text_of(event))
             }
             Hostile::Expired => {
-                let life = Slug::new(Some(&self.wanted.slug)).ttl();
+                let ttl = Slug::new(Some(&self.wanted.slug)).ttl();
                 let made = now.0.saturating_sub(
-                    clerk_nylas_relay::model::time::millis(life).saturating_add(60_000),
+                    clerk_nylas_relay::model::time::millis(ttl).saturating_add(60_000),
                 );
                 sign(now, changed("event.timestamp", json!(made))?)
             }
@@ -477,7 +478,7 @@ impl Sender<'_> {
         )])
     }
 
-    /// `count` times, `rate` a second, on a few threads.
+    /// Makes the attempts `count` times, at `rate` a second, on a few threads.
     fn many(
         &self,
         count: u64,
@@ -493,7 +494,7 @@ impl Sender<'_> {
                 return;
             }
             if let Some(rate) = rate {
-                #[allow(clippy::cast_precision_loss)] // At most 100,000.
+                #[allow(clippy::cast_precision_loss)] // Exact: at most 100,000 samples.
                 let due = Duration::from_secs_f64(number as f64 / rate);
                 std::thread::sleep(due.saturating_sub(watch.elapsed()));
             }
@@ -532,7 +533,7 @@ pub fn percentile(sorted: &[f64], share: f64) -> f64 {
         .unwrap_or_default()
 }
 
-fn report(attempts: &[Attempt], took: Duration, url: &str, ui: &Ui) {
+fn report(attempts: &[Attempt], elapsed: Duration, url: &str, ui: &Ui) {
     let mut times: Vec<f64> = attempts
         .iter()
         .filter_map(|attempt| attempt.result.as_ref().ok())
@@ -562,7 +563,7 @@ fn report(attempts: &[Attempt], took: Duration, url: &str, ui: &Ui) {
         ui.line(format!(
             "{BOLD}{} requests{BOLD:#} in {:.1} s: {}",
             attempts.len(),
-            took.as_secs_f64(),
+            elapsed.as_secs_f64(),
             counted.join(", ")
         ));
         ui.line(format!(
@@ -570,7 +571,7 @@ fn report(attempts: &[Attempt], took: Duration, url: &str, ui: &Ui) {
         ));
     }
     ui.document(&json!({
-        "ok": ok, "url": url, "statuses": statuses, "seconds": took.as_secs_f64(),
+        "ok": ok, "url": url, "statuses": statuses, "seconds": elapsed.as_secs_f64(),
         "latency_ms": {"p50": p50, "p90": p90, "p99": p99, "max": max, "count": times.len()},
         "attempts": attempts.iter().map(Attempt::document).collect::<Vec<_>>(),
     }));
@@ -613,7 +614,7 @@ pub fn advice(code: u16, status: &str) -> &'static str {
             "the relay holds another signing secret, or the clocks differ by over five minutes: relayctl doctor"
         }
         (_, "misconfigured") => "GET /health names the setting: relayctl doctor",
-        (_, "retry") => "Nylas failed and no queue took the mail: relayctl doctor",
+        (_, "retry") => "Nylas failed and no queue accepted the mail: relayctl doctor",
         (_, "rejected") => "Nylas refused this mail for good: the recipient's address, usually",
         (_, "suppressed") => {
             "the recipient bounced or complained before: relayctl suppression list"

@@ -1,4 +1,4 @@
-//! What is printed: text with colours for people, one JSON document for scripts.
+//! Output: text with colours for people, or one JSON document for scripts.
 
 use crate::failure::Failure;
 use anstyle::{AnsiColor, Style};
@@ -16,37 +16,37 @@ pub const DIM: Style = Style::new().dimmed();
 /// A heading.
 pub const BOLD: Style = Style::new().bold();
 
-/// Where a command's words go.
+/// The output of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Ui {
-    /// One JSON document on standard output, and nothing else there.
+    /// Whether standard output gets one JSON document and nothing else.
     pub json: bool,
 }
 
 impl Ui {
-    /// A line for people. Colours are dropped where there is no terminal, and with `NO_COLOR`.
+    /// Prints a line for people. It has no colours without a terminal, or with `NO_COLOR`.
     pub fn line(&self, text: impl std::fmt::Display) {
         if !self.json {
-            // A closed pipe (`| head`) is no reason to fail.
+            // A closed pipe (`| head`) is not a failure.
             let _ = writeln!(anstream::stdout(), "{text}");
         }
     }
 
-    /// The document for scripts.
+    /// Prints the document for scripts.
     pub fn document(&self, document: &Value) {
         if self.json {
             let _ = writeln!(anstream::stdout(), "{document}");
         }
     }
 
-    /// Progress, on standard error.
+    /// Prints progress on standard error.
     pub fn note(&self, text: impl std::fmt::Display) {
         if !self.json {
             let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
         }
     }
 
-    /// How a failed command ends.
+    /// Prints why the command failed.
     pub fn failure(&self, failure: &Failure) {
         if self.json {
             let document = json!({"ok": false, "error": failure.message, "fix": failure.fix});
@@ -67,7 +67,7 @@ impl Ui {
     }
 }
 
-/// A length of time in milliseconds, as people say it.
+/// A duration in milliseconds, in words.
 pub fn length(ms: u64) -> String {
     match ms {
         0..10_000 => format!("{ms} ms"),

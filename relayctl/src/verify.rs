@@ -1,4 +1,4 @@
-//! `relayctl verify`: judges a captured request as the relay does, and says why it fails.
+//! `relayctl verify`: verifies a captured request as the relay does, and says why it fails.
 
 use crate::{
     clock,
@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What `verify` is told.
+/// The arguments of `verify`.
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
     /// The body, byte for byte as it came; - is standard input
@@ -32,10 +32,10 @@ pub struct VerifyArgs {
     /// One header, as often as needed
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub header: Vec<String>,
-    /// When the request came, as Unix seconds; otherwise the clock is judged as if it came when it was signed
+    /// When the request came, as Unix seconds; otherwise the clock is not checked
     #[arg(long, value_name = "SECONDS")]
     pub at: Option<u64>,
-    /// Judges the clock by now, as the relay would if the request came this moment
+    /// Checks the clock as if the request came now
     #[arg(long, conflicts_with = "at")]
     pub now: bool,
     /// A file with the signing secret; otherwise the environment's CLERK_WEBHOOK_SIGNING_SECRET, or .dev.vars
@@ -43,14 +43,14 @@ pub struct VerifyArgs {
     pub secret_file: Option<PathBuf>,
 }
 
-/// Why a request is not believed.
+/// Why a request is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// The relay's own name for it, or a finer one.
+    /// The relay's own reason, or a more precise one.
     pub reason: &'static str,
     /// What is wrong.
     pub cause: String,
-    /// What mends it.
+    /// How to fix it.
     pub fix: String,
 }
 
@@ -62,7 +62,7 @@ fn cause(reason: &'static str, cause: impl Into<String>, fix: impl Into<String>)
     }
 }
 
-/// Runs `verify`; whether the request is believed.
+/// Runs `verify`. Returns whether the request is valid.
 pub fn run(args: &VerifyArgs, ui: &Ui) -> Result<bool, Failure> {
     let body = read(&args.body)?;
     let mut headers = match &args.headers {
@@ -83,19 +83,19 @@ pub fn run(args: &VerifyArgs, ui: &Ui) -> Result<bool, Failure> {
         (None, true) => Some(clock::now()),
         (None, false) => None,
     };
-    match judge(&headers, &body, &signers, found.secret.reveal(), at) {
-        Ok(judged) => {
+    match verify(&headers, &body, &signers, found.secret.reveal(), at) {
+        Ok(valid) => {
             ui.line(format!(
                 "{GOOD}valid{GOOD:#} {}: signed with the secret from {}",
-                judged.id, found.from
+                valid.id, found.from
             ));
             ui.line(format!(
                 "{DIM}signed at {}, {}{DIM:#}",
-                clock::utc(judged.signed_at),
-                judged.age()
+                clock::utc(valid.signed_at),
+                valid.age()
             ));
             ui.document(&json!({
-                "ok": true, "verdict": "valid", "id": judged.id, "signed_at": judged.signed_at.0,
+                "ok": true, "verdict": "valid", "id": valid.id, "signed_at": valid.signed_at.0,
             }));
             Ok(true)
         }
@@ -145,16 +145,16 @@ fn read_headers(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A request that is believed.
+/// A valid request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
+pub struct Valid {
     /// The message.
     pub id: String,
     /// When this attempt was signed.
     pub signed_at: UnixMillis,
 }
 
-impl Judged {
+impl Valid {
     fn age(&self) -> String {
         let ago = clerk_nylas_relay::model::time::millis(clock::now().since(self.signed_at));
         let tolerance = TIMESTAMP_TOLERANCE_SECONDS.saturating_mul(1000);
@@ -169,16 +169,16 @@ impl Judged {
     }
 }
 
-/// Judges a request by the relay's own verifier, and looks for the cause where it fails.
+/// Verifies a request with the relay's own verifier. If that fails, looks for the cause.
 ///
-/// `at` is when it came; without it, the clock is not judged.
-pub fn judge(
+/// `at` is when the request came. Without it the clock is not checked.
+pub fn verify(
     headers: &[(String, String)],
     body: &[u8],
     signers: &[Signer],
     secret_text: &str,
     at: Option<UnixMillis>,
-) -> Result<Judged, Cause> {
+) -> Result<Valid, Cause> {
     let header = |name: &str| {
         let found = headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.clone())
@@ -199,15 +199,15 @@ pub fn judge(
         .map(UnixMillis::from_seconds)
         .unwrap_or_default();
     let secrets: Vec<_> = signers.iter().map(|signer| signer.secret.clone()).collect();
-    let verify =
+    let verify_at =
         |body: &[u8], at: UnixMillis| verify_clerk(&picked, body, &secrets, at).map(|_| ());
     let came = at.unwrap_or(signed_at);
-    let bad = match verify(body, came) {
-        Ok(()) => return Ok(Judged { id, signed_at }),
+    let bad = match verify_at(body, came) {
+        Ok(()) => return Ok(Valid { id, signed_at }),
         Err(bad) => bad,
     };
     let off = |length_ms: u64| {
-        let also = match verify(body, signed_at) {
+        let also = match verify_at(body, signed_at) {
             Ok(()) => "; nothing else is wrong with it",
             Err(_) => "; and the signature does not match either",
         };
@@ -259,7 +259,7 @@ pub fn judge(
             body,
             signers,
             secret_text,
-            verify: &|body| verify(body, signed_at).is_ok(),
+            verify: &|body| verify_at(body, signed_at).is_ok(),
         }),
     })
 }
@@ -400,11 +400,12 @@ fn no_match(request: &NoMatch<'_>) -> Cause {
     cause(
         REASON,
         "headers and body are well-formed, and no known change of the body explains it",
-        "the secret is most likely another endpoint's: each endpoint in Clerk, and each of development and production, has its own; or somebody forged the request",
+        "the secret is most likely another endpoint's: each endpoint in Clerk, and each of development and \
+         production, has its own; or somebody forged the request",
     )
 }
 
-/// The change after which the body is the signed one again, if it is one of those that happen.
+/// The change that was made to the body, if it is a known one: without it, the signature matches.
 fn body_change(body: &[u8], verify: &dyn Fn(&[u8]) -> bool) -> Option<&'static str> {
     if body.strip_prefix(b"\xef\xbb\xbf").is_some_and(verify) {
         return Some("a byte order mark was put before it");
@@ -436,13 +437,13 @@ fn body_change(body: &[u8], verify: &dyn Fn(&[u8]) -> bool) -> Option<&'static s
     if forms.iter().any(|form| verify(form.as_bytes())) {
         return Some("it was parsed and serialised again (spaces or escapes differ)");
     }
-    // Sorted keys, as some serialisers have it, cannot be undone; but sorting could be what the sender did.
+    // The original order of keys is lost, but the sender may have sorted them, too.
     let value: serde_json::Value = serde_json::from_str(text).ok()?;
     verify(value.to_string().as_bytes())
         .then_some("it was parsed and serialised again (the order of keys differs)")
 }
 
-/// JSON text without the white space between its tokens; everything else stays as it is.
+/// The JSON text without the white space between its tokens.
 fn compact(text: &str) -> String {
     let (mut inside, mut escaped) = (false, false);
     text.chars()
@@ -462,7 +463,7 @@ fn compact(text: &str) -> String {
         .collect()
 }
 
-/// `\uXXXX` to the letter itself, but for those JSON must escape.
+/// Replaces each `\uXXXX` by its character, except for those that JSON must escape.
 fn unescape(text: &str) -> String {
     let mut units: Vec<u16> = Vec::new();
     let mut result = String::new();
@@ -484,7 +485,7 @@ fn unescape(text: &str) -> String {
         }
         result.push_str(&String::from_utf16_lossy(&units));
         units.clear();
-        // An escaped backslash must not begin an escape of its own.
+        // `\\` is skipped as a pair, so that its second half does not begin another escape.
         let step = if rest.starts_with('\\') {
             2
         } else {
@@ -502,14 +503,14 @@ fn unescape(text: &str) -> String {
     }
 }
 
-/// As Go writes JSON.
+/// Escapes `<`, `>` and `&`, as Go does in JSON.
 fn escape_html(text: &str) -> String {
     text.replace('<', "\\u003c")
         .replace('>', "\\u003e")
         .replace('&', "\\u0026")
 }
 
-/// As Python writes JSON.
+/// Escapes everything beyond ASCII, as Python does in JSON.
 fn escape_unicode(text: &str) -> String {
     let mut result = String::new();
     for letter in text.chars() {

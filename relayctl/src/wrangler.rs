@@ -1,4 +1,4 @@
-//! Cloudflare's own command, run as a person would run it. Secrets go to it on standard input, never as arguments.
+//! Runs wrangler, Cloudflare's own command. It gets secrets on standard input, never as arguments.
 
 use crate::{clock::Stopwatch, failure::Failure, project::SECRETS};
 use anstream::adapter::strip_str;
@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-/// How long a command may take; a deployment may compile first.
+/// How long a command may take.
 const LIMIT: Duration = Duration::from_secs(180);
+/// How long a deployment may take: it may have to compile first.
 const DEPLOY_LIMIT: Duration = Duration::from_secs(1800);
 
-/// wrangler, in a folder.
+/// wrangler, and the folder it runs in.
 #[derive(Clone, Debug)]
 pub struct Wrangler {
     /// The program and its first arguments.
@@ -22,7 +23,7 @@ pub struct Wrangler {
     pub folder: PathBuf,
 }
 
-/// What a command printed.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub struct Printed {
     /// Whether it ended with exit code 0.
@@ -34,24 +35,24 @@ pub struct Printed {
 }
 
 impl Printed {
-    /// The JSON in it; wrangler may print a banner before.
+    /// The JSON in the output. wrangler may print a banner before it.
     pub fn json(&self) -> Option<serde_json::Value> {
         let start = self.out.find(['[', '{'])?;
         serde_json::from_str(self.out.get(start..)?).ok()
     }
 
-    /// Only if it ended well; a failure says what wrangler said.
+    /// Fails with wrangler's own error if the command failed.
     pub fn checked(self, args: &[&str]) -> Result<Self, Failure> {
         if self.ok {
             return Ok(self);
         }
         Err(Failure::new(
             format!("`wrangler {}` failed: {}", args.join(" "), self.complaint()),
-            "mend that and run setup again: what is done stays done",
+            "fix that and run setup again: what is done stays done",
         ))
     }
 
-    /// The same, of what must be JSON.
+    /// Like [`Printed::checked`], and fails if the output is not JSON.
     pub fn checked_json(self, args: &[&str]) -> Result<serde_json::Value, Failure> {
         self.checked(args)?.json().ok_or_else(|| {
             Failure::new(
@@ -64,12 +65,12 @@ impl Printed {
         })
     }
 
-    /// Whether it, or its failure, speaks of that.
+    /// Whether the output or the error contains these words.
     pub fn says(&self, words: &str) -> bool {
         self.err.contains(words) || self.out.contains(words)
     }
 
-    /// What went wrong, in wrangler's words: its error and what it says to it, without colours and advice to report it.
+    /// wrangler's error and its explanation, without colours and the advice to report it.
     fn complaint(&self) -> String {
         let all = format!("{}\n{}", self.err, self.out);
         let plain = strip_str(&all).to_string();
@@ -93,7 +94,7 @@ impl Printed {
 }
 
 impl Wrangler {
-    /// Runs it and returns what it printed, whether it failed or not.
+    /// Runs a command and returns its output, whether it failed or not.
     pub fn try_run(&self, args: &[&str], input: Option<&str>) -> Result<Printed, Failure> {
         let shown = format!("wrangler {}", args.join(" "));
         let mut words = self.program.split_whitespace();
@@ -118,7 +119,7 @@ impl Wrangler {
             )
         })?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A program that does not read its input says more by its exit code.
+            // If the program does not read its input, its exit code says more than this error.
             let _ = stdin.write_all(input.unwrap_or_default().as_bytes());
         }
         let out = child.stdout.take().map(drain);
@@ -163,12 +164,12 @@ impl Wrangler {
         })
     }
 
-    /// Runs it; a failure says what wrangler said.
+    /// Runs a command, and fails with wrangler's own error if it failed.
     pub fn run(&self, args: &[&str], input: Option<&str>) -> Result<Printed, Failure> {
         self.try_run(args, input)?.checked(args)
     }
 
-    /// Whether somebody is logged in.
+    /// Fails unless wrangler is logged in.
     pub fn check_login(&self) -> Result<(), Failure> {
         let printed = self.try_run(&["whoami", "--json"], None)?;
         if printed.ok {
@@ -185,7 +186,7 @@ impl Wrangler {
         ))
     }
 
-    /// Runs it for the JSON it prints.
+    /// Runs a command and returns the JSON that it printed.
     pub fn json(&self, args: &[&str]) -> Result<serde_json::Value, Failure> {
         self.try_run(args, None)?.checked_json(args)
     }
@@ -199,7 +200,7 @@ fn drain(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String
     })
 }
 
-/// Windows starts npm's programs by their full name only.
+/// On Windows, npm's programs have the extension `.cmd`, which must be given.
 fn executable(program: &str, is_windows: bool) -> String {
     if is_windows && matches!(program, "npx" | "npm" | "pnpm" | "wrangler") {
         format!("{program}.cmd")

@@ -1,6 +1,6 @@
 //! `relayctl status`, `list`, `tail`, `redrive`, `suppression`, `inspect`.
 //!
-//! The operator API here is a fake in the shape of the Worker's; against the real one: `tests/e2e/operator.rs`.
+//! The operator API is a fake with the Worker's answers. `tests/e2e/operator.rs` tests against the real one.
 // A test may stop at its first mistake.
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,10 @@ fn delivery(number: u64) -> Value {
         7 => ("queued", "verification_code"),
         _ => ("sent", "verification_code"),
     };
-    json!({"svix_id": format!("msg_{number}"), "at": AT + number * 1000, "state": state, "slug": slug, "reason": "accepted_by_nylas", "age_ms": 80, "attempts": 1})
+    json!({
+        "svix_id": format!("msg_{number}"), "at": AT + number * 1000, "state": state, "slug": slug,
+        "reason": "accepted_by_nylas", "age_ms": 80, "attempts": 1,
+    })
 }
 
 fn fake() -> Server {
@@ -56,15 +59,24 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
         ("GET", ["summary"]) => Answer::json(
             200,
             &json!({
-                "version": env!("CARGO_PKG_VERSION"), "now": AT, "deliveries": {"sent": 8, "queued": 1, "waiting": 0, "rejected": 1, "expired": 0, "dead_lettered": 2},
+                "version": env!("CARGO_PKG_VERSION"), "now": AT,
+                "deliveries": {
+                    "sent": 8, "queued": 1, "waiting": 0, "rejected": 1, "expired": 0, "dead_lettered": 2,
+                },
                 "latency_ms": {"p50": 80, "p90": 120, "p99": 900, "count": 10},
-                "accounts": [{"grant_id": "g1", "state": "up", "sent_today": 8, "cap": 200}, {"grant_id": "g2", "state": "down", "reason": "account_paused", "since": AT, "until": AT + 600_000}],
+                "accounts": [
+                    {"grant_id": "g1", "state": "up", "sent_today": 8, "cap": 200},
+                    {
+                        "grant_id": "g2", "state": "down", "reason": "account_paused", "since": AT,
+                        "until": AT + 600_000,
+                    },
+                ],
                 "replies": {}, "oldest_queued_ms": 1200
             }),
         ),
         ("GET", ["deliveries"]) => {
             operated.looks += 1;
-            // One more after the first look.
+            // One more delivery comes after the first look.
             let newest = if operated.looks > 1 { 11 } else { 10 };
             let limit: usize = asked.query("limit").unwrap().parse().unwrap();
             let rows: Vec<Value> = (1..=newest).rev().map(delivery).take(limit).collect();
@@ -79,7 +91,11 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
         ("GET", ["deliveries", "msg_1"]) => {
             let mut delivery = delivery(1);
             delivery["message_id"] = json!("nylas-1");
-            let history = json!([{"at": AT, "event": "made", "reason": null}, {"at": AT + 1000, "event": "sent", "reason": null}, {"at": AT + 2000, "event": "reply", "reason": "person"}]);
+            let history = json!([
+                {"at": AT, "event": "made", "reason": null},
+                {"at": AT + 1000, "event": "sent", "reason": null},
+                {"at": AT + 2000, "event": "reply", "reason": "person"},
+            ]);
             Answer::json(
                 200,
                 &json!({"delivery": delivery, "dead_letter": false, "history": history}),
@@ -102,7 +118,11 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
             &json!({"replies": [{"id": "r1", "at": AT, "class": "human", "svix_id": "msg_1", "handed_to": ["agent"]}]}),
         ),
         ("GET", ["suppressions"]) => {
-            let all: Vec<Value> = operated.suppressed.iter().map(|address| json!({"key": format!("hash-{}", address.len()), "reason": "by_hand", "at": AT})).collect();
+            let entry = |address: &String| {
+                let key = format!("hash-{}", address.len());
+                json!({"key": key, "reason": "by_hand", "at": AT})
+            };
+            let all: Vec<Value> = operated.suppressed.iter().map(entry).collect();
             Answer::json(200, &json!({"suppressions": all}))
         }
         ("POST", ["suppressions"]) => {
@@ -124,7 +144,13 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
         }
         ("GET", ["shapes"]) => Answer::json(
             200,
-            &json!({"templates": [{"slug": "verification_code", "at": AT, "fields": [{"path": "data.otp_code", "type": "string", "length": 6}, {"path": "user_id", "type": "null"}]}]}),
+            &json!({"templates": [{
+                "slug": "verification_code", "at": AT,
+                "fields": [
+                    {"path": "data.otp_code", "type": "string", "length": 6},
+                    {"path": "user_id", "type": "null"},
+                ],
+            }]}),
         ),
         _ => missing(),
     }
@@ -137,7 +163,7 @@ fn relayctl(folder: &Folder, relay: &Server) -> Relayctl {
 }
 
 #[test]
-fn status_tells_one_message_and_the_whole_relay() {
+fn status_shows_one_message_or_the_whole_relay() {
     let (folder, relay) = (Folder::new(), fake());
     let relayctl = relayctl(&folder, &relay);
     let sent = relayctl.run(&["status", "msg_1"]);
@@ -284,7 +310,7 @@ fn shapes_hold_names_types_and_lengths() {
 }
 
 #[test]
-fn a_wrong_token_and_a_missing_api_are_told_apart() {
+fn a_wrong_token_and_a_missing_api_are_different_failures() {
     let (folder, relay) = (Folder::new(), fake());
     let wrong = relayctl(&folder, &relay)
         .env("ADMIN_TOKEN", "wrong-token")

@@ -1,4 +1,4 @@
-//! `relayctl doctor`: a healthy relay passes, and each fault, planted alone, is named and nothing else is.
+//! `relayctl doctor`: a healthy relay passes. Each fault is planted alone, and doctor names it and nothing else.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -39,7 +39,7 @@ fn without(trigger: &str) -> Vec<&'static str> {
     triggers
 }
 
-/// A healthy relay and everything around it. A fault changes one thing.
+/// A healthy relay and everything around it. Each fault changes one thing in it.
 struct World {
     toml: String,
     env: BTreeMap<&'static str, String>,
@@ -88,7 +88,10 @@ impl World {
             toml: include_str!("../../wrangler.toml").to_owned(),
             env: env.map(|(name, value)| (name, value.to_owned())).into(),
             relay: FakeRelay::default(),
-            summary: json!({"deliveries": {"dead_lettered": 0}, "accounts": [{"grant_id": GRANT, "state": "up"}], "oldest_queued_ms": 900}),
+            summary: json!({
+                "deliveries": {"dead_lettered": 0}, "accounts": [{"grant_id": GRANT, "state": "up"}],
+                "oldest_queued_ms": 900,
+            }),
             account_name: Some("Acme"),
             grant: Value::Null,
             grant_state: None,
@@ -148,7 +151,10 @@ impl World {
             send(&nylas, number);
         }
         if !self.grant.is_null() {
-            let mut data = json!({"id": GRANT, "provider": "nylas", "email": "login@mail.acme.example", "name": "Acme", "grant_status": "valid", "blocked": false});
+            let mut data = json!({
+                "id": GRANT, "provider": "nylas", "email": "login@mail.acme.example", "name": "Acme",
+                "grant_status": "valid", "blocked": false,
+            });
             for (name, value) in self.grant.as_object().unwrap() {
                 data[name] = value.clone();
             }
@@ -167,7 +173,7 @@ impl World {
                 },
             });
         }
-        // Everything but the webhooks' status is the stand-in's own.
+        // The answer is the stand-in's own, except for the status of the webhooks.
         let (base, status, down) = (nylas.base_url(), self.webhook_status, self.nylas_down);
         let front = Server::start(move |asked| {
             if down {
@@ -279,7 +285,10 @@ fn agent() -> ureq::Agent {
 }
 
 fn send(nylas: &StandIn, number: u32) {
-    let body = json!({"to": [{"email": format!("u{number}@example.com")}], "from": [{"email": "login@mail.acme.example"}], "subject": "s", "body": "b"});
+    let body = json!({
+        "to": [{"email": format!("u{number}@example.com")}],
+        "from": [{"email": "login@mail.acme.example"}], "subject": "s", "body": "b",
+    });
     let answer = agent()
         .post(format!(
             "{}/v3/grants/{GRANT}/messages/send",
@@ -318,7 +327,7 @@ fn forward(base: &str, asked: &common::Asked, webhook_status: &str) -> Answer {
     Answer::json(answer.status().as_u16(), &body)
 }
 
-/// The agent's secret is at Cloudflare, and not known here: no fault.
+/// The agent's secret is at Cloudflare and not known here, which is no fault.
 #[test]
 fn what_is_only_known_to_the_worker_is_no_fault() {
     let mut world = World::healthy();
@@ -339,7 +348,7 @@ fn a_healthy_relay_passes_every_check() {
         .iter()
         .filter(|(_, (state, _))| state != "pass")
         .collect();
-    // Optional, and not planted: nothing else may be left out.
+    // The only check without a planted setting, which is optional.
     let left_out: Vec<&String> = not.iter().map(|(id, _)| *id).collect();
     assert_eq!(left_out, ["config-nylas-webhook-secret"], "{not:?}");
 }
@@ -428,7 +437,7 @@ const CASES: &[Case] = &[
         "nothing consumes",
     ),
     (
-        "dead letters are not kept",
+        "dead letters are not stored",
         |world| world.toml("dead_letter_queue", "# dead_letter_queue"),
         &[("config-queue", "fail")],
         "dead letters",
@@ -628,7 +637,9 @@ const CASES: &[Case] = &[
         "another address than configured",
         |world| {
             world.toml("NYLAS_GRANT_ID = \"\"", "");
-            world.var("NYLAS_ACCOUNTS", &format!("[{{\"grant_id\":\"{GRANT}\",\"email\":\"old@mail.acme.example\",\"name\":\"Acme\"}}]"));
+            let account =
+                json!({"grant_id": GRANT, "email": "old@mail.acme.example", "name": "Acme"});
+            world.var("NYLAS_ACCOUNTS", &json!([account]).to_string());
         },
         &[("nylas-address", "fail")],
         "old@mail.acme.example",
@@ -676,7 +687,7 @@ const CASES: &[Case] = &[
         "a webhook to another Worker",
         |world| world.webhook = Some(("http://127.0.0.1:1/api/webhooks/nylas", TRIGGERS.into())),
         &[("nylas-webhook", "fail")],
-        "Nylas tells http://127.0.0.1:1",
+        "Nylas notifies http://127.0.0.1:1",
     ),
     (
         "a webhook that failed",
@@ -760,16 +771,16 @@ const CASES: &[Case] = &[
         "another signing secret",
         |world| world.relay.secret = OTHER_SECRET.into(),
         &[("worker-signature", "fail")],
-        "does not believe",
+        "refuses what the secret",
     ),
     (
-        "whoever signs is believed",
-        |world| world.relay.gullible = true,
+        "any signature is accepted",
+        |world| world.relay.accepts_forgeries = true,
         &[("worker-forgery", "fail")],
         "forged",
     ),
     (
-        "whoever read the documentation is believed",
+        "a signature with a published secret is accepted",
         |world| {
             world.relay.secret = PUBLIC_SIGNING_SECRETS[0].into();
             world.env.insert(
@@ -793,7 +804,7 @@ const CASES: &[Case] = &[
         "NYLAS_WEBHOOK_SECRET",
     ),
     (
-        "unsigned notifications are taken",
+        "unsigned notifications are accepted",
         |world| world.relay.nylas_code = 200,
         &[("worker-notifications", "fail")],
         "answered 200",
@@ -923,7 +934,7 @@ fn each_fault_is_named_and_nothing_else_is() {
         let chunks: Vec<_> = CASES.chunks(CASES.len().div_ceil(4)).collect();
         let threads: Vec<_> = chunks
             .into_iter()
-            .map(|chunk| scope.spawn(move || chunk.iter().map(judge).collect::<Vec<_>>()))
+            .map(|chunk| scope.spawn(move || chunk.iter().map(mistake_in).collect::<Vec<_>>()))
             .collect();
         threads
             .into_iter()
@@ -945,7 +956,8 @@ fn every_check_has_a_fault_that_it_names() {
     assert_eq!(without, [""; 0]);
 }
 
-fn judge((name, plant, expected, words): &Case) -> Option<String> {
+/// What doctor got wrong about a fault, if anything.
+fn mistake_in((name, plant, expected, words): &Case) -> Option<String> {
     let mut world = World::healthy();
     plant(&mut world);
     let found = world.examine();

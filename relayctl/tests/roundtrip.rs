@@ -49,7 +49,7 @@ fn a_mail_comes_back_and_is_in_sent() {
 #[test]
 fn a_mail_that_does_not_come_back_is_a_failure() {
     let (folder, nylas) = (Folder::new(), nylas());
-    // Accepted, and lost on the way.
+    // Nylas accepts the mail and loses it.
     nylas.script(Rule {
         grant_id: None,
         recipient: Some(ADDRESS.into()),

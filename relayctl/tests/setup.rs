@@ -1,4 +1,4 @@
-//! `relayctl setup`: from nothing to a working relay, twice; each step alone; nothing without asking.
+//! `relayctl setup`: it makes a working relay from nothing, can be repeated, and does nothing without being asked.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -77,7 +77,7 @@ impl World {
         self.cloud.0.join(name).exists()
     }
 
-    /// What was asked of Nylas that changes something.
+    /// The requests to Nylas that change something.
     fn changes_at_nylas(&self) -> Vec<String> {
         self.nylas
             .requests()
@@ -122,7 +122,7 @@ fn from_nothing_to_a_working_relay_twice() {
         toml.contains("id = \"0123abcd\"") && toml.contains("# Where Nylas is"),
         "{toml}"
     );
-    // The deployed relay takes a sample, and the stored secret is what signs.
+    // The deployed relay accepts a sample that is signed with the stored secret.
     let sample = relayctl.run(&["trigger", "--url", &world.relay.url]);
     assert_eq!(sample.code, 0, "{}", sample.all());
 
@@ -149,8 +149,9 @@ fn from_nothing_to_a_working_relay_twice() {
     );
 }
 
-/// `relayctl setup` and somebody who answers its questions at a terminal, which echoes what is typed unless it is told
-/// not to. Its exit code, and what was to be seen.
+/// Runs `relayctl setup` at a terminal, and types the answers to its questions.
+///
+/// The terminal echoes what is typed unless the program switches that off. Returns the exit code and what it showed.
 #[cfg(unix)]
 fn at_a_terminal(relayctl: &Relayctl, answers: &[(&str, &str)]) -> (i32, String) {
     let mut command = std::process::Command::new("sh");
@@ -251,7 +252,7 @@ fn every_step_can_be_done_alone() {
     for step in [
         "account", "settings", "storage", "queues", "secrets", "deploy", "webhook",
     ] {
-        // Before there is a webhook, only deploy or the operator knows the address.
+        // As long as there is no webhook, the address has to come from the step deploy or from the operator.
         let url = ["--url", world.relay.url.as_str()];
         let more = if step == "webhook" { &url[..] } else { &[] };
         let ran = world.setup(&relayctl, &[&["--only", step], more].concat());
@@ -292,7 +293,7 @@ fn without_clerks_secret_the_rest_is_done_and_clerk_is_yours() {
             && says("clerk").contains("secret put CLERK_WEBHOOK_SIGNING_SECRET`"),
         "{document}"
     );
-    // The Worker says so itself, today and at any later time.
+    // The Worker itself reports what is missing.
     assert!(says("doctor").contains("worker-settings"), "{document}");
     let url = world.relay.url.as_str();
     let doctor = world
@@ -325,9 +326,9 @@ fn without_clerks_secret_the_rest_is_done_and_clerk_is_yours() {
     );
 }
 
-/// What stands for a secret that is not there yet must not be one.
+/// The placeholder for a missing secret must not be a secret.
 #[test]
-fn nothing_is_believed_until_clerks_secret_is_there() {
+fn every_signature_is_refused_until_clerks_secret_is_stored() {
     let world = World::empty();
     world.setup(&world.relayctl(), &[]);
     let stored = world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET");
@@ -343,7 +344,7 @@ fn nothing_is_believed_until_clerks_secret_is_there() {
 
 #[cfg(unix)]
 #[test]
-fn who_has_no_secret_of_clerks_yet_presses_enter_and_is_told_how_to_go_on() {
+fn enter_instead_of_clerks_secret_shows_how_to_continue() {
     let world = World::empty();
     let (code, seen) = at_a_terminal(
         &world.relayctl(),
@@ -354,7 +355,7 @@ fn who_has_no_secret_of_clerks_yet_presses_enter_and_is_told_how_to_go_on() {
         seen.contains("secret put CLERK_WEBHOOK_SIGNING_SECRET` in this folder"),
         "{seen}"
     );
-    // Once the Worker has one, Enter leaves it as it is.
+    // Once the Worker has a secret, Enter does not change it.
     world
         .cloud
         .write("secret-CLERK_WEBHOOK_SIGNING_SECRET", OTHER_SECRET);
@@ -373,7 +374,7 @@ fn who_has_no_secret_of_clerks_yet_presses_enter_and_is_told_how_to_go_on() {
 #[test]
 fn secrets_for_development_are_not_deployed() {
     let world = World::empty();
-    // The last one would be named by doctor, were it read.
+    // If setup read the last one, doctor would name it.
     world.project.write(
         ".dev.vars",
         format!(
@@ -427,7 +428,7 @@ fn a_published_signing_secret_is_not_deployed() {
 }
 
 #[test]
-fn it_goes_on_where_it_stopped() {
+fn it_resumes_where_it_stopped() {
     let world = World::empty();
     let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
     world.cloud.write("full", "");
@@ -442,7 +443,7 @@ fn it_goes_on_where_it_stopped() {
         stopped.all()
     );
     std::fs::remove_file(world.cloud.0.join("full")).unwrap();
-    // The webhook was made and its secret lost: it gets a new one, and is not made twice.
+    // The webhook was created and its secret lost. It gets a new secret and is not created twice.
     let again = world.setup(&relayctl, &[]);
     assert_eq!(again.code, 0, "{}", again.all());
     let made = world
@@ -458,9 +459,9 @@ fn it_goes_on_where_it_stopped() {
     assert_eq!((made, rotated), (1, 1));
 }
 
-/// Wherever it stops: the next run goes on, and nothing is there twice.
+/// Wherever a run stops, the next one resumes, and nothing is created twice.
 #[test]
-fn it_goes_on_wherever_it_stopped() {
+fn it_resumes_after_a_stop_at_any_call_of_wrangler() {
     std::thread::scope(|scope| {
         for when in ["before", "after"] {
             scope.spawn(move || {
@@ -471,7 +472,7 @@ fn it_goes_on_wherever_it_stopped() {
     });
 }
 
-/// Stops at that call of wrangler, before it does anything or after, and goes on. Whether there was such a call.
+/// Stops at that call of wrangler, before or after its effect, and resumes. Returns whether there was such a call.
 fn stopped_at(when: &str, number: u32) -> bool {
     let world = World::empty();
     let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
@@ -521,11 +522,11 @@ fn stopped_at(when: &str, number: u32) -> bool {
 }
 
 #[test]
-fn a_webhook_that_lacks_something_is_mended() {
+fn a_webhook_that_lacks_something_is_fixed() {
     let world = World::empty();
     let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
     assert_eq!(world.setup(&relayctl, &[]).code, 0);
-    // An operator's own hand: fewer triggers, one of theirs, and paused.
+    // The operator changed the webhook by hand: fewer triggers, one of their own, and paused.
     let at_nylas = |method: &str, path: &str, body: Value| {
         let request = ureq::http::Request::builder()
             .method(method)
@@ -545,9 +546,9 @@ fn a_webhook_that_lacks_something_is_mended() {
     let shown = world.setup(&relayctl, &["--only", "webhook", "--dry-run"]);
     assert_eq!(states(&shown), [("webhook".into(), "would_change".into())]);
     assert_eq!(webhook()["status"], "pause");
-    let mended = world.setup(&relayctl, &["--only", "webhook"]);
-    assert_eq!(states(&mended), [("webhook".into(), "changed".into())]);
-    assert!(mended.out.contains("message.send_failed"), "{}", mended.out);
+    let fixed = world.setup(&relayctl, &["--only", "webhook"]);
+    assert_eq!(states(&fixed), [("webhook".into(), "changed".into())]);
+    assert!(fixed.out.contains("message.send_failed"), "{}", fixed.out);
     let now = webhook();
     assert_eq!(now["status"], "active");
     for trigger in ["message.opened", "message.send_failed", "grant.expired"] {
@@ -629,7 +630,7 @@ fn a_changed_setting_is_deployed_again() {
 }
 
 #[test]
-fn the_admin_token_is_made_and_kept_from_others() {
+fn the_admin_token_is_made_in_a_private_file() {
     let world = World::empty();
     let ran = world.setup(
         &world.relayctl(),

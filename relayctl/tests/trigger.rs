@@ -1,4 +1,4 @@
-//! `relayctl trigger`: what it signs, Svix believes; what a relay must answer, it checks.
+//! `relayctl trigger`: Svix' own library verifies what it signs, and it checks the relay's answers.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -20,7 +20,7 @@ fn relayctl(folder: &Folder, url: &str) -> Relayctl {
 }
 
 #[test]
-fn a_sample_of_every_template_is_believed_and_sent() {
+fn a_sample_of_every_template_is_verified_and_sent() {
     let (folder, relay) = (Folder::new(), FakeRelay::default().start());
     let relayctl = relayctl(&folder, &relay.url);
     let listed = relayctl.run(&["trigger", "list", "--json"]).json();
@@ -82,9 +82,9 @@ fn every_hostile_variant_gets_the_answer_it_must() {
 }
 
 #[test]
-fn a_relay_that_believes_anybody_is_found_out() {
+fn a_relay_that_accepts_forgeries_is_noticed() {
     let relay = FakeRelay {
-        gullible: true,
+        accepts_forgeries: true,
         ..FakeRelay::default()
     };
     let (folder, relay) = (Folder::new(), relay.start());

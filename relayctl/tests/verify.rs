@@ -180,7 +180,7 @@ fn clocks_are_named_with_how_far_they_are_off() {
 #[test]
 fn a_changed_body_is_recognised_by_its_change() {
     let value: serde_json::Value = serde_json::from_str(BODY).unwrap();
-    // Its keys in the order they came, as JavaScript's JSON.stringify(body, null, 2) leaves them.
+    // The keys stay in their order, as in JavaScript's JSON.stringify(body, null, 2).
     let pretty =
         "{\n  \"type\": \"email.created\",\n  \"b\": \"<p>é\",\n  \"a\": [\n    1,\n    2\n  ]\n}";
     let python = "{\"type\": \"email.created\", \"b\": \"<p>\\u00e9\", \"a\": [1, 2]}";

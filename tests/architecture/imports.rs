@@ -1,7 +1,7 @@
 //! Reads the imports between the files of a crate's `src/`, and finds circles among them.
 //!
 //! An arrow goes from a file to each file it names, in a `use` or in a path such as `crate::a::b`. A name that a file
-//! only passes on (`pub use`) belongs to that file: who imports it from there depends on that file. `mod child;` alone
+//! only re-exports (`pub use`) belongs to that file: who imports it from there depends on that file. `mod child;` alone
 //! is no arrow. What is compiled for tests only (`#[cfg(test)]`, files called `tests.rs`) is left out.
 
 use std::{
@@ -64,7 +64,7 @@ pub fn arrows_between(files: &BTreeMap<String, String>) -> BTreeSet<Arrow> {
     let mut arrows = BTreeSet::new();
     for (module, from) in &modules {
         for path in paths(&sources[module], module) {
-            // The deepest module there is; the rest of the path is in it.
+            // The deepest module on the path; the rest of the path is inside it.
             let target = (0..=path.len())
                 .rev()
                 .find_map(|end| modules.get(&path[..end]));
@@ -76,7 +76,7 @@ pub fn arrows_between(files: &BTreeMap<String, String>) -> BTreeSet<Arrow> {
     arrows
 }
 
-/// The groups of files in which each leads to each other one. A crate whose imports all point down has none.
+/// The groups of files that depend on each other in a circle. A crate whose imports all point down has none.
 pub fn circles(arrows: &BTreeSet<Arrow>) -> Vec<BTreeSet<String>> {
     let mut targets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (from, to) in arrows {
@@ -113,7 +113,7 @@ pub fn circles(arrows: &BTreeSet<Arrow>) -> Vec<BTreeSet<String>> {
     found.into_iter().collect()
 }
 
-/// The arrows within a circle, one a line.
+/// The arrows within a circle, one on each line.
 pub fn drawn(arrows: &BTreeSet<Arrow>, circle: &BTreeSet<String>) -> String {
     let within = arrows
         .iter()
@@ -210,7 +210,7 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Where a string literal ends that has begun before `index`: behind its quote and as many `#` as there were.
+/// The index behind the end of the string literal that began before `index`, including its quote and `#`s.
 fn end_of_text(characters: &[char], mut index: usize, marks: usize, has_escapes: bool) -> usize {
     while let Some(character) = characters.get(index) {
         index += 1;
@@ -242,7 +242,7 @@ fn end_of_character(characters: &[char], mut index: usize) -> usize {
     index
 }
 
-/// The tokens without what is compiled for tests only, and the modules that are declared so.
+/// The tokens without the code that is compiled for tests only, and the modules that are declared in that code.
 fn without_tests(tokens: Vec<Token>) -> (Vec<Token>, Vec<String>) {
     let (mut kept, mut test_modules) = (Vec::new(), Vec::new());
     let mut index = 0;
@@ -252,7 +252,7 @@ fn without_tests(tokens: Vec<Token>) -> (Vec<Token>, Vec<String>) {
             index += 1;
             continue;
         }
-        // This attribute, and the others of the same item.
+        // Skips this attribute and the others of the same item.
         while tokens.get(index).is_some_and(|token| token == "#") {
             index = end_of_group(&tokens, index + 1);
         }
@@ -283,7 +283,7 @@ fn is_test_attribute(tokens: &[Token]) -> bool {
         || begins(&["#", "[", "cfg", "(", "all", "("]) && tokens[..end].contains(&"test".to_owned())
 }
 
-/// Behind the bracket that closes the one at `index`.
+/// The index behind the bracket that closes the one at `index`.
 fn end_of_group(tokens: &[Token], mut index: usize) -> usize {
     let mut depth = 0_usize;
     while let Some(token) = tokens.get(index) {
@@ -300,7 +300,7 @@ fn end_of_group(tokens: &[Token], mut index: usize) -> usize {
     index
 }
 
-/// Behind the item that begins at `index`: its `;`, or its body.
+/// The index behind the item that begins at `index`: behind its `;` or its body.
 fn end_of_item(tokens: &[Token], mut index: usize) -> usize {
     let ends_with_semicolon = tokens[index..]
         .iter()
@@ -317,7 +317,7 @@ fn end_of_item(tokens: &[Token], mut index: usize) -> usize {
     index
 }
 
-/// Every path into the crate that stands in this file, from the crate's root.
+/// Every path into the crate in this file, from the crate's root.
 fn paths(tokens: &[Token], file: &[String]) -> BTreeSet<Vec<String>> {
     let is_word = |index: usize| tokens.get(index).is_some_and(|token| is_word(token));
     let is = |index: usize, what: &str| tokens.get(index).is_some_and(|token| token == what);
@@ -361,7 +361,7 @@ fn paths(tokens: &[Token], file: &[String]) -> BTreeSet<Vec<String>> {
                 }
                 word if pass == Pass::Paths && is_word(index) && is(index + 1, "::") => {
                     let is_inside = index > 0 && (is(index - 1, "::") || is(index - 1, "."));
-                    // `pub(in crate::a)` says who may look, not what is used.
+                    // `pub(in crate::a)` restricts visibility and uses nothing.
                     let is_visibility = index > 2 && is(index - 1, "in") && is(index - 3, "pub");
                     let mut path = vec![word.to_owned()];
                     index += 1;
@@ -392,7 +392,7 @@ fn is_word(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
-/// Reads the tree of a `use` that begins at `index`; where it ends.
+/// Reads the tree of a `use` that begins at `index`. Returns the index of its end.
 fn use_tree(
     tokens: &[Token],
     mut index: usize,
@@ -440,7 +440,7 @@ fn resolved(
     let mut base = match first.as_str() {
         "crate" => Vec::new(),
         "self" | "super" => module.to_vec(),
-        // The name of a module declared here; any other is somebody else's crate, a type, a variable.
+        // A module that is declared here. Any other name is another crate, a type or a variable.
         name => {
             let child = below(module, name);
             return children.contains(&child).then(|| [module, path].concat());
@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn two_circles_are_told_apart() {
+    fn two_circles_are_found_separately() {
         let found = circles(&BTreeSet::from([
             arrow("a", "b"),
             arrow("b", "a"),
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_that_are_passed_on_count() {
+    fn re_exports_count() {
         assert_eq!(from_a("pub(crate) use crate::b::B;"), ["b.rs"]);
         assert_eq!(from_a("pub use super::c::{self};"), ["c/mod.rs"]);
     }

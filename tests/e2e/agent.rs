@@ -1,4 +1,4 @@
-//! An agent's endpoint: keeps what it is handed and answers as told.
+//! An agent's endpoint: records the hand-offs, and answers as a test wants.
 
 use serde_json::Value;
 use std::{
@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-/// One request, as it came.
+/// A request, as it came.
 #[derive(Clone, Debug)]
 pub struct HandOff {
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// How it was answered.
+    /// The status of the answer.
     pub status: u16,
 }
 
@@ -33,11 +33,11 @@ impl HandOff {
 #[derive(Default)]
 struct State {
     taken: Vec<HandOff>,
-    /// Refusals to come: whose body holds this is answered so, once.
+    /// The next request whose body contains the text gets this status, once.
     refusals: Vec<(String, u16)>,
 }
 
-/// A running endpoint. It ends with the process.
+/// A running endpoint, until the process ends.
 pub struct Agent {
     pub url: String,
     state: Arc<Mutex<State>>,
@@ -58,20 +58,20 @@ impl Agent {
         Self { url, state }
     }
 
-    /// The next hand-off that holds `text` is refused with this status.
+    /// Refuses the next hand-off that contains `text` with this status.
     pub fn refuse_once(&self, text: &str, status: u16) {
         let mut state = self.state.lock().unwrap();
         state.refusals.push((text.to_owned(), status));
     }
 
-    /// All that hold this text.
+    /// All accepted hand-offs that contain this text.
     pub fn handed(&self, text: &str) -> Vec<HandOff> {
         let state = self.state.lock().unwrap();
         let about = state.taken.iter().filter(|one| one.body.contains(text));
         about.cloned().collect()
     }
 
-    /// The first that holds this text and was taken.
+    /// Waits for the first accepted hand-off that contains this text.
     pub fn wait_for(&self, text: &str) -> HandOff {
         for _ in 0..600 {
             let taken = self.handed(text).into_iter().find(|one| one.status == 200);

@@ -1,4 +1,4 @@
-//! Clerk's side: events as Clerk makes them, signed by Svix' own library.
+//! Clerk: its events, signed by Svix' own library.
 
 use crate::relay::{Relay, Response, SECRET};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Every private thing in a test's event holds it, so that a leak can be searched for.
+/// Everything private in a test's event contains this, so that a leak can be found.
 pub const MARKER: &str = "marker";
 
 #[allow(clippy::disallowed_methods)]
@@ -16,7 +16,7 @@ pub fn now_seconds() -> i64 {
     i64::try_from(since_epoch.as_secs()).unwrap()
 }
 
-/// One event and its Svix id.
+/// An event and its Svix id.
 #[derive(Clone)]
 pub struct Event {
     pub id: String,
@@ -25,7 +25,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// A fresh event of that template, to an address of its own.
+    /// A new event of that template, to an address of its own.
     pub fn new(slug: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -57,7 +57,7 @@ impl Event {
         self
     }
 
-    /// Made that long ago.
+    /// Sets when it was made: that long ago.
     pub fn aged(mut self, seconds: i64) -> Self {
         self.json["timestamp"] = json!(now_seconds() - seconds);
         self
@@ -72,14 +72,14 @@ impl Event {
         self.deliver_under(relay, "")
     }
 
-    /// The same, to one of several Workers there.
+    /// Delivers it to one of several Workers.
     pub fn deliver_under(&self, relay: &Relay, prefix: &str) -> Response {
         let path = format!("{prefix}/api/webhooks/clerk");
         post(relay, &path, &self.id, &self.body(), SECRET, now_seconds())
     }
 }
 
-/// Delivers any body, signed with a secret at a time.
+/// Delivers any body, signed with this secret at this time.
 pub fn deliver(relay: &Relay, id: &str, body: &[u8], secret: &str, timestamp: i64) -> Response {
     post(relay, "/api/webhooks/clerk", id, body, secret, timestamp)
 }

@@ -1,5 +1,5 @@
-//! Going up from an older release and back: its real Worker and the present one, on one ledger and with each other's
-//! queue messages. What `docs/deploy.md` says of both is here; `tests/wire.rs` holds the forms themselves.
+//! Upgrade from an older release, and rollback: its real Worker and the present one share a ledger and read each
+//! other's queue messages. These tests hold what `docs/deploy.md` promises; `tests/wire.rs` pins the forms themselves.
 
 use crate::{
     ADMIN_TOKEN, EIGHTH, FIFTH, SEVENTH, SIXTH, SUPPORT, Stage,
@@ -13,13 +13,13 @@ use nylas_stand_in::{Action, Inbound, Mail, MailEvent, SeenRequest};
 use serde_json::{Value, json};
 use std::{fs, io::Write, path::Path, thread, time::Duration};
 
-/// The releases before: folders of `tests/releases`.
+/// The older releases: folders of `tests/releases`.
 pub const OLDER: [&str; 2] = ["0.1.0", "0.2.0"];
 const PRESENT: &str = env!("CARGO_PKG_VERSION");
 
 type Test = fn(&Stage);
 
-/// From a version to another.
+/// A change from one version to another.
 #[derive(Clone, Copy)]
 struct Way {
     from: &'static str,
@@ -40,8 +40,8 @@ const fn back(older: &'static str) -> Way {
     }
 }
 
-/// Under `each_way` and `since_0_2_0`, a test is told the way; under `each_release`, the older version; under
-/// `each_version`, any.
+/// A test under `each_way` and `since_0_2_0` runs for each way, one under `each_release` for each older version, and
+/// one under `each_version` for every version.
 macro_rules! tests {
     (
         once: $($once:ident),*;
@@ -77,37 +77,37 @@ macro_rules! tests {
 
 tests![
     once:
-        the_versions_tell_which_they_are,
+        health_has_the_version_of_each,
         a_suppression_of_0_1_0_is_honoured_by_every_version,
-        what_nylas_told_the_present_is_kept_by_0_1_0_and_not_acted_on,
-        a_compressed_notification_is_nothing_to_0_1_0,
+        a_notification_of_the_present_is_stored_by_0_1_0_and_not_acted_on,
+        a_compressed_notification_is_unusable_for_0_1_0,
         a_hand_off_0_1_0_does_not_know_waits_in_its_dead_letters,
         an_alert_0_1_0_does_not_know_waits_in_its_dead_letters,
         a_forward_0_1_0_sends_has_no_reply_to,
-        up_from_0_1_0_back_and_up_again_on_one_ledger,
-        up_from_0_2_0_back_and_up_again_on_one_ledger,
-        what_0_2_0_and_the_present_write_has_one_form,
-        what_is_not_text_is_kept_whole;
+        upgrade_from_0_1_0_rollback_and_upgrade_on_one_ledger,
+        upgrade_from_0_2_0_rollback_and_upgrade_on_one_ledger,
+        the_forms_of_0_2_0_and_the_present_are_equal,
+        a_message_that_is_not_text_is_dead_lettered_whole;
     each_way:
         a_mail_one_sent_is_a_duplicate_for_the_other,
         a_mail_one_queued_is_sent_once_by_the_other,
-        a_mail_nylas_took_without_the_ones_knowledge_is_not_sent_twice_by_the_other,
-        a_mail_goes_on_at_the_account_where_the_other_left_it,
+        a_mail_nylas_accepted_without_an_answer_is_not_sent_twice_by_the_other,
+        a_route_continues_at_the_account_where_the_other_left_it,
         a_content_too_large_for_the_queue_is_read_by_the_other,
-        a_mail_one_gave_up_is_sent_once_by_the_other_when_clerk_sends_it_again;
+        a_dead_letter_of_one_is_sent_once_by_the_other_when_clerk_sends_it_again;
     since_0_2_0:
-        a_mail_one_gave_up_is_sent_once_when_the_other_redrives_it,
+        a_dead_letter_of_one_is_sent_once_when_the_other_redrives_it,
         a_suppression_of_one_is_honoured_and_lifted_by_the_other,
-        what_nylas_told_one_compressed_is_acted_on_by_the_other,
+        a_compressed_notification_of_one_is_processed_by_the_other,
         a_mail_nylas_could_not_send_for_one_is_sent_elsewhere_by_the_other,
-        a_reply_one_took_in_is_handed_on_by_the_other,
-        a_reply_one_has_worked_off_is_a_duplicate_for_the_other,
+        a_reply_received_by_one_is_handed_on_by_the_other,
+        a_reply_one_has_processed_is_a_duplicate_for_the_other,
         an_alert_of_one_is_given_by_the_other,
-        what_one_knows_of_a_mail_the_others_operator_sees;
+        the_operator_sees_the_same_of_a_mail_in_both;
     each_release:
-        a_mail_the_older_gave_up_is_sent_once_when_the_present_redrives_it,
+        a_dead_letter_of_the_older_is_sent_once_when_the_present_redrives_it,
         a_suppression_of_the_present_is_honoured_by_the_older,
-        what_nylas_told_the_older_is_acted_on_by_the_present,
+        a_notification_of_the_older_is_processed_by_the_present,
         a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older;
     each_version:
         a_queued_mail_with_every_field_is_read,
@@ -115,7 +115,7 @@ tests![
 ];
 
 impl Way {
-    /// From now on queue messages with this text go there.
+    /// Routes queue messages with this text to the new version.
     fn route(self, stage: &Stage, text: &str) {
         route_to_work(stage, text, self.to);
     }
@@ -145,12 +145,12 @@ fn ask_operators_api(
     call(stage, method, &path, body)
 }
 
-/// From now on queue messages with this text go to that version.
+/// Routes queue messages with this text to that version.
 fn route_to_work(stage: &Stage, text: &str, version: &str) {
     route(stage, text, &format!("{}_work", worker_name(version)));
 }
 
-/// The same, as when their retries are used up.
+/// Routes them to the version's dead letters, as if their retries were used up.
 fn route_to_dead(stage: &Stage, text: &str, version: &str) {
     route(stage, text, &format!("{}_dead", worker_name(version)));
 }
@@ -160,19 +160,19 @@ fn route(stage: &Stage, text: &str, queue: &str) {
     assert_eq!(answer.code, 200);
 }
 
-/// From now on that version hears Nylas' notifications with this text.
+/// Routes Nylas' notifications with this text to that version.
 fn listen(stage: &Stage, text: &str, version: &str) {
     let path = format!("/listen/{}", worker_name(version));
     assert_eq!(call(stage, "POST", &path, text).code, 200);
 }
 
-/// The queue delivers this to that version.
+/// Puts this message into the queue of that version.
 fn put(stage: &Stage, version: &str, text: &str) {
     let path = format!("/put/{}_work", worker_name(version));
     assert_eq!(call(stage, "POST", &path, text).code, 200);
 }
 
-/// What was put into any queue and holds this text, when it has been.
+/// Waits for messages with this text in any queue.
 fn queued(stage: &Stage, text: &str) -> Vec<String> {
     for _ in 0..300 {
         let answer = call(stage, "POST", "/messages", text).json();
@@ -189,7 +189,7 @@ fn ledger_path(key: &str) -> String {
     format!("/ledger/{}", key.replace(':', "%3A"))
 }
 
-/// What the ledger holds, which is asked for once it must be there: what is missing is so for half a minute.
+/// An entry of the ledger. Read it only when it must be there: KV caches a miss for half a minute.
 fn ledger(stage: &Stage, key: &str) -> String {
     call(stage, "GET", &ledger_path(key), "").body
 }
@@ -220,7 +220,7 @@ fn wait_for_outcome(stage: &Stage, version: &str, event: &Event, outcome: &str) 
     })
 }
 
-/// The one mail, every request for which had the one key.
+/// Checks that there is one mail, and that all requests for it had the same key.
 fn one_mail_under_its_key(stage: &Stage, event: &Event) -> Mail {
     let mail = one_mail(stage, event, SOON);
     let mut requests = stage.nylas.requests();
@@ -232,7 +232,7 @@ fn one_mail_under_its_key(stage: &Stage, event: &Event) -> Mail {
     mail
 }
 
-fn the_versions_tell_which_they_are(stage: &Stage) {
+fn health_has_the_version_of_each(stage: &Stage) {
     let health = stage.beside.get("/health").unwrap().json();
     let ok = |version| json!({"status": "ok", "version": version});
     assert_eq!(health, json!([ok(OLDER[0]), ok(OLDER[1]), ok(PRESENT)]));
@@ -260,7 +260,7 @@ fn a_mail_one_queued_is_sent_once_by_the_other(stage: &Stage, way: Way) {
         deliver(stage, way.from, &event).answer(),
         pair(200, "queued")
     );
-    // Asked again meanwhile.
+    // Clerk sends it again meanwhile.
     assert_eq!(
         deliver(stage, way.to, &event).answer(),
         pair(200, "duplicate")
@@ -275,10 +275,7 @@ fn a_mail_one_queued_is_sent_once_by_the_other(stage: &Stage, way: Way) {
     one_mail_under_its_key(stage, &event);
 }
 
-fn a_mail_nylas_took_without_the_ones_knowledge_is_not_sent_twice_by_the_other(
-    stage: &Stage,
-    way: Way,
-) {
+fn a_mail_nylas_accepted_without_an_answer_is_not_sent_twice_by_the_other(stage: &Stage, way: Way) {
     let event = Event::code().with("reply_to_email_name", json!("support"));
     stage.nylas.script(rule(&event, Some(1), Action::DropAfter));
     way.route(stage, &event.id);
@@ -289,7 +286,7 @@ fn a_mail_nylas_took_without_the_ones_knowledge_is_not_sent_twice_by_the_other(
     let record = wait_for_outcome(stage, way.to, &event, "sent");
     assert_eq!(record["event"], "outbox");
     one_mail_under_its_key(stage, &event);
-    // Nylas gave the kept answer: the request was the same, byte for byte.
+    // Nylas replayed the stored answer, so the second request was the same, byte for byte.
     let sends = sends(stage, &event);
     assert_eq!(sends.len(), 2, "{sends:?}");
     assert!(sends[1].replayed, "{sends:?}");
@@ -301,8 +298,8 @@ fn sends(stage: &Stage, event: &Event) -> Vec<SeenRequest> {
     requests
 }
 
-/// The first account refuses, the second does not answer: the mail is at the second.
-fn a_mail_goes_on_at_the_account_where_the_other_left_it(stage: &Stage, way: Way) {
+/// The first account refuses and the second does not answer, so the route is at the second.
+fn a_route_continues_at_the_account_where_the_other_left_it(stage: &Stage, way: Way) {
     let event = Event::code();
     let paused = Action::Answer {
         status: 403,
@@ -315,7 +312,7 @@ fn a_mail_goes_on_at_the_account_where_the_other_left_it(stage: &Stage, way: Way
     stage
         .nylas
         .script(rule(&event, Some(1), Action::DropBefore));
-    // The mail itself, not the alert about its account.
+    // Only the message of the mail, not the alert about its account.
     let message = format!(r#"{{"mail":{{"email":{{"svix_id":"{}""#, event.id);
     way.route(stage, &message);
     assert_eq!(
@@ -354,7 +351,7 @@ fn a_content_too_large_for_the_queue_is_read_by_the_other(stage: &Stage, way: Wa
     assert!(kept.len() > html.len());
 }
 
-/// A mail of which nothing reached Nylas, in the dead letters of that version.
+/// Makes a dead letter of that version. Nylas has not received the mail.
 fn given_up(stage: &Stage, version: &str) -> Event {
     let event = Event::new("invitation");
     stage
@@ -371,11 +368,14 @@ fn given_up(stage: &Stage, version: &str) -> Event {
     event
 }
 
-fn a_mail_one_gave_up_is_sent_once_by_the_other_when_clerk_sends_it_again(stage: &Stage, way: Way) {
+fn a_dead_letter_of_one_is_sent_once_by_the_other_when_clerk_sends_it_again(
+    stage: &Stage,
+    way: Way,
+) {
     let event = given_up(stage, way.from);
     assert_eq!(deliver(stage, way.to, &event).answer(), pair(200, "sent"));
     one_mail_under_its_key(stage, &event);
-    // After the next upgrade, its dead letter is still there.
+    // After the next upgrade the dead letter is still there.
     route_to_work(stage, &event.id, PRESENT);
     redrive(stage, PRESENT, &event.id);
     wait_for(stage, PRESENT, "the redriven mail", |record| {
@@ -384,7 +384,7 @@ fn a_mail_one_gave_up_is_sent_once_by_the_other_when_clerk_sends_it_again(stage:
     one_mail_under_its_key(stage, &event);
 }
 
-fn a_mail_the_older_gave_up_is_sent_once_when_the_present_redrives_it(
+fn a_dead_letter_of_the_older_is_sent_once_when_the_present_redrives_it(
     stage: &Stage,
     older: &'static str,
 ) {
@@ -418,7 +418,7 @@ fn suppression_key(event: &Event) -> String {
 
 fn a_suppression_of_0_1_0_is_honoured_by_every_version(stage: &Stage) {
     let event = Event::code();
-    // As its operator puts it there, by hand.
+    // With 0.1.0, an operator writes it into KV by hand.
     plant(stage, &suppression_key(&event), "1");
     for version in [OLDER[0], OLDER[1], PRESENT] {
         assert_eq!(
@@ -428,21 +428,21 @@ fn a_suppression_of_0_1_0_is_honoured_by_every_version(stage: &Stage) {
     }
 }
 
-/// A mail that Nylas took, queued, and could not send after all, as it says to that version.
+/// A mail that Nylas accepted, queued and could not send. Nylas reports the failure to `notified`.
 fn could_not_be_sent(
     stage: &Stage,
-    taken_by: &str,
-    told: &str,
+    sent_by: &str,
+    notified: &str,
     resent_by: &str,
     metadata: bool,
 ) -> (Event, Mail) {
     let event = Event::code();
     stage.nylas.script(rule(&event, Some(1), Action::Queue202));
-    assert_eq!(deliver(stage, taken_by, &event).answer(), pair(200, "sent"));
+    assert_eq!(deliver(stage, sent_by, &event).answer(), pair(200, "sent"));
     let first = one_mail(stage, &event, SOON);
-    listen(stage, &first.id, told);
-    // Two messages: the notification, to whom it was told, and the mail.
-    route_to_work(stage, &first.id, told);
+    listen(stage, &first.id, notified);
+    // There are two queue messages: the notification and the mail.
+    route_to_work(stage, &first.id, notified);
     route_to_work(stage, &format!("\"failed\":[\"{}\"]", first.id), resent_by);
     let failed = MailEvent::SendFailed {
         reason: "the queue gave up".to_owned(),
@@ -460,7 +460,7 @@ fn is_sent_elsewhere(stage: &Stage, event: &Event, first: &Mail) {
     assert_ne!(mails[0].grant_id, first.grant_id);
 }
 
-/// Its queue message says where the mail was and failed; the older goes on from there.
+/// The queue message has the message id that failed, and the older version continues from there.
 fn a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older(stage: &Stage, older: &'static str) {
     let (event, first) = could_not_be_sent(stage, PRESENT, PRESENT, older, true);
     wait_for_outcome(stage, PRESENT, &event, "resent");
@@ -468,8 +468,9 @@ fn a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older(stage: &Stage, old
     is_sent_elsewhere(stage, &event, &first);
 }
 
-/// A hard bounce, told to one, whose queue message goes to the other: the notification's id, and whom it is about.
-fn told_of_a_bounce(stage: &Stage, way: Way, is_packed: bool) -> (String, Event) {
+/// Notifies one version of a hard bounce and routes the queue message to the other. Returns the notification's id and
+/// the event whose recipient bounced.
+fn notify_of_a_bounce(stage: &Stage, way: Way, is_packed: bool) -> (String, Event) {
     let event = Event::code();
     let id = format!("bounce-{}", event.id);
     way.route(stage, &id);
@@ -478,21 +479,21 @@ fn told_of_a_bounce(stage: &Stage, way: Way, is_packed: bool) -> (String, Event)
         "bounce": {"type": "Permanent", "recipients": [{"email": event.to}]},
     });
     let data = json!({"grant_id": FIFTH, "object": object});
-    let told = json!({"specversion": "1.0", "id": id, "type": "message.bounced", "data": data})
+    let body = json!({"specversion": "1.0", "id": id, "type": "message.bounced", "data": data})
         .to_string();
     let prefix = format!("/{}", worker_name(way.from));
     let (code, _) = if is_packed {
-        notify_packed(stage, &prefix, &told)
+        notify_packed(stage, &prefix, &body)
     } else {
-        notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told)
+        notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &body)
     };
     assert_eq!(code, 200);
     (id, event)
 }
 
-fn notify_packed(stage: &Stage, prefix: &str, told: &str) -> (u16, String) {
+fn notify_packed(stage: &Stage, prefix: &str, body: &str) -> (u16, String) {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(told.as_bytes()).unwrap();
+    encoder.write_all(body.as_bytes()).unwrap();
     let packed = encoder.finish().unwrap();
     let gzip = [("Content-Encoding", "gzip")];
     notify_at(&stage.beside, prefix, NYLAS_WEBHOOK_SECRET, &packed, &gzip)
@@ -504,8 +505,8 @@ fn wait_for_bounce(stage: &Stage, version: &str, id: &str) {
     });
 }
 
-fn what_nylas_told_the_older_is_acted_on_by_the_present(stage: &Stage, older: &'static str) {
-    let (id, event) = told_of_a_bounce(stage, up(older), false);
+fn a_notification_of_the_older_is_processed_by_the_present(stage: &Stage, older: &'static str) {
+    let (id, event) = notify_of_a_bounce(stage, up(older), false);
     wait_for_bounce(stage, PRESENT, &id);
     assert_eq!(
         deliver(stage, PRESENT, &event).answer(),
@@ -513,27 +514,27 @@ fn what_nylas_told_the_older_is_acted_on_by_the_present(stage: &Stage, older: &'
     );
 }
 
-// ---- What is written, with everything in it that may be ----
+// ---- Stored and queued forms with every field ----
 
-/// One of the texts that `tests/wire.rs` holds.
+/// One of the texts that `tests/wire.rs` pins.
 fn wire(file: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/wire/{file}.json"));
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The trail of those texts, among the accounts there are here: now it is at the sixth's second slot.
-fn trail_to_the_sixth() -> Value {
+/// The route of those texts, with the accounts of these tests. It is at its second hop, the sixth account.
+fn route_to_the_sixth() -> Value {
     let now = now_seconds() * 1000;
-    let mut trail = wire("queue.mail")["mail"]["trail"].take();
-    trail["accounts"] = json!([FIFTH, SIXTH]);
-    trail["slots"][0]["account"] = json!(FIFTH);
-    trail["slots"][1]["account"] = json!(SIXTH);
-    trail["slots"][1]["settling_since"] = json!(now);
-    trail["begun_at"] = json!(now);
-    trail
+    let mut route = wire("queue.mail")["mail"]["trail"].take();
+    route["accounts"] = json!([FIFTH, SIXTH]);
+    route["slots"][0]["account"] = json!(FIFTH);
+    route["slots"][1]["account"] = json!(SIXTH);
+    route["slots"][1]["settling_since"] = json!(now);
+    route["begun_at"] = json!(now);
+    route
 }
 
-fn is_sent_from_the_sixths_second_slot(stage: &Stage, event: &Event) -> Mail {
+fn is_sent_by_the_second_hop(stage: &Stage, event: &Event) -> Mail {
     let mail = one_mail(stage, event, SOON);
     assert_eq!(mail.grant_id, SIXTH);
     let key = format!("{}:1", event.id);
@@ -551,10 +552,10 @@ fn a_queued_mail_with_every_field_is_read(stage: &Stage, version: &'static str) 
     mail["email"]["to"] = json!(event.to);
     mail["email"]["created_at"] = now.clone();
     mail["queued_at"] = now;
-    mail["trail"] = trail_to_the_sixth();
+    mail["trail"] = route_to_the_sixth();
     put(stage, version, &message.to_string());
     wait_for_outcome(stage, version, &event, "sent");
-    let mail = is_sent_from_the_sixths_second_slot(stage, &event);
+    let mail = is_sent_by_the_second_hop(stage, &event);
     let email = &message["mail"]["email"];
     assert_eq!(email["subject"], mail.subject.as_str());
     assert_eq!(
@@ -563,7 +564,7 @@ fn a_queued_mail_with_every_field_is_read(stage: &Stage, version: &'static str) 
     );
     assert!(!mail.is_plaintext);
     let reply_to = match version {
-        // It knows no whole address there.
+        // 0.1.0 knows only the local part.
         "0.1.0" => "support@sixth.example",
         _ => email["reply_to"].as_str().unwrap(),
     };
@@ -579,16 +580,16 @@ fn a_record_with_every_field_is_read(stage: &Stage, version: &'static str) {
     assert_eq!(answer.json()["reason"], "queued_before");
     let waiting = Event::code();
     let mut record = wire("mail.waiting");
-    record["trail"] = trail_to_the_sixth();
+    record["trail"] = route_to_the_sixth();
     plant(stage, &format!("mail:{}", waiting.id), &record.to_string());
     assert_eq!(
         deliver(stage, version, &waiting).answer(),
         pair(200, "sent")
     );
-    is_sent_from_the_sixths_second_slot(stage, &waiting);
+    is_sent_by_the_second_hop(stage, &waiting);
 }
 
-/// The same text, with names for what differs from mail to mail.
+/// The text, with names in place of what differs from mail to mail.
 fn form(text: &str, event: &Event, mail: &Mail) -> String {
     let mut form = text.to_owned();
     for (value, name) in [
@@ -615,18 +616,21 @@ fn form(text: &str, event: &Event, mail: &Mail) -> String {
     short
 }
 
-/// Two mails, one that Nylas queues itself and one that goes to the queue: what is in the ledger and the queue then.
+/// Sends a mail that Nylas queues itself and one that goes to the queue. Returns what the ledger and the queue then
+/// hold.
 fn what_is_written(stage: &Stage, version: &str) -> Vec<(&'static str, String)> {
-    let taken = Event::code().aged(1);
-    stage.nylas.script(rule(&taken, Some(1), Action::Queue202));
-    assert_eq!(deliver(stage, version, &taken).answer(), pair(200, "sent"));
-    let mail = one_mail(stage, &taken, SOON);
-    let kept = [
-        ("mail", format!("mail:{}", taken.id)),
-        ("pending", format!("pending:{}", taken.id)),
+    let accepted = Event::code().aged(1);
+    let queue = rule(&accepted, Some(1), Action::Queue202);
+    stage.nylas.script(queue);
+    let answer = deliver(stage, version, &accepted).answer();
+    assert_eq!(answer, pair(200, "sent"));
+    let mail = one_mail(stage, &accepted, SOON);
+    let stored = [
+        ("mail", format!("mail:{}", accepted.id)),
+        ("pending", format!("pending:{}", accepted.id)),
         ("accepted", format!("accepted:{}", mail.id)),
     ];
-    let kept = kept.map(|(what, key)| (what, form(&ledger(stage, &key), &taken, &mail)));
+    let stored = stored.map(|(what, key)| (what, form(&ledger(stage, &key), &accepted, &mail)));
     let queued_one = Event::code().aged(1);
     stage
         .nylas
@@ -646,10 +650,10 @@ fn what_is_written(stage: &Stage, version: &str) -> Vec<(&'static str, String)> 
         ("dead letter", letter),
     ];
     let more = more.map(|(what, text)| (what, form(&text, &queued_one, &mail)));
-    kept.into_iter().chain(more).collect()
+    stored.into_iter().chain(more).collect()
 }
 
-fn what_0_2_0_and_the_present_write_has_one_form(stage: &Stage) {
+fn the_forms_of_0_2_0_and_the_present_are_equal(stage: &Stage) {
     let older = what_is_written(stage, "0.2.0");
     for (what, text) in &older {
         assert!(!text.is_empty(), "{what}");
@@ -659,9 +663,9 @@ fn what_0_2_0_and_the_present_write_has_one_form(stage: &Stage) {
 
 // ---- Between the present version and 0.2.0 ----
 
-fn a_mail_one_gave_up_is_sent_once_when_the_other_redrives_it(stage: &Stage, way: Way) {
+fn a_dead_letter_of_one_is_sent_once_when_the_other_redrives_it(stage: &Stage, way: Way) {
     let event = given_up(stage, way.from);
-    // The other redrives it, and the one sends it after all.
+    // The other version redrives it, and the first one sends it after all.
     route_to_work(stage, &event.id, way.from);
     redrive(stage, way.to, &event.id);
     wait_for_outcome(stage, way.from, &event, "sent");
@@ -681,8 +685,8 @@ fn a_suppression_of_one_is_honoured_and_lifted_by_the_other(stage: &Stage, way: 
     assert_eq!(ledger(stage, &suppression_key(&event)), "");
 }
 
-fn what_nylas_told_one_compressed_is_acted_on_by_the_other(stage: &Stage, way: Way) {
-    let (id, event) = told_of_a_bounce(stage, way, true);
+fn a_compressed_notification_of_one_is_processed_by_the_other(stage: &Stage, way: Way) {
+    let (id, event) = notify_of_a_bounce(stage, way, true);
     wait_for_bounce(stage, way.to, &id);
     for version in [way.to, way.from] {
         assert_eq!(
@@ -692,7 +696,7 @@ fn what_nylas_told_one_compressed_is_acted_on_by_the_other(stage: &Stage, way: W
     }
 }
 
-/// Known by its message's id alone, through what the one kept of it.
+/// The notification has only the message's id, so the other version finds the mail through the first one's record.
 fn a_mail_nylas_could_not_send_for_one_is_sent_elsewhere_by_the_other(stage: &Stage, way: Way) {
     let (event, first) = could_not_be_sent(stage, way.from, way.to, way.from, false);
     wait_for_outcome(stage, way.to, &event, "resent");
@@ -700,7 +704,7 @@ fn a_mail_nylas_could_not_send_for_one_is_sent_elsewhere_by_the_other(stage: &St
     is_sent_elsewhere(stage, &event, &first);
 }
 
-/// A mail that one sent, and its user's answer to it: the words in it, the answer's id, the mail's account.
+/// Sends a mail and lets its user answer it. Returns the words in the answer, its id, and the mail's account.
 fn answered(stage: &Stage, version: &str) -> (Event, String, String, String) {
     let event = Event::code();
     assert_eq!(deliver(stage, version, &event).answer(), pair(200, "sent"));
@@ -718,14 +722,14 @@ fn answered(stage: &Stage, version: &str) -> (Event, String, String, String) {
     (event, words, id, mail.grant_id)
 }
 
-/// One sent the mail and took the answer in, the other looks at it, and the one hands it on.
-fn a_reply_one_took_in_is_handed_on_by_the_other(stage: &Stage, way: Way) {
+/// One version sends the mail and receives the notification, the other processes it, and the first hands the reply on.
+fn a_reply_received_by_one_is_handed_on_by_the_other(stage: &Stage, way: Way) {
     let (event, words, id, account) = answered(stage, way.from);
-    let told = told_of(&account, &id);
+    let body = notification_of(&account, &id);
     route_to_work(stage, &format!("told-{id}"), way.to);
     route_to_work(stage, &words, way.from);
     let prefix = format!("/{}", worker_name(way.from));
-    let answer = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told);
+    let answer = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &body);
     assert_eq!(answer, pair(200, "queued"));
     let payload = stage.agent.wait_for(&words).payload();
     let in_reply_to = &payload["in_reply_to"];
@@ -748,16 +752,16 @@ fn a_reply_one_took_in_is_handed_on_by_the_other(stage: &Stage, way: Way) {
     assert_eq!(stage.agent.handed(&words).len(), 1);
 }
 
-fn a_reply_one_has_worked_off_is_a_duplicate_for_the_other(stage: &Stage, way: Way) {
+fn a_reply_one_has_processed_is_a_duplicate_for_the_other(stage: &Stage, way: Way) {
     let (_, words, id, account) = answered(stage, way.from);
-    let told = told_of(&account, &id);
+    let body = notification_of(&account, &id);
     for version in [way.from, way.to] {
         let prefix = format!("/{}", worker_name(version));
-        let answer = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told);
+        let answer = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &body);
         assert_eq!(answer, pair(200, "queued"));
-        let told = format!("told-{id}");
+        let notification = format!("told-{id}");
         let record = wait_for(stage, version, "the reply", |record| {
-            record["notification"] == told.as_str() && record["event"] == "reply"
+            record["notification"] == notification.as_str() && record["event"] == "reply"
         });
         let (outcome, reason) = if version == way.from {
             ("handed_on", "person")
@@ -772,9 +776,9 @@ fn a_reply_one_has_worked_off_is_a_duplicate_for_the_other(stage: &Stage, way: W
     assert_eq!(stage.agent.handed(&words).len(), 1);
 }
 
-/// A user calls a mail spam.
+/// A user marks a mail as spam.
 fn an_alert_of_one_is_given_by_the_other(stage: &Stage, way: Way) {
-    // The same alert about one account is given once an hour, whoever gives it.
+    // An alert about an account is given once an hour, so each way needs an account of its own.
     let account = if way.from == PRESENT { FIFTH } else { SIXTH };
     let event = Event::code();
     way.route(
@@ -785,13 +789,13 @@ fn an_alert_of_one_is_given_by_the_other(stage: &Stage, way: Way) {
     let object = json!({"message": message, "complaint": {"complained_recipients": [event.to]}});
     let data = json!({"grant_id": account, "object": object});
     let id = format!("complaint-{}", event.id);
-    let told = json!({"specversion": "1.0", "id": id, "type": "message.complaint", "data": data});
+    let body = json!({"specversion": "1.0", "id": id, "type": "message.complaint", "data": data});
     let prefix = format!("/{}", worker_name(way.from));
     let answer = notify_under(
         &stage.beside,
         &prefix,
         NYLAS_WEBHOOK_SECRET,
-        &told.to_string(),
+        &body.to_string(),
     );
     assert_eq!(answer, pair(200, "queued"));
     let given = stage.alerts.wait_for(event.id.as_str()).payload();
@@ -802,7 +806,7 @@ fn an_alert_of_one_is_given_by_the_other(stage: &Stage, way: Way) {
         &format!("alerted:mail_fate.complained.nylas_says_so.{account}"),
     );
     assert!(marked.parse::<u64>().is_ok(), "{marked}");
-    // A second delivery of it, which the one who gave it holds back.
+    // The queue delivers it a second time, and the version that has given it holds it back.
     let mut texts = queued(stage, "mail_fate.complained");
     texts.retain(|text| text.contains(event.id.as_str()));
     assert_eq!(texts.len(), 1, "{texts:?}");
@@ -811,13 +815,14 @@ fn an_alert_of_one_is_given_by_the_other(stage: &Stage, way: Way) {
     assert_eq!(stage.alerts.handed(event.id.as_str()).len(), 1);
 }
 
-/// What is written after something that shows. Asked for before it is there, it is missing for half a minute.
+/// An entry that is written soon after something visible. KV caches a miss for half a minute, so this waits before it
+/// reads.
 fn wait_for_ledger(stage: &Stage, key: &str) -> String {
     thread::sleep(Duration::from_secs(2));
     ledger(stage, key)
 }
 
-fn what_one_knows_of_a_mail_the_others_operator_sees(stage: &Stage, way: Way) {
+fn the_operator_sees_the_same_of_a_mail_in_both(stage: &Stage, way: Way) {
     let event = Event::code().aged(1);
     assert_eq!(deliver(stage, way.from, &event).answer(), pair(200, "sent"));
     let mail = one_mail(stage, &event, SOON);
@@ -833,41 +838,41 @@ fn what_one_knows_of_a_mail_the_others_operator_sees(stage: &Stage, way: Way) {
 
 // ---- What 0.1.0 does not know ----
 
-fn what_nylas_told_the_present_is_kept_by_0_1_0_and_not_acted_on(stage: &Stage) {
-    let (id, event) = told_of_a_bounce(stage, back("0.1.0"), false);
+fn a_notification_of_the_present_is_stored_by_0_1_0_and_not_acted_on(stage: &Stage) {
+    let (id, event) = notify_of_a_bounce(stage, back("0.1.0"), false);
     wait_for(stage, "0.1.0", "what is kept", |record| {
         record["outcome"] == "kept"
     });
     let kept = wait_for_ledger(stage, &format!("notification:{id}"));
     assert!(kept.contains(&event.to));
     assert_eq!(deliver(stage, "0.1.0", &event).answer(), pair(200, "sent"));
-    // Its note of it does not keep the present from acting on it, should it come again.
+    // Its record does not stop the present version from acting on the notification if it comes again.
     let text = queued(stage, &id).remove(0);
     put(stage, PRESENT, &text);
     wait_for_bounce(stage, PRESENT, &id);
 }
 
-fn a_compressed_notification_is_nothing_to_0_1_0(stage: &Stage) {
-    let told = json!({"specversion": "1.0", "id": unique(), "type": "thread.replied", "data": {}});
-    let told = told.to_string();
+fn a_compressed_notification_is_unusable_for_0_1_0(stage: &Stage) {
+    let body = json!({"specversion": "1.0", "id": unique(), "type": "thread.replied", "data": {}});
+    let body = body.to_string();
     for (version, status) in [
         ("0.1.0", "unusable"),
         ("0.2.0", "ignored"),
         (PRESENT, "ignored"),
     ] {
         let prefix = format!("/{}", worker_name(version));
-        assert_eq!(notify_packed(stage, &prefix, &told), pair(200, status));
+        assert_eq!(notify_packed(stage, &prefix, &body), pair(200, status));
     }
 }
 
-/// A user's mail comes to the present version, and what it makes of that to 0.1.0.
+/// A user's mail comes to the present version, and the queue messages about it go to 0.1.0. Returns the words in it.
 fn reply_that_goes_to_0_1_0(stage: &Stage) -> String {
     let words = unique();
     back("0.1.0").route(stage, &words);
     let id = receive(stage, FIFTH, &words);
-    let told = told_of(FIFTH, &id);
+    let body = notification_of(FIFTH, &id);
     let prefix = format!("/{}", worker_name(PRESENT));
-    let answer = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &told);
+    let answer = notify_under(&stage.beside, &prefix, NYLAS_WEBHOOK_SECRET, &body);
     assert_eq!(answer, pair(200, "queued"));
     words
 }
@@ -883,20 +888,22 @@ fn receive(stage: &Stage, grant_id: &str, words: &str) -> String {
     stage.nylas.receive(inbound).unwrap()
 }
 
-fn told_of(grant_id: &str, id: &str) -> String {
+/// Nylas' notification of that message. Its id is the message's id after `told-`.
+fn notification_of(grant_id: &str, id: &str) -> String {
     let object = json!({"id": id, "grant_id": grant_id, "object": "message"});
-    json!({"specversion": "1.0", "id": format!("told-{id}"), "type": "message.created", "data": {"object": object}})
-        .to_string()
+    let data = json!({"object": object});
+    let id = format!("told-{id}");
+    json!({"specversion": "1.0", "id": id, "type": "message.created", "data": data}).to_string()
 }
 
-/// The dead letter with this text, when the present version lists it: lists are as stale as reads.
+/// Waits until the present version lists the dead letter with this text. KV lists lag behind writes.
 fn dead_letter(stage: &Stage, text: &str) -> String {
     for _ in 0..70 {
         let listed = ask_operators_api(stage, PRESENT, "GET", "dead?limit=200", "").json();
         for row in listed["dead_letters"].as_array().unwrap() {
             let id = row["id"].as_str().unwrap().to_owned();
-            let kept = ledger(stage, &format!("dead:{id}"));
-            if id.starts_with("message-") && kept.contains(text) {
+            let letter = ledger(stage, &format!("dead:{id}"));
+            if id.starts_with("message-") && letter.contains(text) {
                 return id;
             }
         }
@@ -905,8 +912,8 @@ fn dead_letter(stage: &Stage, text: &str) -> String {
     panic!("no dead letter with {text}:\n{}", stage.beside.log());
 }
 
-/// What 0.1.0 cannot read it put aside the first time it saw it, and said so.
-fn put_aside_at_once(stage: &Stage) {
+/// Checks that 0.1.0 dead-lettered what it cannot read at the first attempt, with an alert.
+fn dead_lettered_at_once(stage: &Stage) {
     let unreadable = |record: &Value| record["reason"] == "unreadable_message";
     let record = wait_for(stage, "0.1.0", "an unreadable message", unreadable);
     assert_eq!(record["alert"], true);
@@ -920,7 +927,7 @@ fn put_aside_at_once(stage: &Stage) {
 fn a_hand_off_0_1_0_does_not_know_waits_in_its_dead_letters(stage: &Stage) {
     let words = reply_that_goes_to_0_1_0(stage);
     let id = dead_letter(stage, &words);
-    put_aside_at_once(stage);
+    dead_lettered_at_once(stage);
     assert!(stage.agent.handed(&words).is_empty());
     // After the next upgrade.
     route_to_work(stage, &words, PRESENT);
@@ -947,8 +954,8 @@ fn an_alert_0_1_0_does_not_know_waits_in_its_dead_letters(stage: &Stage) {
         pair(200, "rejected")
     );
     let id = dead_letter(stage, about);
-    put_aside_at_once(stage);
-    // Others may be about the same account; this one names the mail.
+    dead_lettered_at_once(stage);
+    // Other alerts may be about the same account, but this one names the mail.
     assert!(stage.alerts.handed(event.id.as_str()).is_empty());
     route_to_work(stage, about, PRESENT);
     redrive(stage, PRESENT, &id);
@@ -960,7 +967,7 @@ fn a_forward_0_1_0_sends_has_no_reply_to(stage: &Stage) {
     assert_eq!(one_forward(stage, &words).reply_to, None);
 }
 
-/// The one mail to the person that holds these words.
+/// Waits for the mail to the person with these words, and checks that there is only one.
 fn one_forward(stage: &Stage, words: &str) -> Mail {
     let forwards = || {
         let mut mails = stage.nylas.mails_to(SUPPORT);
@@ -979,9 +986,9 @@ fn one_forward(stage: &Stage, words: &str) -> Mail {
     forwards.remove(0)
 }
 
-// ---- One after the other, as deployed ----
+// ---- Deployed one after the other ----
 
-/// The same Worker's place, taken by an older version and the present one in turn, with an account of its own.
+/// A Worker that is upgraded and rolled back, with an account of its own.
 struct Deployed {
     relay: Relay,
     older: Settings,
@@ -992,7 +999,7 @@ struct Deployed {
 impl Deployed {
     fn start(stage: &Stage, older: &'static str, account: &'static str) -> Self {
         let present = Settings {
-            // Looked through before, so that the next look is not the first.
+            // The mailbox counts as looked through before. The first look would only remember the time.
             ledger: vec![(
                 format!("looked:{account}"),
                 json!({"since": now_seconds() * 1000, "until": 0}).to_string(),
@@ -1029,8 +1036,9 @@ impl Deployed {
         assert_eq!(event.deliver(&self.relay).answer(), pair(200, "sent"));
     }
 
-    /// The older, the present, the older; then what Nylas says of a user's mail, and how that is answered; the present.
-    fn up_back_and_up(&self, stage: &Stage, words: &str, answer: &str) -> [Event; 3] {
+    /// Runs the older version, the present, the older, and the present. While the older runs for the second time, Nylas
+    /// notifies it of a user's mail, which it must answer with `answer`.
+    fn upgrade_rollback_upgrade(&self, stage: &Stage, words: &str, answer: &str) -> [Event; 3] {
         let [first, second, third] = [(); 3].map(|()| Event::code());
         self.is_sent(&first);
         self.becomes(&self.present);
@@ -1041,17 +1049,15 @@ impl Deployed {
         self.is_duplicate(&second);
         self.is_sent(&third);
         let id = receive(stage, self.account, words);
-        let told = told_of(self.account, &id);
-        assert_eq!(
-            notify(&self.relay, NYLAS_WEBHOOK_SECRET, &told),
-            pair(200, answer)
-        );
+        let body = notification_of(self.account, &id);
+        let notified = notify(&self.relay, NYLAS_WEBHOOK_SECRET, &body);
+        assert_eq!(notified, pair(200, answer));
         if answer == "queued" {
             stage.agent.wait_for(words);
         }
         self.becomes(&self.present);
         self.is_duplicate(&third);
-        // The account's address, looked up by the first of all, is known to the others.
+        // The first version looked up the account's address. The others read it from the ledger.
         let account = format!("/v3/grants/{}", self.account);
         let requests = stage.nylas.requests().into_iter();
         let looked_up = requests.filter(|request| request.path == account);
@@ -1065,11 +1071,11 @@ impl Deployed {
     }
 }
 
-/// 0.1.0 keeps the notification of a user's mail, and no more; the next upgrade finds the mail.
-fn up_from_0_1_0_back_and_up_again_on_one_ledger(stage: &Stage) {
+/// 0.1.0 only stores the notification of a user's mail. After the next upgrade the sweep finds the mail.
+fn upgrade_from_0_1_0_rollback_and_upgrade_on_one_ledger(stage: &Stage) {
     let deployed = Deployed::start(stage, "0.1.0", SEVENTH);
     let words = unique();
-    let events = deployed.up_back_and_up(stage, &words, "stored");
+    let events = deployed.upgrade_rollback_upgrade(stage, &words, "stored");
     assert!(stage.agent.handed(&words).is_empty());
     deployed.look();
     stage.agent.wait_for(&words);
@@ -1078,11 +1084,11 @@ fn up_from_0_1_0_back_and_up_again_on_one_ledger(stage: &Stage) {
     }
 }
 
-/// 0.2.0 hands a user's mail on itself; the next upgrade looks, and does not do it again.
-fn up_from_0_2_0_back_and_up_again_on_one_ledger(stage: &Stage) {
+/// 0.2.0 hands a user's mail on itself. After the next upgrade the sweep does not hand it on again.
+fn upgrade_from_0_2_0_rollback_and_upgrade_on_one_ledger(stage: &Stage) {
     let deployed = Deployed::start(stage, "0.2.0", EIGHTH);
     let words = unique();
-    let events = deployed.up_back_and_up(stage, &words, "queued");
+    let events = deployed.upgrade_rollback_upgrade(stage, &words, "queued");
     deployed.look();
     thread::sleep(Duration::from_secs(2));
     assert_eq!(stage.agent.handed(&words).len(), 1);
@@ -1091,10 +1097,10 @@ fn up_from_0_2_0_back_and_up_again_on_one_ledger(stage: &Stage) {
     }
 }
 
-// ---- What no version put into the queue ----
+// ---- Foreign queue messages ----
 
-/// Something else may write to the queue, or the content type of a message may change: none of it is lost.
-fn what_is_not_text_is_kept_whole(stage: &Stage) {
+/// Something else may write to the queue, or the content type of messages may change. Nothing of it is lost.
+fn a_message_that_is_not_text_is_dead_lettered_whole(stage: &Stage) {
     let marker = unique();
     let letters = || -> Vec<String> {
         let listed = ask_operators_api(stage, PRESENT, "GET", "dead?limit=1000", "").json();

@@ -1,7 +1,7 @@
-//! End to end: the built Worker in workerd, real HTTP, the sender's own signing library, and a
-//! stand-in for Nylas. Every row of the table of answers in `docs/design.md` is a test here.
+//! End to end: the built Worker in workerd, real HTTP, the sender's own signing library, and a stand-in for Nylas.
+//! Every row of the table of answers in `docs/design.md` is a test here.
 //!
-//! Not libtest's harness, so that the Workers it starts are stopped when it ends.
+//! These tests do not use libtest's harness, so that the Workers they start are stopped at the end.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -37,16 +37,16 @@ pub const FIFTH: &str = "44444444-0000-4000-8000-000000000005";
 pub const SIXTH: &str = "44444444-0000-4000-8000-000000000006";
 pub const SEVENTH: &str = "44444444-0000-4000-8000-000000000007";
 pub const EIGHTH: &str = "44444444-0000-4000-8000-000000000008";
-/// Whom replies are forwarded to.
+/// The person who gets forwarded replies.
 pub const PERSON: &str = "marker-support@example.com";
-/// The same, where several versions run.
+/// The person who gets the forwarded replies of the versions on one ledger.
 pub const SUPPORT: &str = "marker-both@example.com";
 pub const ADMIN_TOKEN: &str = "an-operators-token-for-tests";
-/// A dead letter of long ago.
+/// The id of an old dead letter.
 pub const EXPIRED_LETTER: &str = "msg_expired_letter";
 pub const SUPPRESSED: &str = "marker-suppressed@example.com";
 
-/// What the tests share. Each uses recipients of its own, so they run side by side.
+/// What the tests share. Each test has recipients of its own, so that they can run at the same time.
 pub struct Stage {
     pub nylas: StandIn,
     /// As shipped: one account, a queue, two signing secrets.
@@ -57,11 +57,11 @@ pub struct Stage {
     pub pair: Relay,
     /// Gives up after one retry.
     pub impatient: Relay,
-    /// Every setting wrong.
+    /// With every setting wrong.
     pub broken: Relay,
-    /// Two accounts of its own; replies go to the agent and to a person.
+    /// Two accounts of its own. Replies go to the agent and to a person.
     pub replies: Relay,
-    /// The releases before and the present Worker, on one ledger and two accounts of their own.
+    /// The older releases and the present Worker, on one ledger, with two accounts of their own.
     pub beside: Relay,
     pub agent: Agent,
     /// Where alerts go.
@@ -89,7 +89,7 @@ impl Stage {
                 account(EIGHTH, "auth@eighth.example"),
             ],
         );
-        // Time to start a Worker before the third attempt.
+        // Leaves enough time to start a Worker before the third attempt.
         options.notify_interval = Duration::from_secs(8);
         let nylas = StandIn::start_blocking(options).expect("the stand-in could not listen");
         let (agent, alerts) = (Agent::start(), Agent::start());
@@ -107,7 +107,7 @@ impl Stage {
         let shipped = Settings {
             ledger: vec![
                 (suppressed, "1".to_owned()),
-                // Looked through before, so that the next look is not the first.
+                // The mailbox counts as looked through before. The first look would only remember the time.
                 (format!("looked:{GRANT}"), look),
                 (format!("dead:{EXPIRED_LETTER}"), letter.to_string()),
             ],
@@ -144,7 +144,7 @@ impl Stage {
             max_retries: Some(1),
             ..settings()
         };
-        // Two at a time: each start keeps a core busy.
+        // Two at a time, because each start keeps a core busy.
         let start = |name: &'static str, settings: Settings| {
             std::thread::spawn(move || Relay::start(name, settings))
         };
@@ -153,9 +153,9 @@ impl Stage {
         let (pair, impatient) = (start("pair", pair), start("impatient", impatient));
         let (pair, impatient) = (pair.join().unwrap(), impatient.join().unwrap());
         let watched = Settings {
-            // As after a first mail: Nylas tells of deliveries.
+            // As after a first mail: Nylas reports deliveries.
             ledger: vec![("said:delivered".to_owned(), "1".to_owned())],
-            ..hearing(&base, &agent)
+            ..settings_with_replies(&base, &agent)
         };
         let watched = watched
             .var("ADMIN_TOKEN", ADMIN_TOKEN)
@@ -166,7 +166,7 @@ impl Stage {
             {"grant_id": FIFTH, "email": "auth@fifth.example"},
             {"grant_id": SIXTH, "email": "auth@sixth.example"}
         ]);
-        let both = hearing(&base, &agent)
+        let both = settings_with_replies(&base, &agent)
             .var("ADMIN_TOKEN", ADMIN_TOKEN)
             .var("ALERT_WEBHOOK_URL", &alerts.url)
             .var("NYLAS_ACCOUNTS", both.to_string())
@@ -196,14 +196,14 @@ impl Stage {
         }
     }
 
-    /// Those of most Workers here, for one more.
+    /// The usual settings, for a test that starts another Worker.
     fn settings(&self) -> Settings {
         usual(&self.nylas.base_url())
     }
 
-    /// Those of a Worker that hands replies on.
+    /// The settings of a Worker that hands replies on.
     fn reply_settings(&self) -> Settings {
-        hearing(&self.nylas.base_url(), &self.agent)
+        settings_with_replies(&self.nylas.base_url(), &self.agent)
     }
 
     fn relays(&self) -> [&Relay; 7] {
@@ -218,7 +218,7 @@ impl Stage {
         ]
     }
 
-    /// Nothing private in any log line of any Worker.
+    /// Everything private in the log of any Worker. There must be nothing.
     fn leaks(&self) -> Vec<String> {
         let private = [
             clerk::MARKER,
@@ -242,7 +242,7 @@ impl Stage {
     }
 }
 
-fn hearing(nylas: &str, agent: &Agent) -> Settings {
+fn settings_with_replies(nylas: &str, agent: &Agent) -> Settings {
     let accounts = serde_json::json!([
         {"grant_id": THIRD, "email": "auth@third.example"},
         {"grant_id": FOURTH, "email": "auth@fourth.example"}
@@ -262,7 +262,7 @@ fn usual(nylas: &str) -> Settings {
         .var("INLINE_SEND_BUDGET_MS", "1500")
 }
 
-/// Every test, by its name.
+/// Every test and its name.
 fn all() -> impl Iterator<Item = &'static (&'static str, fn(&Stage))> {
     let files = [
         tests::ALL,
@@ -276,7 +276,7 @@ fn all() -> impl Iterator<Item = &'static (&'static str, fn(&Stage))> {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // The tests mostly wait.
+    // More threads than cores, because the tests mostly wait.
     arguments.test_threads.get_or_insert(12);
     if arguments.list {
         let none: Vec<Trial> = all()

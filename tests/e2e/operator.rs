@@ -1,4 +1,4 @@
-//! What an operator sees, is told and does: one behaviour each, named by it.
+//! The operator's API, page and alerts. Each test is one behaviour, named by it.
 
 use crate::{
     ADMIN_TOKEN, EXPIRED_LETTER, FOURTH, Stage, THIRD,
@@ -32,7 +32,7 @@ tests![
     the_page_shows_the_history_of_one_mail,
     the_page_is_read_in_a_browser_without_scripts,
     a_form_of_another_site_is_refused,
-    the_shape_of_a_template_is_kept_without_its_values,
+    the_shape_of_a_template_is_stored_without_its_values,
     an_alert_is_given_once_and_says_what_to_do,
     a_used_up_cap_is_an_alert_and_shown,
     wrong_settings_are_an_alert,
@@ -63,7 +63,7 @@ fn get(relay: &Relay, path: &str) -> Value {
     response.json()
 }
 
-/// What a list shows of one entry, when it does: lists are as stale as reads.
+/// Waits until a list shows the entry. KV lists lag behind writes.
 fn listed(relay: &Relay, path: &str, list: &str, fits: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..70 {
         let answer = get(relay, path);
@@ -122,9 +122,9 @@ fn a_delivery_is_listed_and_shown(stage: &Stage) {
     let history = one["history"].as_array().unwrap();
     assert_eq!(history[0]["event"], "made");
     assert_eq!(history[1]["event"], "sent");
-    // What Nylas says later may have come by now.
+    // The delivery event may have come by now.
     assert_eq!(
-        history.get(2).map_or(&Value::Null, |told| &told["event"]),
+        history.get(2).map_or(&Value::Null, |entry| &entry["event"]),
         &one["delivery"]["fate"]
     );
     assert!(history[0]["at"].as_u64() <= history[1]["at"].as_u64());
@@ -156,7 +156,7 @@ fn a_dead_letter_is_sent_again(stage: &Stage) {
         .env("ADMIN_TOKEN", ADMIN_TOKEN);
     let died = |slug: &str| {
         let event = Event::new(slug);
-        // Inline, and two deliveries of the queue.
+        // One attempt in the request, and two by the queue.
         stage
             .nylas
             .script(rule(&event, Some(3), Action::DropBefore));
@@ -198,7 +198,7 @@ fn a_dead_letter_that_has_expired_is_not(stage: &Stage) {
     assert_eq!(answer, pair(409, "expired"));
 }
 
-/// A browser shows what comes back: the page, and what went wrong in a sentence.
+/// A browser shows the answer, so it is the page with a sentence about what went wrong.
 fn a_form_that_cannot_be_done_says_so_on_the_page(stage: &Stage) {
     let bearer = format!("Bearer {ADMIN_TOKEN}");
     let headers = [
@@ -397,7 +397,7 @@ fn a_form_of_another_site_is_refused(stage: &Stage) {
     );
 }
 
-fn the_shape_of_a_template_is_kept_without_its_values(stage: &Stage) {
+fn the_shape_of_a_template_is_stored_without_its_values(stage: &Stage) {
     let event = Event::new("reset_password_code");
     assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
     let shape = listed(&stage.replies, "shapes", "templates", |row| {
@@ -410,7 +410,7 @@ fn the_shape_of_a_template_is_kept_without_its_values(stage: &Stage) {
     assert!(!shape.to_string().contains(MARKER), "{shape}");
 }
 
-/// The alert whose text holds this, when it has come.
+/// Waits for the alert with this text.
 fn alert(stage: &Stage, text: &str) -> Value {
     let alert = stage.alerts.wait_for(text).payload();
     assert_eq!(alert["text"], alert["content"]);
@@ -434,7 +434,7 @@ fn an_alert_is_given_once_and_says_what_to_do(stage: &Stage) {
             .unwrap()
             .contains("Change one of the two")
     );
-    // Twice the same within the hour.
+    // The same alert twice within the hour.
     for _ in 0..2 {
         let event = Event::code();
         let refused = Action::Answer {
@@ -452,7 +452,7 @@ fn an_alert_is_given_once_and_says_what_to_do(stage: &Stage) {
         alert(stage, "refused a mail for good");
         thread::sleep(Duration::from_secs(2));
     }
-    // Each account's is its own.
+    // Each account has its own alert.
     for account in [THIRD, FOURTH] {
         let given = stage.alerts.handed("refused a mail for good");
         let about = given.iter().filter(|alert| alert.body.contains(account));
@@ -487,7 +487,7 @@ fn a_used_up_cap_is_an_alert_and_shown(stage: &Stage) {
     panic!("the mails of the day are not shown");
 }
 
-/// The command line against the real thing. Its own tests are in `relayctl/tests`.
+/// The command line against the real Worker. Its other tests are in `relayctl/tests`.
 fn relayctl_tries_out_shows_and_repairs_the_running_relay(stage: &Stage) {
     let folder = std::env::temp_dir().join(format!("relayctl-e2e-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -515,7 +515,7 @@ fn relayctl_tries_out_shows_and_repairs_the_running_relay(stage: &Stage) {
         "--to",
         "marker-hostile@example.com",
     ]);
-    // 1: it has found a problem, as an account that is down.
+    // 1: it found a problem, such as an account that is down.
     let status = relayctl.run(&["status"]);
     assert!(matches!(status.code, 0 | 1), "{}", status.all());
     let listed = run(&["list", "--json", "--limit", "1000"]);

@@ -1,5 +1,4 @@
-//! The built Worker in workerd (`wrangler dev`), with the project's own `wrangler.toml` but for what a
-//! test changes in it.
+//! The built Worker in workerd (`wrangler dev`), with the project's own `wrangler.toml` and the changes of a test.
 
 use std::{
     collections::BTreeMap,
@@ -19,18 +18,18 @@ pub const NYLAS_WEBHOOK_SECRET: &str = "nylas-webhook-secret-for-tests";
 pub const REPLY_SECRET: &str = "whsec_cmVwbHktc2VjcmV0LW9mLTI0LWJ5dGVz";
 pub const API_KEY: &str = "nyk_v0_key_for_tests";
 
-/// What a test changes in the settings.
+/// The changes of a test to the settings.
 #[derive(Clone, Default)]
 pub struct Settings {
     pub vars: BTreeMap<&'static str, String>,
     pub secrets: BTreeMap<&'static str, String>,
     pub without_queue: bool,
     pub without_ledger: bool,
-    /// Of the outbox' consumer; `None`: as in `wrangler.toml`.
+    /// The retries of the outbox' consumer. `None`: as in `wrangler.toml`.
     pub max_retries: Option<i64>,
-    /// What is in the ledger from the start.
+    /// The entries of the ledger at the start.
     pub ledger: Vec<(String, String)>,
-    /// Whose Worker it is: a folder of `tests/releases`; `None`: the present one.
+    /// The release: a folder of `tests/releases`. `None`: the present Worker.
     pub release: Option<&'static str>,
 }
 
@@ -45,12 +44,12 @@ impl Settings {
         self
     }
 
-    /// As `/health` says it.
+    /// The version, as in `/health`.
     fn version(&self) -> &'static str {
         self.release.unwrap_or(env!("CARGO_PKG_VERSION"))
     }
 
-    /// Those of a test, and the usual ones.
+    /// The usual secrets, and those of the test.
     fn all_secrets(&self) -> BTreeMap<&'static str, String> {
         let usual = [
             ("CLERK_WEBHOOK_SIGNING_SECRET", SECRET),
@@ -64,11 +63,11 @@ impl Settings {
     }
 }
 
-/// One running Worker. It and its processes end when dropped.
+/// A running Worker. It and its processes end when dropped.
 pub struct Relay {
     port: u16,
     folder: PathBuf,
-    /// The settings' files; the first one's Worker answers.
+    /// The files with the settings. The Worker of the first one answers.
     files: Vec<String>,
     process: Mutex<Option<Child>>,
 }
@@ -89,7 +88,7 @@ impl Relay {
         relay
     }
 
-    /// Starts releases and the present Worker on one ledger, `switchboard.mjs` before and between them.
+    /// Starts releases and the present Worker on one ledger. `switchboard.mjs` is in front of them and between them.
     pub fn start_beside(name: &str, releases: &[&'static str], settings: &Settings) -> Self {
         let older = releases.iter().map(|release| Settings {
             release: Some(release),
@@ -112,7 +111,7 @@ impl Relay {
     fn prepare(name: &str, files: Vec<String>) -> Self {
         let folder = std::env::temp_dir().join(format!("relay-e2e-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        // Asked for and given back: somebody else may take it in between, which shows.
+        // A free port. If another process takes it before the Worker does, the Worker does not start.
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -126,7 +125,7 @@ impl Relay {
         }
     }
 
-    /// From its next run on.
+    /// Changes the settings. They apply from the next run on.
     pub fn configure(&self, settings: &Settings) {
         let toml = toml::to_string(&wrangler_toml(settings)).unwrap();
         self.write("wrangler.toml", &toml);
@@ -177,7 +176,7 @@ impl Relay {
         );
     }
 
-    /// What the ledger holds under a key. The Worker must be stopped.
+    /// The value of a key in the ledger. The Worker must be stopped.
     pub fn ledger(&self, key: &str) -> Option<String> {
         let output = self
             .wrangler()
@@ -199,7 +198,7 @@ impl Relay {
         (output.status.success() && !text.contains("Value not found")).then_some(text)
     }
 
-    /// Starts the process, on the state the last one left.
+    /// Starts the process with the state that the last one left.
     pub fn run(&self) {
         let log = File::options()
             .create(true)
@@ -254,7 +253,7 @@ impl Relay {
     pub fn records(&self) -> Vec<serde_json::Value> {
         self.log()
             .lines()
-            // wrangler puts its own marks around warnings and errors.
+            // wrangler adds its own marks to warnings and errors.
             .filter_map(|line| {
                 serde_json::from_str(line.get(line.find('{')?..=line.rfind('}')?)?).ok()
             })
@@ -262,7 +261,7 @@ impl Relay {
             .collect()
     }
 
-    /// The record of a message with that outcome, when it has come.
+    /// Waits for the record of a message with that outcome.
     pub fn wait_for_record(&self, svix_id: &str, outcome: &str) -> serde_json::Value {
         for _ in 0..600 {
             let found = self
@@ -286,7 +285,7 @@ impl Relay {
             .expect("the Worker did not answer")
     }
 
-    /// One request, every answer of whatever status.
+    /// Makes a request. Returns the answer, whatever its status.
     pub fn request(
         &self,
         method: &str,
@@ -323,7 +322,7 @@ impl Relay {
         })
     }
 
-    /// A POST whose body ends before its announced length.
+    /// Makes a POST whose body is shorter than its Content-Length.
     pub fn post_truncated(
         &self,
         path: &str,
@@ -386,7 +385,7 @@ impl Response {
     }
 }
 
-/// The project's own file, prebuilt, with a test's changes.
+/// The project's own file, without the build, and with the changes of a test.
 fn wrangler_toml(settings: &Settings) -> toml::Table {
     let text = fs::read_to_string(root().join("wrangler.toml")).unwrap();
     let mut toml: toml::Table = text.parse().unwrap();
@@ -401,7 +400,7 @@ fn wrangler_toml(settings: &Settings) -> toml::Table {
     toml.insert("main".into(), built.to_str().unwrap().into());
     toml.remove("build");
     let vars = toml["vars"].as_table_mut().unwrap();
-    // An optional secret is not among the required ones, the only ones `wrangler dev` takes from a file.
+    // `wrangler dev` reads only the required secrets from a file, and an optional secret is not among them.
     vars.insert("NYLAS_WEBHOOK_SECRET".into(), NYLAS_WEBHOOK_SECRET.into());
     for (name, value) in &settings.vars {
         vars.insert((*name).into(), value.as_str().into());
@@ -412,7 +411,7 @@ fn wrangler_toml(settings: &Settings) -> toml::Table {
     if settings.without_ledger {
         toml.remove("kv_namespaces");
     } else {
-        // An id, so that `wrangler kv` can plant something.
+        // The namespace needs an id, so that `wrangler kv` can write to it.
         toml["kv_namespaces"][0]
             .as_table_mut()
             .unwrap()
@@ -428,12 +427,12 @@ fn wrangler_toml(settings: &Settings) -> toml::Table {
     toml
 }
 
-/// What the Worker of a version is called beside others: in paths and bindings, and with `-` for `_` at Cloudflare.
+/// The name of a version's Worker among several: in paths and bindings, and with `-` instead of `_` at Cloudflare.
 pub fn worker_name(version: &str) -> String {
     format!("v{}", version.replace('.', "_"))
 }
 
-/// The same, for one of several versions: it puts into one queue, and works off another.
+/// The settings of one of several versions. It puts messages into one queue and processes those of another.
 fn beside_toml(name: &str, settings: &Settings) -> String {
     let name = name.replace('_', "-");
     let mut toml = wrangler_toml(settings);

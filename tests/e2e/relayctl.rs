@@ -1,4 +1,4 @@
-//! The command line, built beside these tests, in a folder and an environment of its own.
+//! Runs the command line in a folder and an environment of its own.
 
 #[path = "../../relayctl/tests/common/ran.rs"]
 mod ran;
@@ -11,7 +11,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// How to run it.
+/// `relayctl`, ready to run.
 pub struct Relayctl {
     folder: PathBuf,
     env: BTreeMap<&'static str, String>,
@@ -41,7 +41,7 @@ impl Relayctl {
     }
 }
 
-/// Built by `cargo test --workspace`, or now.
+/// The program. `cargo test --workspace` has built it; otherwise it is built now.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {

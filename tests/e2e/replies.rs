@@ -1,4 +1,4 @@
-//! What comes in, and what Nylas says later: one behaviour each, named by it.
+//! Replies and delivery events. Each test is one behaviour, named by it.
 
 use crate::{
     FOURTH, GRANT, PERSON, Stage, THIRD,
@@ -43,18 +43,18 @@ tests![
     a_hard_bounce_suppresses_the_address,
     a_full_mailbox_does_not,
     a_complaint_suppresses_the_address,
-    a_domain_that_does_nothing_but_bounce_is_not_written_to,
+    a_domain_that_only_bounces_gets_no_mail,
     a_mail_nylas_queued_and_could_not_send_goes_through_the_other_account,
     a_failed_send_is_known_by_its_message_id_alone,
     a_grant_that_expires_is_an_alert,
-    a_message_nobody_told_of_is_found,
+    a_message_without_a_notification_is_found,
     a_worker_down_for_two_of_nylas_three_attempts_hands_the_reply_on,
 ];
 
 const CODE: &str = "482913";
 const LINK: &str = "https://accounts.acme.example/v1/verify?_clerk_ticket=eyJhbGciOiJSUzI1NiJ9x7";
 
-/// A number nothing else here has: in words, because digits are taken for codes.
+/// Words that no other test has. They contain no digits, which would be redacted as a code.
 pub fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let letters = "abcdefghij".as_bytes();
@@ -65,7 +65,7 @@ pub fn unique() -> String {
     format!("marker-reply-{}-x", name.collect::<String>())
 }
 
-/// Relays a code and answers it. The mail, the words of the answer, the answer's id.
+/// Relays a code and lets its user answer. Returns the event, the mail, and the words in the answer.
 fn answered(stage: &Stage, headers: &[(&str, &str)]) -> (Event, Mail, String) {
     let body = format!("<p>Your code is <b>{CODE}</b>, or <a href=\"{LINK}\">click</a></p>");
     let event = Event::code()
@@ -99,7 +99,7 @@ fn reply(stage: &Stage, mail: &Mail, from: &str, words: &str, headers: &[(&str, 
         .unwrap()
 }
 
-/// The Worker's record that fits, when it has come.
+/// Waits for a record of the Worker that matches.
 fn wait_for(relay: &Relay, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..600 {
         if let Some(record) = relay.records().into_iter().find(&fits) {
@@ -110,7 +110,7 @@ fn wait_for(relay: &Relay, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     panic!("no record of {what}:\n{}", relay.log());
 }
 
-fn assert_clean(text: &str) {
+fn assert_redacted(text: &str) {
     for secret in [CODE, "_clerk_ticket", "eyJhbGci", "accounts.acme"] {
         assert!(!text.contains(secret), "{secret} is in {text}");
     }
@@ -119,7 +119,7 @@ fn assert_clean(text: &str) {
 fn a_users_reply_reaches_the_agent_signed_and_without_the_code(stage: &Stage) {
     let (event, mail, words) = answered(stage, &[]);
     let handed = stage.agent.wait_for(&words);
-    assert_clean(&handed.body);
+    assert_redacted(&handed.body);
     let payload = handed.payload();
     assert_eq!(payload["version"], 1);
     assert_eq!(payload["type"], "reply.received");
@@ -139,7 +139,7 @@ fn a_users_reply_reaches_the_agent_signed_and_without_the_code(stage: &Stage) {
     assert_eq!(in_reply_to["template"], "verification_code");
     assert_eq!(in_reply_to["user_id"], "user_1");
     assert_eq!(in_reply_to["sender_is_recipient"], true);
-    // Any library of the scheme: here the one in Rust.
+    // Any library of Standard Webhooks can verify it. This is the one in Rust.
     let mut headers = http::HeaderMap::new();
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         headers.insert(name, handed.header(name).parse().unwrap());
@@ -153,14 +153,14 @@ fn a_users_reply_reaches_the_agent_signed_and_without_the_code(stage: &Stage) {
 fn a_users_reply_reaches_the_person_and_answering_it_reaches_the_user(stage: &Stage) {
     let (event, _, words) = answered(stage, &[]);
     let forwarded = wait_for_forward(stage, &words);
-    assert_clean(&forwarded.body);
-    assert_clean(&forwarded.subject);
+    assert_redacted(&forwarded.body);
+    assert_redacted(&forwarded.subject);
     assert_eq!(forwarded.reply_to, Some(event.to.to_lowercase()));
     assert!(forwarded.is_plaintext);
     assert!(forwarded.body.contains("user_1"), "{}", forwarded.body);
     let automatic = ("Auto-Submitted".to_owned(), "auto-generated".to_owned());
     assert!(forwarded.custom_headers.contains(&automatic));
-    // The forward shows up in the mailbox it was sent from, and the person's machine may answer it.
+    // The forward itself appears in the mailbox, and the person's machine may answer it.
     let id = forwarded.id.clone();
     let own = json!({"id": id, "grant_id": forwarded.grant_id, "object": "message", "folders": ["x"],
         "from": [{"email": forwarded.from_email}]});
@@ -188,8 +188,8 @@ fn wait_for_forward(stage: &Stage, words: &str) -> Mail {
     panic!("nothing with {words:?} was forwarded");
 }
 
-/// JavaScript's and Python's, each fed the same real hand-off, and one whose body was changed. And the
-/// published schema, without the tolerance it has for what is to come.
+/// The libraries for JavaScript and Python get the same real hand-off, and one whose body was changed. The payload must
+/// also fit the published schema, without its tolerance for members of later versions.
 fn a_hand_off_verifies_with_the_official_libraries(stage: &Stage) {
     let (_, _, words) = answered(stage, &[]);
     let handed = stage.agent.wait_for(&words);
@@ -206,7 +206,7 @@ fn a_hand_off_verifies_with_the_official_libraries(stage: &Stage) {
     for verifier in [
         "node tests/replies/verify.mjs",
         "node tests/replies/schema.mjs",
-        // Set by scripts/with-tools where there is a Python.
+        // scripts/with-tools sets it if there is a Python.
         r#"[ -z "${STANDARDWEBHOOKS_PYTHON:-}" ] || "$STANDARDWEBHOOKS_PYTHON" tests/replies/verify.py"#,
     ] {
         let mut child = Command::new("scripts/with-tools")
@@ -216,7 +216,7 @@ fn a_hand_off_verifies_with_the_official_libraries(stage: &Stage) {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // Nobody reads where there is no Python.
+        // Without a Python nobody reads this.
         let _ = write!(child.stdin.take().unwrap(), "{genuine}\n{changed}\n");
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
@@ -266,7 +266,7 @@ fn a_repeated_notification_is_one_hand_off(stage: &Stage) {
         .receive(from_outside(THIRD, &words, &[]))
         .unwrap();
     stage.agent.wait_for(&words);
-    // The same message told of twice more, in notifications of other ids.
+    // Two more notifications of the same message, with other ids.
     for kind in ["message.created", "message.created.transformed"] {
         let object = json!({"id": id, "grant_id": THIRD, "object": "message"});
         stage.nylas.notify(kind, json!({ "object": object }));
@@ -366,7 +366,7 @@ fn who_answers_from_another_address_is_marked(stage: &Stage) {
     assert_eq!(in_reply_to["sender_is_recipient"], false);
 }
 
-/// Sent by a relay that did not keep threads: nobody had asked for replies then.
+/// The mail was sent while nobody had asked for replies, so the relay did not record its thread.
 fn a_thread_the_ledger_does_not_know_is_asked_for_at_nylas(stage: &Stage) {
     let id = format!("msg_unkept{}", std::process::id());
     let to = "marker-unkept@example.com";
@@ -399,10 +399,11 @@ fn a_reply_of_two_megabytes_is_cut(stage: &Stage) {
     assert_eq!(payload["message"]["truncated"], true);
     let text = payload["message"]["text"].as_str().unwrap();
     assert!((20_000..=24 * 1024).contains(&text.len()), "{}", text.len());
-    let told = stage.nylas.notified();
+    let notified = stage.nylas.notified();
     assert!(
-        told.iter()
-            .any(|told| told.kind == "message.created.truncated")
+        notified
+            .iter()
+            .any(|attempt| attempt.kind == "message.created.truncated")
     );
 }
 
@@ -436,7 +437,7 @@ fn without_an_agent_or_a_person_replies_are_recorded_and_the_log_says_how_to_set
 
 fn a_compressed_notification_is_verified_as_it_came(stage: &Stage) {
     let words = unique();
-    // Told of by hand: the stand-in does not compress.
+    // The test notifies by itself, because the stand-in does not compress.
     let id = stage
         .nylas
         .receive(from_outside(GRANT, &words, &[]))
@@ -460,30 +461,30 @@ fn a_compressed_notification_is_verified_as_it_came(stage: &Stage) {
     wait_for(&stage.relay, "the reply", |record| {
         record["reply"] == reply_id.as_str()
     });
-    // Ten megabytes in ten kilobytes; and what is not gzip.
+    // Ten megabytes in ten kilobytes, and a body that is not gzip.
     let bomb = format!("{{\"id\":\"{}\"}}", "x".repeat(10_000_000));
     assert_eq!(notify(&packed(&bomb)), pair(200, "unusable"));
     assert_eq!(notify(b"not gzip"), pair(200, "unusable"));
-    // More than 1.5 MiB as it comes.
+    // More than 1.5 MiB before it is decompressed.
     assert_eq!(notify(&vec![b'x'; 1_600_000]), pair(413, "too_large"));
 }
 
 fn other_notifications_are_answered_and_ignored(stage: &Stage) {
-    let told = |kind: &str, grant_id: &str| {
+    let answer_to = |kind: &str, grant_id: &str| {
         let body = json!({"id": "n-other", "type": kind, "data": {"object": {"id": "m", "grant_id": grant_id}}});
         notify(&stage.replies, NYLAS_WEBHOOK_SECRET, &body.to_string())
     };
-    assert_eq!(told("thread.replied", THIRD), pair(200, "ignored"));
-    assert_eq!(told("unheard.of", THIRD), pair(200, "ignored"));
+    assert_eq!(answer_to("thread.replied", THIRD), pair(200, "ignored"));
+    assert_eq!(answer_to("unheard.of", THIRD), pair(200, "ignored"));
     assert_eq!(
-        told("message.created", "somebody-elses-grant"),
+        answer_to("message.created", "somebody-elses-grant"),
         pair(200, "ignored")
     );
     let unusable = notify(&stage.replies, NYLAS_WEBHOOK_SECRET, "[]");
     assert_eq!(unusable, pair(200, "unusable"));
 }
 
-/// Where they lie beside the checkout.
+/// Runs if the schemas lie beside the checkout.
 fn every_notification_of_nylas_documents_is_answered(stage: &Stage) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/nylas");
     let Ok(files) = std::fs::read_dir(folder) else {
@@ -510,8 +511,8 @@ fn every_notification_of_nylas_documents_is_answered(stage: &Stage) {
     assert!(count >= 14, "{count}");
 }
 
-/// Sends a code and lets Nylas say that of it.
-fn told_of(stage: &Stage, to: &str, said: &MailEvent) -> (Event, Mail) {
+/// Sends a code and lets Nylas report this event of it.
+fn report(stage: &Stage, to: &str, said: &MailEvent) -> (Event, Mail) {
     let event = Event::code().with("to_email_address", json!(to));
     let event = Event {
         to: to.to_owned(),
@@ -529,7 +530,7 @@ fn suppressed(stage: &Stage, to: &str) -> bool {
     answer == pair(200, "suppressed")
 }
 
-/// The ledger shows a write within a minute.
+/// Waits for the suppression. KV shows a write within a minute.
 fn in_the_end_suppressed(stage: &Stage, to: &str) {
     for _ in 0..70 {
         if suppressed(stage, to) {
@@ -549,7 +550,7 @@ fn bounced(kind: &str, diagnostic_code: Option<&str>) -> MailEvent {
 
 fn a_hard_bounce_suppresses_the_address(stage: &Stage) {
     let to = "Marker-Bounced@bounced.example";
-    let (event, _) = told_of(
+    let (event, _) = report(
         stage,
         to,
         &bounced("Permanent", Some("smtp; 550 user unknown")),
@@ -561,7 +562,7 @@ fn a_hard_bounce_suppresses_the_address(stage: &Stage) {
 
 fn a_full_mailbox_does_not(stage: &Stage) {
     let to = "marker-full@full.example";
-    let (event, _) = told_of(stage, to, &bounced("MailboxFull", None));
+    let (event, _) = report(stage, to, &bounced("MailboxFull", None));
     let record = stage.replies.wait_for_record(&event.id, "bounced");
     assert_eq!(record["reason"], "soft");
     assert!(!suppressed(stage, to));
@@ -569,14 +570,14 @@ fn a_full_mailbox_does_not(stage: &Stage) {
 
 fn a_complaint_suppresses_the_address(stage: &Stage) {
     let to = "marker-complained@complained.example";
-    let (event, _) = told_of(stage, to, &MailEvent::Complaint);
+    let (event, _) = report(stage, to, &MailEvent::Complaint);
     let record = stage.replies.wait_for_record(&event.id, "complained");
     assert_eq!(record["alert"], true);
     in_the_end_suppressed(stage, to);
 }
 
-fn a_domain_that_does_nothing_but_bounce_is_not_written_to(stage: &Stage) {
-    // Nylas' word of mails this relay has not sent: it concerns the account all the same.
+fn a_domain_that_only_bounces_gets_no_mail(stage: &Stage) {
+    // Bounces of mails that this relay has not sent count for the account, too.
     for number in 0..5 {
         let recipient = format!("marker-{number}@bouncing.example");
         let object = json!({
@@ -585,7 +586,7 @@ fn a_domain_that_does_nothing_but_bounce_is_not_written_to(stage: &Stage) {
         });
         let data = json!({"grant_id": THIRD, "object": object});
         stage.nylas.notify("message.bounced", data);
-        // A key takes one write a second.
+        // KV allows one write to a key per second.
         thread::sleep(Duration::from_millis(1_500));
     }
     wait_for(&stage.replies, "the breaker", |record| {
@@ -641,12 +642,12 @@ fn a_grant_that_expires_is_an_alert(stage: &Stage) {
     assert_eq!(record["account"], THIRD);
 }
 
-fn a_message_nobody_told_of_is_found(stage: &Stage) {
+fn a_message_without_a_notification_is_found(stage: &Stage) {
     // The main relay's account: no webhook is registered for it.
     let inbound = from_outside(GRANT, &unique(), &[]);
     let id = stage.nylas.receive(inbound).unwrap();
     let reply_id = reply_id(GRANT, &id);
-    // A mailbox full of what the other tests send takes several looks.
+    // The mailbox is full of the mails of other tests, so it takes several looks.
     for _ in 0..20 {
         let path = "/cdn-cgi/local/scheduled?cron=*/15+*+*+*+*";
         assert_eq!(stage.relay.get(path).unwrap().code, 200);
@@ -678,10 +679,10 @@ fn a_worker_down_for_two_of_nylas_three_attempts_hands_the_reply_on(stage: &Stag
         .unwrap();
     let failed = || {
         let here = relay.url("/api/webhooks/nylas");
-        let told = stage.nylas.notified();
-        let about = told
+        let notified = stage.nylas.notified();
+        let about = notified
             .iter()
-            .filter(|told| told.url == here && told.status.is_none());
+            .filter(|attempt| attempt.url == here && attempt.status.is_none());
         about.count()
     };
     for _ in 0..600 {
@@ -698,7 +699,7 @@ fn a_worker_down_for_two_of_nylas_three_attempts_hands_the_reply_on(stage: &Stag
             && record["event"] == "hand_off"
             && record["outcome"] == "handed_on"
     });
-    // This Worker and the one that was there all along, each by itself.
+    // Nylas notifies this Worker and the one that was there all along separately.
     let handed = stage.agent.handed(&words);
     assert!(handed.len() <= 2, "{handed:?}");
 }

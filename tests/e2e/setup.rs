@@ -1,7 +1,7 @@
-//! A first deployment, with the real wrangler: `relayctl setup` from empty accounts and an empty folder to a relay that runs in
-//! workerd, and what an operator does next; and the same by hand, as the README says.
+//! A first deployment with the real wrangler. `relayctl setup` turns empty accounts and an empty folder into a relay
+//! that runs in workerd, and then the operator's next commands run. The same by hand, as the README says.
 //!
-//! Nylas is the stand-in, with no account in it; Cloudflare's API is played by `cloudflare.mjs`, which runs what is uploaded.
+//! Nylas is the stand-in, without any account. `cloudflare.mjs` plays Cloudflare's API and runs what is uploaded.
 
 use crate::{
     Stage,
@@ -34,15 +34,15 @@ tests![
 
 const ADDRESS: &str = "login@acme.example";
 
-/// Accounts with nothing in them, and an operator's folder.
+/// Empty accounts, and an operator's folder.
 struct World {
     folder: PathBuf,
-    /// Of Cloudflare's API, and of the Worker once it is deployed.
+    /// The addresses of Cloudflare's API and of the Worker, once it is deployed.
     cloudflare: String,
     url: String,
     nylas: StandIn,
     process: Child,
-    /// Its end is the process' end.
+    /// The process ends when this is closed.
     stdin: Option<ChildStdin>,
 }
 
@@ -57,7 +57,7 @@ impl World {
         let (folder, cloud) = (base.join("folder"), base.join("cloud"));
         fs::create_dir_all(&folder).unwrap();
         fs::create_dir_all(&cloud).unwrap();
-        // The built Worker, as a release has it.
+        // The built Worker, as in a release.
         for file in ["index.js", "index_bg.wasm"] {
             fs::copy(root().join("build").join(file), folder.join(file)).unwrap();
         }
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// What wrangler has to know of this Cloudflare.
+    /// The environment that makes wrangler use this Cloudflare.
     fn environment(&self) -> [(&'static str, String); 5] {
         let logs = self.folder.join("../cloud/logs");
         [
@@ -114,7 +114,7 @@ impl World {
             .env("NYLAS_API_KEY", API_KEY)
             .env("NYLAS_EMAIL", ADDRESS)
             .env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET)
-            // Nobody answers there: what is looked up is not known, which is no fault.
+            // Nothing answers there. doctor then does not know the records, which is no fault.
             .env("RELAYCTL_DNS", "http://127.0.0.1:1");
         for (name, value) in self.environment() {
             relayctl = relayctl.env(name, value);
@@ -136,7 +136,7 @@ impl World {
             .run(&[&always[..], &[token.to_str().unwrap()], more].concat())
     }
 
-    /// By hand: whether it ended well, and what it said.
+    /// Runs wrangler by hand. Returns whether it succeeded, and its output.
     fn wrangler(&self, arguments: &[&str]) -> (bool, String) {
         let output = Command::new(root().join("scripts/with-tools"))
             .arg("wrangler")
@@ -163,7 +163,7 @@ impl World {
         serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
     }
 
-    /// What there is at Cloudflare.
+    /// Everything that exists at Cloudflare.
     fn state(&self) -> Value {
         self.ask("/state", "")
     }
@@ -177,7 +177,7 @@ impl World {
         )
     }
 
-    /// Ends Cloudflare, and with it the Worker.
+    /// Stops Cloudflare and the Worker.
     fn stop(&mut self) {
         self.stdin = None;
         let _ = self.process.wait();
@@ -201,13 +201,13 @@ fn changed(ran: &Ran) -> Vec<String> {
 
 fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) {
     let mut world = World::empty("setup");
-    // Secrets for development are not for deployment.
+    // Secrets for development must not be deployed.
     let development = format!(
         "CLERK_WEBHOOK_SIGNING_SECRET={}\nNYLAS_API_KEY=nyk_development\n",
         crate::relay::OTHER_SECRET
     );
     fs::write(world.folder.join(".dev.vars"), development).unwrap();
-    // A new account has no address on workers.dev: that is the operator's to choose.
+    // A new account has no address on workers.dev. The operator has to choose one.
     world.ask("/refuse", "no workers.dev");
     let homeless = world.setup(&[]);
     assert_eq!(homeless.code, 1, "{}", homeless.all());
@@ -217,7 +217,7 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
             && error.contains("https://dash.cloudflare.com/account/workers/onboarding"),
         "{error}"
     );
-    // The code is there, and then Cloudflare fails: what belongs to it is not.
+    // Cloudflare stores the code and then fails, so the queues, schedule and address are missing.
     world.ask("/refuse", "/consumers");
     let stopped = world.setup(&["--only", "deploy"]);
     assert_eq!(stopped.code, 1, "{}", stopped.all());
@@ -226,7 +226,7 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
         error.contains("step deploy") && error.contains("Queue consumers"),
         "{error}"
     );
-    // The address is the one wrangler prints; nobody is there, here.
+    // setup takes the address that wrangler prints, where nothing answers here.
     let elsewhere = world.setup(&["--only", "deploy"]).well();
     assert_eq!(
         elsewhere.json()["url"],
@@ -246,7 +246,7 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
     assert_eq!(state["secrets"]["CLERK_WEBHOOK_SIGNING_SECRET"], SECRET);
     assert_eq!(state["secrets"]["NYLAS_API_KEY"], API_KEY);
 
-    // A mail arrives, from the account that was made, under its name.
+    // A mail arrives from the new account, under its name.
     let token = fs::read_to_string(world.folder.join("admin-token")).unwrap();
     let relayctl = world
         .relayctl()
@@ -261,7 +261,7 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
         (ADDRESS, Some("Acme"))
     );
 
-    // What was made is found again.
+    // setup finds what it has made.
     let before = world.state();
     let wrangler_toml = fs::read_to_string(world.folder.join("wrangler.toml")).unwrap();
     let second = world.setup(&["--url", &url]);
@@ -284,7 +284,7 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
         wrangler_toml
     );
 
-    // Every check against the real thing: nothing fails, and of the Worker everything is known.
+    // Every check runs against the real Worker. Nothing fails, and everything about the Worker is known.
     let webhook_secret = after["secrets"]["NYLAS_WEBHOOK_SECRET"].as_str().unwrap();
     let relayctl = relayctl.env("NYLAS_WEBHOOK_SECRET", webhook_secret);
     let doctor = relayctl.run(&["doctor", "--json"]).well().json();
@@ -299,7 +299,7 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
     let roundtrip = relayctl.run(&["roundtrip", "--json", "--wait", "30"]);
     assert_eq!(roundtrip.well().json()["address"], ADDRESS);
 
-    // A request as it was captured, signed by the sender's own library.
+    // A captured request, signed by the sender's own library.
     let (event, now) = (Event::code(), now_seconds());
     let captured = |secret: &str| {
         let signature = sign(&event.id, &event.body(), secret, now);
@@ -318,7 +318,7 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
         (1, &Value::Bool(false))
     );
 
-    // Gone: the operator is told so.
+    // Once the Worker is gone, doctor reports it.
     world.stop();
     let gone = relayctl.run(&["doctor", "--json", "--only", "worker"]);
     assert_eq!(gone.code, 1);
@@ -349,7 +349,7 @@ fn the_same_by_hand_as_the_readme_says(_: &Stage) {
     fs::write(world.folder.join("secrets"), secrets).unwrap();
     let (ok, said) = world.wrangler(&["deploy", "--secrets-file", "secrets"]);
     assert!(ok, "{said}{}", world.log());
-    // An upgrade: the same again, without the secrets.
+    // An upgrade is the same deployment again, without the secrets.
     let (ok, said) = world.wrangler(&["deploy"]);
     assert!(ok, "{said}{}", world.log());
     let state = world.state();

@@ -1,6 +1,6 @@
-// Stands between several versions of the relay on one ledger. Requests go to the version named first in the path.
-// What one puts into its queue comes here and goes on to its own consumer, or to the one a test chose for messages that
-// hold a text. Nylas' webhook is here, too: a notification goes to the version a test chose, or to the present one.
+// Connects several versions of the relay that share a ledger. A request goes to the version that its path begins with.
+// A queue message of a version goes to its own consumer, or to the one that a test chose for messages with a certain
+// text. Nylas' notifications go to the version that a test chose, or to the present one.
 const routes = [];
 const listeners = [];
 const seen = [];

@@ -1,4 +1,4 @@
-//! One behaviour each, named by it.
+//! Sign-in mails. Each test is one behaviour, named by it.
 
 use crate::{
     FIRST, GRANT, SECOND, SUPPRESSED, Stage,
@@ -26,8 +26,8 @@ tests![
     a_redelivery_of_a_queued_mail_is_a_duplicate,
     a_slow_nylas_is_handed_to_the_queue_and_one_mail_comes,
     a_nylas_that_is_down_and_comes_back_gets_one_mail,
-    a_connection_lost_after_nylas_took_the_mail_is_one_mail,
-    a_kept_500_is_settled_and_left,
+    a_connection_lost_after_nylas_accepted_the_mail_is_one_mail,
+    after_a_stored_500_the_mail_is_sent_under_another_key,
     throttling_is_waited_out,
     a_refused_mail_is_rejected,
     a_paused_account_is_an_alert_and_the_mail_is_queued,
@@ -38,20 +38,20 @@ tests![
     clerks_own_deliveries_are_left_to_clerk,
     a_template_that_is_not_listed_is_filtered,
     an_old_code_is_expired,
-    a_suppressed_recipient_is_not_written_to,
+    a_suppressed_recipient_gets_no_mail,
     an_unusable_event_is_answered_and_not_sent,
     forged_requests_are_all_answered_alike,
-    a_truncated_request_is_not_believed,
+    a_truncated_request_is_refused,
     a_body_over_a_mebibyte_is_too_large,
     either_of_two_secrets_will_do,
     standard_webhooks_headers_will_do,
     every_wrong_setting_is_named_at_once,
     a_wrong_optional_setting_stops_no_mail,
-    health_tells_the_version,
-    every_record_tells_the_version,
+    health_has_the_version,
+    every_record_has_the_version,
     other_paths_and_methods_are_answered,
     the_challenge_is_echoed_exactly,
-    a_notification_is_believed_and_made_durable_or_refused,
+    a_notification_is_verified_and_made_durable_or_refused,
     a_first_account_that_is_paused_costs_seconds_not_the_mail,
     a_text_mail_is_sent_as_text,
     a_minute_of_silence_is_one_mail,
@@ -87,7 +87,7 @@ pub fn pair(code: u16, status: &str) -> (u16, String) {
     (code, status.to_owned())
 }
 
-/// The mail, and after a while still the only one.
+/// Waits for the mail, and checks after a while that it is still the only one.
 pub fn one_mail(stage: &Stage, event: &Event, within: Duration) -> Mail {
     let mail = stage
         .nylas
@@ -214,7 +214,7 @@ fn a_redelivery_of_a_queued_mail_is_a_duplicate(stage: &Stage) {
 
 fn a_slow_nylas_is_handed_to_the_queue_and_one_mail_comes(stage: &Stage) {
     let event = Event::code();
-    // Longer than the budget, the first retry and its timer.
+    // Longer than the budget, the first retry and its timer together.
     let slow = Action::AcceptAfter(Duration::from_secs(8));
     stage.nylas.script(rule(&event, Some(1), slow));
     let response = event.deliver(&stage.relay);
@@ -236,7 +236,7 @@ fn a_nylas_that_is_down_and_comes_back_gets_one_mail(stage: &Stage) {
     one_mail(stage, &event, IN_THE_END);
 }
 
-fn a_connection_lost_after_nylas_took_the_mail_is_one_mail(stage: &Stage) {
+fn a_connection_lost_after_nylas_accepted_the_mail_is_one_mail(stage: &Stage) {
     let event = Event::code();
     stage.nylas.script(rule(&event, Some(1), Action::DropAfter));
     assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
@@ -245,7 +245,7 @@ fn a_connection_lost_after_nylas_took_the_mail_is_one_mail(stage: &Stage) {
     one_mail(stage, &event, SOON);
 }
 
-fn a_kept_500_is_settled_and_left(stage: &Stage) {
+fn after_a_stored_500_the_mail_is_sent_under_another_key(stage: &Stage) {
     let event = Event::code();
     stage
         .nylas
@@ -339,7 +339,7 @@ fn what_the_queue_gives_up_is_dead_lettered(stage: &Stage) {
         (&json!("dead_letter"), &json!(true))
     );
     no_mail(stage, &event);
-    // Kept whole, so that it can be sent again.
+    // The dead letter is whole, so that it can be sent again.
     stage.impatient.kill();
     let letter = stage
         .impatient
@@ -394,7 +394,7 @@ fn an_old_code_is_expired(stage: &Stage) {
     no_mail(stage, &milliseconds);
 }
 
-fn a_suppressed_recipient_is_not_written_to(stage: &Stage) {
+fn a_suppressed_recipient_gets_no_mail(stage: &Stage) {
     let event = Event::code().with("to_email_address", json!(SUPPRESSED.to_uppercase()));
     assert_eq!(
         event.deliver(&stage.relay).answer(),
@@ -477,7 +477,7 @@ fn forged_requests_are_all_answered_alike(stage: &Stage) {
     no_mail(stage, &event);
 }
 
-fn a_truncated_request_is_not_believed(stage: &Stage) {
+fn a_truncated_request_is_refused(stage: &Stage) {
     let event = Event::code();
     let body = event.body();
     let time = now_seconds();
@@ -584,7 +584,7 @@ fn every_wrong_setting_is_named_at_once(stage: &Stage) {
         event.deliver(&stage.broken).answer(),
         pair(503, "misconfigured")
     );
-    // Nylas can check the address before any secret is there.
+    // Nylas checks the address before there is any secret.
     assert_eq!(
         stage
             .broken
@@ -595,7 +595,7 @@ fn every_wrong_setting_is_named_at_once(stage: &Stage) {
     );
 }
 
-/// A monitor sees 200, an operator what is off, and users get their mails.
+/// A monitor gets 200, an operator sees what is off, and users get their mails.
 fn a_wrong_optional_setting_stops_no_mail(stage: &Stage) {
     let response = stage.simple.get("/health").unwrap();
     assert_eq!(response.answer(), pair(200, "degraded"));
@@ -606,7 +606,7 @@ fn a_wrong_optional_setting_stops_no_mail(stage: &Stage) {
     assert!(!response.body.contains("marker"), "{}", response.body);
     let event = Event::code();
     assert_eq!(event.deliver(&stage.simple).answer(), pair(200, "sent"));
-    // What the token would guard is not there.
+    // Without a valid token there is no operator API.
     assert_eq!(stage.simple.get("/admin").unwrap().code, 404);
     let records = stage.simple.records();
     let said: Vec<_> = records
@@ -618,13 +618,13 @@ fn a_wrong_optional_setting_stops_no_mail(stage: &Stage) {
     assert_eq!(said[0]["alert"], true);
 }
 
-fn health_tells_the_version(stage: &Stage) {
+fn health_has_the_version(stage: &Stage) {
     let response = stage.relay.get("/health").unwrap();
     assert_eq!(response.answer(), pair(200, "ok"));
     assert_eq!(response.json()["version"], env!("CARGO_PKG_VERSION"));
 }
 
-fn every_record_tells_the_version(stage: &Stage) {
+fn every_record_has_the_version(stage: &Stage) {
     let event = Event::code();
     event.deliver(&stage.relay);
     event.deliver(&stage.broken);
@@ -668,7 +668,7 @@ pub fn notify(relay: &Relay, secret: &str, body: &str) -> (u16, String) {
     notify_bytes(relay, secret, body.as_bytes(), &[])
 }
 
-/// The same, of one of several Workers there.
+/// Notifies one of several Workers as Nylas does.
 pub fn notify_under(relay: &Relay, prefix: &str, secret: &str, body: &str) -> (u16, String) {
     notify_at(relay, prefix, secret, body.as_bytes(), &[])
 }
@@ -699,7 +699,7 @@ pub fn notify_at(
     relay.post(&path, &headers, body).answer()
 }
 
-fn a_notification_is_believed_and_made_durable_or_refused(stage: &Stage) {
+fn a_notification_is_verified_and_made_durable_or_refused(stage: &Stage) {
     let body = json!({
         "specversion": "1.0", "id": "notification-1", "type": "grant.updated",
         "data": {"object": {"grant_id": GRANT}},
@@ -717,7 +717,7 @@ fn a_notification_is_believed_and_made_durable_or_refused(stage: &Stage) {
         notify(&stage.relay, "mock-webhook-secret", &body),
         pair(401, "bad_signature")
     );
-    // Without its secret, and without a queue.
+    // A Worker without the secret, and one without a queue.
     assert_eq!(
         notify(&stage.simple, NYLAS_WEBHOOK_SECRET, &body),
         pair(503, "misconfigured")
@@ -765,7 +765,7 @@ fn a_minute_of_silence_is_one_mail(stage: &Stage) {
 
 fn a_worker_killed_in_mid_send_and_started_again_sends_one_mail(stage: &Stage) {
     let relay = Relay::start("mortal", stage.settings());
-    // Before Nylas took the mail, and after.
+    // Killed before Nylas accepts the mail, and after.
     for action in [
         Action::AcceptAfter(Duration::from_millis(1_200)),
         Action::AcceptThenDelay(Duration::from_millis(1_200)),
@@ -840,7 +840,7 @@ fn five_hundred_mails_with_duplicates_and_faults_are_each_one_mail(stage: &Stage
             event.id
         );
     }
-    // What is still under way would be a second mail.
+    // Waits for anything that is still under way, which would be a second mail.
     thread::sleep(Duration::from_secs(5));
     for event in &events {
         assert_eq!(stage.nylas.mails_to(&event.to).len(), 1, "{}", event.id);

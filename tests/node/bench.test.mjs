@@ -1,4 +1,4 @@
-// The bench measures, and gives no figures for a handler that does its work wrong. No time is asserted here.
+// The bench measures, and gives no figures for a handler that does its work wrong. These tests assert no times.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { Refused, bench } from "../../bench/bench.mjs";
 
 const path = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
-/** Enough to see that everything is done, and too little to mean anything. */
+/** Enough to show that everything is measured, too little for meaningful figures. */
 const FEW = {
   rounds: 1,
   requests: 4,
@@ -20,7 +20,7 @@ const FEW = {
   modes: ["mail"],
   relays: [],
   handlers: [],
-  hearsReplies: true,
+  receivesReplies: true,
 };
 
 const FEW_OPTIONS = "--rounds 1 --requests 4 --warm-up 0 --kv-ms 2 --nylas-ms 3".split(" ");
@@ -29,7 +29,7 @@ let folder;
 before(() => (folder = mkdtempSync(join(tmpdir(), "bench-test-"))));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Runs the command; its exit code and what it printed. */
+/** Runs the command. Returns its exit code and what it printed. */
 function command(...options) {
   return new Promise((done) => {
     execFile(process.execPath, [path("bench/run.mjs"), ...options], (error, stdout, stderr) =>
@@ -47,7 +47,7 @@ function changed(name, from, to) {
   return file;
 }
 
-// They mostly wait.
+// At the same time, because they mostly wait.
 describe("the bench", { concurrency: 4 }, () => {
   test("every mode and the cold start are measured, for each handler and Worker", async () => {
     const json = join(folder, "figures.json");
@@ -69,11 +69,11 @@ describe("the bench", { concurrency: 4 }, () => {
     assert.deepEqual(Object.keys(cold_start), ["empty", ...names]);
   });
 
-  test("a request's reads and writes are counted, and the waits for them told apart by what waited", async () => {
+  test("a request's reads and writes are counted, and the waits by what waits for them", async () => {
     const { modes } = await bench({ ...FEW, modes: ["mail", "duplicate"] });
     const ofKv = ([name, value]) => (name.startsWith("kv_") ? [value] : []);
     const counts = (figures) => Object.entries(figures).flatMap(ofKv);
-    // Reads, writes; waits before the send, before the answer, after it.
+    // Reads, writes; waits before the send, before the answer, after the answer.
     assert.deepEqual(counts(modes.mail.recipe), [1, 1, 1, 1, 0]);
     assert.deepEqual(counts(modes.mail.expert), [1, 1, 1, 0, 1]);
     assert.deepEqual(counts(modes.duplicate.recipe), [1, 0, 1, 0, 0]);
@@ -130,7 +130,7 @@ const FAULTS = [
     said: /faulty, duplicate: 1 mails of one request, not 0/,
   },
   {
-    what: "believes a forged request",
+    what: "accepts a forged request",
     from: `version === "v1" &&`,
     to: `version === "v1" ||`,
     said: /faulty, forged: answered "200 sent", not "400 bad_signature"/,

@@ -1,5 +1,5 @@
 // The stand-in's inbox page in a real browser: it shows the mails, and no mail runs or fetches anything.
-// CHROMIUM_BIN names the browser. INBOX_SCREENSHOTS names a folder to keep the pictures in.
+// CHROMIUM_BIN names the browser. INBOX_SCREENSHOTS names a folder for screenshots.
 import assert from "node:assert/strict";
 import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:http";
@@ -18,8 +18,13 @@ const runnable = (path) => {
     return false;
   }
 };
-const executablePath = [process.env.CHROMIUM_BIN, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"].find((path) => path && runnable(path));
+const executablePath = [
+  process.env.CHROMIUM_BIN,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+].find((path) => path && runnable(path));
 const skip = executablePath ? false : "no Chromium";
 
 let standIn, browser, elsewhere, pictures;
@@ -38,8 +43,16 @@ before(async () => {
   await once(elsewhere, "listening");
   browser = await chromium.launch({
     executablePath,
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync"],
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
   });
 });
 after(async () => {
@@ -50,7 +63,7 @@ after(async () => {
   if (pictures && !process.env.INBOX_SCREENSHOTS) rmSync(pictures, { recursive: true });
 });
 
-/** A page that remembers whatever goes wrong in it, and every request that leaves it. */
+/** A page that records its errors and its requests. */
 async function open(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1180, height: 800 }, ...options });
   const page = await context.newPage();
@@ -62,7 +75,8 @@ async function open(options = {}) {
   page.on("popup", (popup) => wrong.push(`popup: ${popup.url()}`));
   context.on("request", (request) => requests.push(request.url()));
   await page.goto(`${standIn.base}/`);
-  const foreign = () => requests.filter((url) => !url.startsWith(`${standIn.base}/`) && !/^(data|about|blob):/.test(url));
+  const foreign = () =>
+    requests.filter((url) => !url.startsWith(`${standIn.base}/`) && !/^(data|about|blob):/.test(url));
   return { context, page, wrong, foreign };
 }
 
@@ -79,10 +93,12 @@ const code = (to, subject = "482915 is your verification code") => ({
     <body style="margin:0;background:#f5f5f7;font-family:Helvetica,Arial,sans-serif">
     <table role="presentation" width="100%"><tr><td align="center" style="padding:32px">
       <table role="presentation" width="480" style="background:#fff;border-radius:12px;padding:32px"><tr><td>
-        <p style="color:#6c47ff;font-weight:bold;margin:0 0 24px">Acme</p><h1 style="font-size:22px">Verification code</h1>
+        <p style="color:#6c47ff;font-weight:bold;margin:0 0 24px">Acme</p>
+        <h1 style="font-size:22px">Verification code</h1>
         <p style="color:#5e5f6e">Enter this code to sign in:</p>
         <p style="font-size:36px;letter-spacing:6px;font-weight:bold">482915</p>
-        <p style="color:#5e5f6e">Or <a href="https://acme.example/verify?token=abc">open this link</a>. It ends in 10 minutes.</p>
+        <p style="color:#5e5f6e">Or <a href="https://acme.example/verify?token=abc">open this link</a>.
+          It ends in 10 minutes.</p>
       </td></tr></table></td></tr></table></body></html>`,
   metadata: { key1: "msg_2f0c" },
   custom_headers: [{ name: "Auto-Submitted", value: "auto-generated" }],
@@ -97,10 +113,20 @@ test("an empty inbox says so, and mails appear by themselves, newest first", { s
   await control(standIn.base, "clock", { advance_ms: 60_000 });
   await send(standIn.base, code("grace@example.com", "Reset your password"));
   await control(standIn.base, "clock", { advance_ms: 60_000 });
-  await send(standIn.base, code("edsger.w.dijkstra.with.a.very.long.address@sub.example.com", "Sign in to Acme with this link that has a long subject"));
+  await send(
+    standIn.base,
+    code(
+      "edsger.w.dijkstra.with.a.very.long.address@sub.example.com",
+      "Sign in to Acme with this link that has a long subject",
+    ),
+  );
   await page.locator("#list .row").nth(2).waitFor();
   const order = await page.locator("#list .row .to").allTextContents();
-  assert.deepEqual(order, ["edsger.w.dijkstra.with.a.very.long.address@sub.example.com", "grace@example.com", "ada@example.com"]);
+  assert.deepEqual(order, [
+    "edsger.w.dijkstra.with.a.very.long.address@sub.example.com",
+    "grace@example.com",
+    "ada@example.com",
+  ]);
 
   await page.locator("#list .row").nth(2).click();
   await page.frameLocator("iframe").getByText("482915", { exact: true }).waitFor();
@@ -111,7 +137,13 @@ test("an empty inbox says so, and mails appear by themselves, newest first", { s
   assert.match(await page.locator("#mail pre").innerText(), /Enter this code to sign in:\s+482915/);
   await page.getByRole("button", { name: "Headers" }).click();
   const headers = await page.locator("#mail").innerText();
-  for (const text of ["Acme <auth@acme.example>", "ada@example.com", "Auto-Submitted", "auto-generated", "support@acme.example"]) {
+  for (const text of [
+    "Acme <auth@acme.example>",
+    "ada@example.com",
+    "Auto-Submitted",
+    "auto-generated",
+    "support@acme.example",
+  ]) {
     assert.ok(headers.includes(text), text);
   }
   await picture(page, "headers");
@@ -127,7 +159,11 @@ test("an empty inbox says so, and mails appear by themselves, newest first", { s
 
 test("it fits a phone", { skip }, async () => {
   await send(standIn.base, code("phone@example.com"));
-  const { context, page, wrong, foreign } = await open({ viewport: { width: 375, height: 740 }, hasTouch: true, isMobile: true });
+  const { context, page, wrong, foreign } = await open({
+    viewport: { width: 375, height: 740 },
+    hasTouch: true,
+    isMobile: true,
+  });
   await page.locator("iframe").waitFor();
   const widths = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
   assert.equal(widths[0], widths[1], "nothing is wider than the screen");
@@ -145,13 +181,19 @@ test("a hostile mail neither runs nor fetches nor breaks out", { skip }, async (
   const hostile = `
     <script>${mark}</script><script src="${there}/script"></script><ScRiPt>${mark}</sCrIpT>
     <img src="${there}/image" onerror="${mark}"><img srcset="${there}/srcset 1x"><img src=x onerror="${mark}">
-    <picture><source srcset="${there}/source"><img src="data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==" onload="${mark}"></picture>
-    <svg onload="${mark}"><image href="${there}/svg"/><script>${mark}</script></svg><math><mtext><img src="${there}/math"></mtext></math>
-    <form action="${there}/form" method="get"><input name="a" autofocus onfocus="${mark}"><button id="go" type="submit">Go</button></form>
-    <iframe src="${there}/iframe"></iframe><iframe srcdoc="<script>${mark}</script>"></iframe><object data="${there}/object"></object><embed src="${there}/embed">
-    <link rel="stylesheet" href="${there}/css"><link rel="prefetch" href="${there}/prefetch"><link rel="dns-prefetch" href="//evil.example">
+    <picture><source srcset="${there}/source">
+      <img src="data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==" onload="${mark}"></picture>
+    <svg onload="${mark}"><image href="${there}/svg"/><script>${mark}</script></svg>
+    <math><mtext><img src="${there}/math"></mtext></math>
+    <form action="${there}/form" method="get"><input name="a" autofocus onfocus="${mark}">
+      <button id="go" type="submit">Go</button></form>
+    <iframe src="${there}/iframe"></iframe><iframe srcdoc="<script>${mark}</script>"></iframe>
+    <object data="${there}/object"></object><embed src="${there}/embed">
+    <link rel="stylesheet" href="${there}/css"><link rel="prefetch" href="${there}/prefetch">
+    <link rel="dns-prefetch" href="//evil.example">
     <meta http-equiv="refresh" content="0;url=${there}/refresh"><base href="${there}/">
-    <style>@import url("${there}/import"); body { background: url(${there}/background) } @font-face { font-family: x; src: url(${there}/font) }</style>
+    <style>@import url("${there}/import"); body { background: url(${there}/background) }
+      @font-face { font-family: x; src: url(${there}/font) }</style>
     <style>p { background: u\\72l(${there}/escaped); background: image-set("${there}/set" 1x) }</style>
     <p style="background:url(${there}/inline)" onmouseover="${mark}">Readable <b>hostile</b> text</p>
     <video src="${there}/video" poster="${there}/poster" autoplay></video><audio src="${there}/audio" autoplay></audio>
@@ -177,23 +219,28 @@ test("a hostile mail neither runs nor fetches nor breaks out", { skip }, async (
     assert.equal(await page.locator("main img, main script, #broken-out, main b").count(), 0, tab);
   }
   await page.waitForTimeout(700);
-  assert.equal(await page.title(), "Mails taken");
+  assert.equal(await page.title(), "Accepted mails");
   assert.ok((await page.locator("#mail h2").innerText()).includes(tag));
   assert.deepEqual(fetched, []);
   assert.deepEqual([wrong, foreign()], [[], []]);
   await context.close();
 });
 
-test("the frame holds even if what it is given was not cleaned", { skip }, async () => {
+test("the frame holds even if its HTML was not sanitised", { skip }, async () => {
   const there = `http://127.0.0.1:${elsewhere.address().port}`;
   const { context, page } = await open();
   await page.locator("iframe").waitFor();
-  await page.evaluate((raw) => {
-    document.querySelector("iframe").srcdoc = raw;
-  }, `<p>raw</p><script>top.document.title = 'owned'</script><img src="${there}/raw"><link rel="stylesheet" href="${there}/raw.css"><style>@import "${there}/raw-import"</style><iframe src="${there}/raw-frame"></iframe>`);
+  await page.evaluate(
+    (raw) => {
+      document.querySelector("iframe").srcdoc = raw;
+    },
+    `<p>raw</p><script>top.document.title = 'owned'</script><img src="${there}/raw">
+    <link rel="stylesheet" href="${there}/raw.css"><style>@import "${there}/raw-import"</style>
+    <iframe src="${there}/raw-frame"></iframe>`,
+  );
   await page.frameLocator("iframe").getByText("raw").waitFor();
   await page.waitForTimeout(500);
-  assert.equal(await page.title(), "Mails taken");
+  assert.equal(await page.title(), "Accepted mails");
   assert.deepEqual(fetched, []);
   await context.close();
 });
@@ -201,7 +248,13 @@ test("the frame holds even if what it is given was not cleaned", { skip }, async
 test("every answer says what it is and may not be framed elsewhere", { skip: false }, async () => {
   const own = standIn ?? (await startStandIn());
   const policy = (await fetch(`${own.base}/`)).headers.get("content-security-policy");
-  for (const part of ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'none'", "base-uri 'none'"]) {
+  for (const part of [
+    "default-src 'none'",
+    "script-src 'self'",
+    "frame-ancestors 'none'",
+    "form-action 'none'",
+    "base-uri 'none'",
+  ]) {
     assert.ok(policy.includes(part), part);
   }
   for (const path of ["/", "/inbox.js", "/inbox.css", "/inbox.json"]) {

@@ -1,5 +1,5 @@
-// The form of what the relay hands on: the schema is right about it, and the scheme of its signature is the official
-// libraries'. That the Worker's own hand-offs are of this form, tests/e2e shows.
+// The form of hand-offs: the schema describes it, and the official libraries verify its signature. tests/e2e shows that
+// the Worker's own hand-offs have this form.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -12,7 +12,7 @@ const path = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 const python = process.env.STANDARDWEBHOOKS_PYTHON;
 const skip = python ? false : "no Python with standardwebhooks";
 
-/** The one in docs/replies.md. */
+/** The sample in docs/replies.md. */
 const sample = () => JSON.parse(readFileSync(path("docs/replies.md"), "utf8").match(/```json\n([\s\S]*?)```/)[1]);
 const changed = (change) => {
   const payload = sample();
@@ -20,7 +20,7 @@ const changed = (change) => {
   return payload;
 };
 
-test("the documented payload, and every variant of it, is as the schema says", () => {
+test("the documented payload and every variant of it fit the schema", () => {
   for (const change of [
     () => {},
     (p) => (p.in_reply_to = null),
@@ -28,13 +28,15 @@ test("the documented payload, and every variant of it, is as the schema says", (
     (p) => delete p.message.from.name,
     (p) => (p.message.thread_id = null),
     (p) => Object.assign(p.message, { subject: "", text: "", quoted_text: "", truncated: true, attachments: 3 }),
-  ]) assert.equal(wrong(changed(change)), null, String(change));
+  ])
+    assert.equal(wrong(changed(change)), null, String(change));
 });
 
-test("what is missing, of another kind or in milliseconds is not", () => {
+test("a member that is missing, of another type or in milliseconds does not fit", () => {
   for (const name of Object.keys(sample())) assert.ok(wrong(changed((p) => delete p[name])), name);
   for (const name of Object.keys(sample().message)) assert.ok(wrong(changed((p) => delete p.message[name])), name);
-  for (const name of Object.keys(sample().in_reply_to)) assert.ok(wrong(changed((p) => delete p.in_reply_to[name])), name);
+  for (const name of Object.keys(sample().in_reply_to))
+    assert.ok(wrong(changed((p) => delete p.in_reply_to[name])), name);
   for (const change of [
     (p) => (p.version = 2),
     (p) => (p.type = "reply.sent"),
@@ -50,11 +52,17 @@ test("what is missing, of another kind or in milliseconds is not", () => {
     (p) => (p.in_reply_to = {}),
     (p) => (p.in_reply_to.sent_at *= 1000),
     (p) => (p.in_reply_to.sender_is_recipient = null),
-  ]) assert.ok(wrong(changed(change)), String(change));
+  ])
+    assert.ok(wrong(changed(change)), String(change));
 });
 
-test("a receiver tolerates a new member, the relay's own tests do not", () => {
-  for (const change of [(p) => (p.more = 1), (p) => (p.message.more = 1), (p) => (p.message.from.more = 1), (p) => (p.in_reply_to.more = 1)]) {
+test("a new member fits the schema, but not the relay's own stricter tests", () => {
+  for (const change of [
+    (p) => (p.more = 1),
+    (p) => (p.message.more = 1),
+    (p) => (p.message.from.more = 1),
+    (p) => (p.in_reply_to.more = 1),
+  ]) {
     assert.equal(wrong(changed(change), { strictly: false }), null);
     assert.match(wrong(changed(change)), /additional properties/);
   }
@@ -71,9 +79,19 @@ test("every member is described", () => {
 });
 
 const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-function signed({ at = Math.floor(Date.now() / 1000), by = secret, body = JSON.stringify(sample()), scheme = (s) => s } = {}) {
+function signed({
+  at = Math.floor(Date.now() / 1000),
+  by = secret,
+  body = JSON.stringify(sample()),
+  scheme = (s) => s,
+} = {}) {
   const id = sample().id;
-  const headers = { "Webhook-Id": id, "webhook-timestamp": String(at), "webhook-signature": scheme(sign(by, id, at, body)), "content-type": "application/json" };
+  const headers = {
+    "Webhook-Id": id,
+    "webhook-timestamp": String(at),
+    "webhook-signature": scheme(sign(by, id, at, body)),
+    "content-type": "application/json",
+  };
   return { secret, headers, body };
 }
 const lines = () => [
@@ -84,13 +102,26 @@ const lines = () => [
   signed({ at: Math.floor(Date.now() / 1000) - 330 }),
   { ...signed(), body: JSON.stringify(changed((p) => (p.message.text += "."))) },
 ];
-/** Runs a verifier over lines; its answers. */
+/** Runs a verifier with these lines as its input. Returns its exit code and answers. */
 function answers(program, script, input) {
-  const { status, stdout, stderr, error } = spawnSync(program, [path(script)], { input: input.map((line) => `${JSON.stringify(line)}\n`).join(""), encoding: "utf8" });
+  const { status, stdout, stderr, error } = spawnSync(program, [path(script)], {
+    input: input.map((line) => `${JSON.stringify(line)}\n`).join(""),
+    encoding: "utf8",
+  });
   assert.equal(stderr, "", error?.message);
   return [status, stdout.trimEnd().split("\n")];
 }
-const expected = [1, ["ok", "ok", "ok", "error: No matching signature found", "error: Message timestamp too old", "error: No matching signature found"]];
+const expected = [
+  1,
+  [
+    "ok",
+    "ok",
+    "ok",
+    "error: No matching signature found",
+    "error: Message timestamp too old",
+    "error: No matching signature found",
+  ],
+];
 
 test("the official JavaScript library accepts what is signed so, and nothing else", () => {
   assert.deepEqual(answers(process.execPath, "tests/replies/verify.mjs", lines()), expected);
@@ -100,9 +131,14 @@ test("the official Python library accepts what is signed so, and nothing else", 
   assert.deepEqual(answers(python, "tests/replies/verify.py", lines()), expected);
 });
 
-test("bodies are held against the schema, line by line", () => {
-  const good = answers(process.execPath, "tests/replies/schema.mjs", [signed(), { body: JSON.stringify(changed((p) => (p.in_reply_to = null))) }]);
+test("bodies are checked against the schema, line by line", () => {
+  const good = answers(process.execPath, "tests/replies/schema.mjs", [
+    signed(),
+    { body: JSON.stringify(changed((p) => (p.in_reply_to = null))) },
+  ]);
   assert.deepEqual(good, [0, ["ok", "ok"]]);
-  const bad = answers(process.execPath, "tests/replies/schema.mjs", [{ body: JSON.stringify(changed((p) => (p.message.text = 1))) }]);
+  const bad = answers(process.execPath, "tests/replies/schema.mjs", [
+    { body: JSON.stringify(changed((p) => (p.message.text = 1))) },
+  ]);
   assert.deepEqual(bad, [1, ["error: /message/text must be string"]]);
 });

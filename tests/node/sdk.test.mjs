@@ -37,7 +37,8 @@ const refused = (promise, statusCode, type) =>
     return true;
   });
 
-const inbox = async (to) => (await (await fetch(`${standIn.base}/inbox.json`)).json()).filter((taken) => taken.to === to);
+const inbox = async (to) =>
+  (await (await fetch(`${standIn.base}/inbox.json`)).json()).filter((taken) => taken.to === to);
 
 async function listen(handler) {
   const server = createServer(handler).listen(0, "127.0.0.1");
@@ -51,7 +52,7 @@ async function listen(handler) {
 
 /** A destination for notifications: echoes challenges and collects the rest. */
 async function destination() {
-  const told = [];
+  const received = [];
   const { server, url, stop } = await listen(async (request, response) => {
     if (request.method === "GET") {
       const challenge = nylas.webhooks.extractChallengeParameter(`http://localhost${request.url}`);
@@ -60,20 +61,23 @@ async function destination() {
     }
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    told.push({ signature: request.headers["x-nylas-signature"], body: Buffer.concat(chunks) });
-    server.emit("told");
+    received.push({ signature: request.headers["x-nylas-signature"], body: Buffer.concat(chunks) });
+    server.emit("received");
     response.writeHead(200, { "Content-Length": 0 }).end();
   });
   const next = async () => {
-    while (told.length === 0) await once(server, "told", { signal: AbortSignal.timeout(5000) });
-    return told.shift();
+    while (received.length === 0) await once(server, "received", { signal: AbortSignal.timeout(5000) });
+    return received.shift();
   };
   return { url, next, stop };
 }
 
 test("messages.send: a mail, and the answer the SDK's types promise", async () => {
   const to = "send@example.com";
-  const { data, requestId } = await send("send-1", mail(to, { replyTo: [{ email: "help@acme.example" }], isPlaintext: false }));
+  const { data, requestId } = await send(
+    "send-1",
+    mail(to, { replyTo: [{ email: "help@acme.example" }], isPlaintext: false }),
+  );
   assert.ok(requestId);
   assert.equal(data.object, "message");
   assert.equal(data.grantId, GRANT);
@@ -96,10 +100,16 @@ test("messages.send: the same key again is the same answer and no second mail", 
   const first = await send("replay-1", mail(to));
   const second = await send("replay-1", mail(to));
   assert.deepEqual(second.data, first.data);
-  assert.deepEqual([first, second].map(({ rawHeaders }) => rawHeaders["idempotent-response"]), [undefined, "true"]);
+  assert.deepEqual(
+    [first, second].map(({ rawHeaders }) => rawHeaders["idempotent-response"]),
+    [undefined, "true"],
+  );
   assert.equal((await inbox(to)).length, 1);
   const requests = await (await fetch(`${standIn.base}/requests.json`)).json();
-  assert.deepEqual(requests.filter(({ recipient }) => recipient === to).map(({ replayed }) => replayed), [false, true]);
+  assert.deepEqual(
+    requests.filter(({ recipient }) => recipient === to).map(({ replayed }) => replayed),
+    [false, true],
+  );
 });
 
 test("messages.send: errors are NylasApiErrors with Nylas' types", async () => {
@@ -118,7 +128,7 @@ test("messages.send: errors are NylasApiErrors with Nylas' types", async () => {
   assert.equal((await inbox(to)).length, 1);
 });
 
-test("messages.send: a timeout, then the key in flight, then what it came to", async () => {
+test("messages.send: a timeout, then the key in flight, then the answer", async () => {
   const to = "late@example.com";
   await control(standIn.base, "rules", { recipient: to, times: 1, action: { accept_after_ms: 1600 } });
   await assert.rejects(send("late-1", mail(to), { timeout: 1 }), NylasSdkTimeoutError);
@@ -127,7 +137,7 @@ test("messages.send: a timeout, then the key in flight, then what it came to", a
   assert.equal((await send("late-1", mail(to))).data.id, (await inbox(to))[0].id);
 });
 
-test("messages.send: what the script says", async () => {
+test("messages.send: the answers of rules", async () => {
   const to = "script@example.com";
   const once = (action) => control(standIn.base, "rules", { recipient: to, times: 1, action });
   const error = { type: "rate_limit_error", message: "Too many requests, please try again shortly." };
@@ -144,20 +154,31 @@ test("messages.list and find: by metadata, by folder, page by page, with headers
   const to = "list@example.com";
   const list = (queryParams) => nylas.messages.list({ identifier: GRANT, queryParams });
   const sent = [];
-  for (const n of [1, 2, 3]) sent.push((await send(`list-${n}`, mail(to, { metadata: { key2: "list", key1: `list ${n}` } }))).data.id);
+  for (const n of [1, 2, 3])
+    sent.push((await send(`list-${n}`, mail(to, { metadata: { key2: "list", key1: `list ${n}` } }))).data.id);
 
   const found = await list({ metadataPair: { key1: "list 2" } });
-  assert.deepEqual(found.data.map(({ id }) => id), [sent[1]]);
+  assert.deepEqual(
+    found.data.map(({ id }) => id),
+    [sent[1]],
+  );
   assert.equal(found.nextCursor, undefined);
   await refused(list({ metadataPair: { key1: "list 2" }, receivedAfter: 1 }), 400, "invalid_request_error");
 
   const pages = [];
-  for await (const page of list({ metadataPair: { key2: "list" }, limit: 2 })) pages.push(page.data.map(({ id }) => id));
-  assert.deepEqual(pages.map(({ length }) => length), [2, 1]);
+  for await (const page of list({ metadataPair: { key2: "list" }, limit: 2 }))
+    pages.push(page.data.map(({ id }) => id));
+  assert.deepEqual(
+    pages.map(({ length }) => length),
+    [2, 1],
+  );
   assert.deepEqual(pages.flat().sort(), [...sent].sort());
 
   const folders = await nylas.folders.list({ identifier: GRANT });
-  assert.deepEqual(folders.data.map(({ name }) => name), ["inbox", "sent", "drafts", "trash", "junk", "archive"]);
+  assert.deepEqual(
+    folders.data.map(({ name }) => name),
+    ["inbox", "sent", "drafts", "trash", "junk", "archive"],
+  );
   const folder = folders.data.find(({ attributes }) => attributes.includes("\\Sent"));
   assert.equal(folder.systemFolder, true);
   const inSent = await list({ in: [folder.id], to: [to] });
@@ -168,7 +189,11 @@ test("messages.list and find: by metadata, by folder, page by page, with headers
   const plain = await nylas.messages.find({ identifier: GRANT, messageId: sent[0] });
   assert.equal(plain.data.headers, undefined);
   assert.deepEqual(plain.data.metadata, { key2: "list", key1: "list 1" });
-  const whole = await nylas.messages.find({ identifier: GRANT, messageId: sent[0], queryParams: { fields: "include_headers" } });
+  const whole = await nylas.messages.find({
+    identifier: GRANT,
+    messageId: sent[0],
+    queryParams: { fields: "include_headers" },
+  });
   assert.ok(whole.data.headers.some(({ name, value }) => name === "Auto-Submitted" && value === "auto-generated"));
   await refused(nylas.messages.find({ identifier: GRANT, messageId: "none" }), 404, "not_found_error");
 });
@@ -191,27 +216,40 @@ test("grants.find, and an account made twice is one account", async () => {
   assert.equal((await nylas.grants.find({ grantId: made.data.id })).data.email, "second@acme.example");
 });
 
-test("webhooks: created with a challenge, listed, told with a signature, changed, given a new secret", async () => {
+test("webhooks: created with a challenge, listed, notified with a signature, changed, given a new secret", async () => {
   const hook = await destination();
   try {
-    const requestBody = { triggerTypes: ["message.created", "message.bounced"], webhookUrl: hook.url, description: "relay" };
+    const requestBody = {
+      triggerTypes: ["message.created", "message.bounced"],
+      webhookUrl: hook.url,
+      description: "relay",
+    };
     const { data: made } = await nylas.webhooks.create({ requestBody });
     assert.equal(made.status, "active");
     assert.deepEqual(made.triggerTypes, requestBody.triggerTypes);
     const { data: listed } = await nylas.webhooks.list();
-    assert.deepEqual(listed.map(({ id, webhookSecret }) => ({ id, webhookSecret })), [{ id: made.id, webhookSecret: undefined }]);
+    assert.deepEqual(
+      listed.map(({ id, webhookSecret }) => ({ id, webhookSecret })),
+      [{ id: made.id, webhookSecret: undefined }],
+    );
 
-    const told = async (secret) => {
+    const notified = async (secret) => {
       const { signature, body } = await hook.next();
       assert.equal(signature, createHmac("sha256", secret).update(body).digest("hex"));
       return JSON.parse(body);
     };
     const { data: sent } = await send("hook-1", mail("hook@example.com"));
-    assert.equal((await told(made.webhookSecret)).data.object.id, sent.id);
+    assert.equal((await notified(made.webhookSecret)).data.object.id, sent.id);
 
-    const inbound = { grant_id: GRANT, from: "hook@example.com", subject: "Re: code", body: "Not me", in_reply_to_message_id: sent.id };
+    const inbound = {
+      grant_id: GRANT,
+      from: "hook@example.com",
+      subject: "Re: code",
+      body: "Not me",
+      in_reply_to_message_id: sent.id,
+    };
     const { message_id } = await control(standIn.base, "inbound", inbound);
-    const reply = await told(made.webhookSecret);
+    const reply = await notified(made.webhookSecret);
     assert.equal(reply.type, "message.created");
     assert.deepEqual([reply.data.object.id, reply.data.object.thread_id], [message_id, sent.threadId]);
 
@@ -222,7 +260,7 @@ test("webhooks: created with a challenge, listed, told with a signature, changed
     const { data: rotated } = await nylas.webhooks.rotateSecret({ webhookId: made.id });
     assert.notEqual(rotated.webhookSecret, made.webhookSecret);
     await control(standIn.base, "mail-events", { mail_id: sent.id, event: { bounced: { kind: "MailboxFull" } } });
-    const bounced = await told(rotated.webhookSecret);
+    const bounced = await notified(rotated.webhookSecret);
     assert.equal(bounced.data.object.message.metadata.key1, "msg_hook@example.com");
   } finally {
     hook.stop();

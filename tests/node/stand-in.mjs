@@ -1,4 +1,5 @@
-// Starts the stand-in for the tests, as a program of its own on any free port. STAND_IN_BIN names it; otherwise it is built.
+// Starts the stand-in for the tests, as a program on any free port. STAND_IN_BIN names the program; without it, it is
+// built.
 import { execFileSync, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { resolve } from "node:path";
@@ -16,7 +17,7 @@ function program() {
   return resolve(root, process.env.CARGO_TARGET_DIR ?? "target", "debug/nylas-stand-in");
 }
 
-/** The address it listens on, and how to end it. */
+/** Starts it. Returns the address it listens on, and a function that ends it. */
 export async function startStandIn() {
   const options = ["--listen", "127.0.0.1:0", "--api-key", API_KEY, "--account", `${GRANT}=${ADDRESS}=Acme`, "--quiet"];
   const child = spawn(program(), options, { stdio: ["ignore", "pipe", "inherit"] });
@@ -37,7 +38,7 @@ export async function startStandIn() {
   return { base, stop };
 }
 
-/** Steers it: what is one of rules, accounts, clock, inbound, webhooks, mail-events, grant-events, notifications. */
+/** Calls a control: rules, accounts, clock, inbound, webhooks, mail-events, grant-events, notifications. */
 export async function control(base, what, body) {
   const response = await fetch(`${base}/control/${what}`, {
     method: "POST",
@@ -48,7 +49,7 @@ export async function control(base, what, body) {
   return response.json();
 }
 
-/** A send as the relay makes it, past the SDK. */
+/** Sends a mail as the relay does, without the SDK. */
 export async function send(base, mail) {
   const response = await fetch(`${base}/v3/grants/${GRANT}/messages/send`, {
     method: "POST",

@@ -1,13 +1,13 @@
-// Holds the bodies of hand-offs against docs/reply.schema.json, strictly: no member that it does not describe.
-// node tests/replies/schema.mjs: reads one JSON {"body"} per line (others of its members are left alone), writes `ok` or
-// the error for each; exit 1 unless all are ok.
+// Checks the bodies of hand-offs against docs/reply.schema.json, strictly: the schema must describe every member.
+// node tests/replies/schema.mjs: reads one JSON {"body"} per line (other members are ignored), writes `ok` or the error
+// for each; exit 1 unless all are ok.
 import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { perLine } from "./verify.mjs";
 
 const schema = JSON.parse(readFileSync(new URL("../../docs/reply.schema.json", import.meta.url), "utf8"));
 
-/** Receivers tolerate what a version adds; the relay must not add it without describing it. */
+/** Receivers tolerate members that a later version adds. The relay must describe every member that it adds. */
 function closed(part) {
   if (part === null || typeof part !== "object") return part;
   if (Array.isArray(part)) return part.map(closed);
@@ -19,7 +19,7 @@ const compile = (schema) => new Ajv2020({ allErrors: true, allowUnionTypes: true
 const tolerant = compile(schema);
 const strict = compile({ ...closed(schema), $id: `${schema.$id}:strict` });
 
-/** What is wrong with a payload; null if nothing is. */
+/** The errors of a payload, or null. */
 export function wrong(payload, { strictly = true } = {}) {
   const check = strictly ? strict : tolerant;
   if (check(payload)) return null;

@@ -1,9 +1,10 @@
-// Holds hand-offs against the official JavaScript library, `standardwebhooks`. Reads one JSON {"secret", "headers", "body"}
-// per line, the body as text, writes `ok` or the error for each; exit 1 unless all are ok. verify.py does the same in Python.
+// Verifies hand-offs with the official JavaScript library, `standardwebhooks`. Reads one JSON {"secret", "headers",
+// "body"} per line, the body as text; writes `ok` or the error for each; exit 1 unless all are ok. verify.py does the
+// same in Python.
 import { createInterface } from "node:readline";
 import { Webhook } from "standardwebhooks";
 
-/** Does something with each line of the input; what it throws is written. */
+/** Calls the function with each line of the input, and writes what it throws. */
 export async function perLine(check) {
   for await (const line of createInterface({ input: process.stdin })) {
     try {

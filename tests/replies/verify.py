@@ -1,5 +1,6 @@
-# Holds hand-offs against the official Python library, `standardwebhooks`. Reads one JSON {"secret", "headers", "body"}
-# per line, the body as text, writes `ok` or the error for each; exit 1 unless all are ok. verify.mjs does the same in JavaScript.
+# Verifies hand-offs with the official Python library, `standardwebhooks`. Reads one JSON {"secret", "headers", "body"}
+# per line, the body as text; writes `ok` or the error for each; exit 1 unless all are ok. verify.mjs does the same in
+# JavaScript.
 import json
 import sys
 

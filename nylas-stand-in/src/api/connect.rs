@@ -1,4 +1,4 @@
-//! Making accounts through the API.
+//! Creates accounts through the API.
 
 use crate::api::messages::grant_data;
 use crate::api::validate::is_email;
@@ -27,7 +27,7 @@ struct Settings {
     _app_password: Option<Value>,
 }
 
-/// Makes an account, or finds the one there is with this address.
+/// Creates an account, or finds the one with this address.
 pub fn custom(shared: &Shared, call: &Call) -> Answer {
     let mut state = shared.lock();
     let wanted: Wanted = match serde_json::from_slice(&call.body) {

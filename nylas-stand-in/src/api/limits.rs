@@ -1,4 +1,4 @@
-//! What an account's state makes of a mail.
+//! Whether an account's state allows a mail.
 
 use crate::model::account::{Account, AccountState};
 use crate::model::answer::Answer;
@@ -8,18 +8,18 @@ use crate::state::State;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// What an account's state makes of a mail.
+/// What becomes of a mail, by the account's state.
 pub enum Verdict {
     Sent,
     Queued,
-    /// With this answer, and whether that is kept under the key.
+    /// The answer, and whether it is stored under the idempotency key.
     Refused(Answer, bool),
 }
 
 pub fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict {
     let kept = shared.options.keeps_account_refusals;
     let now_ms = shared.clock.now_ms();
-    let taken = |state: &State, counts: &dyn Fn(&Mail) -> bool| {
+    let accepted = |state: &State, counts: &dyn Fn(&Mail) -> bool| {
         let own = |mail: &&Mail| mail.grant_id == account.grant_id && counts(mail);
         u32::try_from(state.mails.iter().filter(own).count()).unwrap_or(u32::MAX)
     };
@@ -46,7 +46,7 @@ pub fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict
         ),
         AccountState::RateLimited => return throttled(shared, state),
         AccountState::PerSecond { mails, queue } => {
-            let second = taken(state, &|mail| now_ms < mail.at_ms + 1000);
+            let second = accepted(state, &|mail| now_ms < mail.at_ms + 1000);
             return match second {
                 second if second < mails => Verdict::Sent,
                 second if second < mails.saturating_add(queue) => Verdict::Queued,
@@ -54,9 +54,9 @@ pub fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict
             };
         }
         AccountState::DailyCap(cap) => {
-            // A queued mail that was not sent does not count.
+            // A queued mail that could not be sent does not count.
             let today = |mail: &Mail| mail.at_ms / DAY_MS == now_ms / DAY_MS && !mail.failed;
-            if taken(state, &today) < cap {
+            if accepted(state, &today) < cap {
                 return Verdict::Sent;
             }
             let answer = state.error(429, "rate_limit_error", "Daily send limit exceeded");

@@ -1,4 +1,4 @@
-//! Reading: the account, its folders, its messages.
+//! Reads the account, its folders and its messages.
 
 use crate::model::account::{Account, AccountState};
 use crate::model::answer::Answer;

@@ -1,5 +1,5 @@
-//! Sending: a refusal that no key keeps, then the idempotency key, then the request's form, then the script, then the
-//! account's state, then the mail.
+//! Sends a mail. A request passes these in order: refusals that no key stores, the idempotency key, the request's form,
+//! the rules of the script, the account's state.
 
 use crate::api::limits::{Verdict, verdict};
 use crate::api::validate::{self, Draft};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What has been decided and is still to be done, the state no longer locked.
+/// What is still to be done once the state is no longer locked.
 enum Step {
     Done(Outcome),
     Never,
@@ -27,7 +27,7 @@ enum Step {
     AcceptThenDelay(Duration),
 }
 
-/// A send that runs: everything needed to end it later, whoever still waits.
+/// A send in progress: everything needed to end it later, even if the caller hangs up.
 struct Run {
     shared: Arc<Shared>,
     account: Account,
@@ -43,7 +43,7 @@ pub async fn send(shared: &Arc<Shared>, call: &Call, account: &Account) -> Outco
         (Step::Done(outcome), _) => outcome,
         (Step::Never, _) | (_, None) => std::future::pending().await,
         (Step::AcceptAfter(delay), Some(run)) => {
-            // A task of its own: it goes on when the caller has hung up.
+            // A task of its own, so that it continues if the caller hangs up.
             let task = tokio::spawn(async move {
                 run.shared.clock.sleep(delay).await;
                 run.accept(&mut run.shared.lock(), 200)
@@ -86,7 +86,7 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
             _ => {}
         }
     }
-    // A refusal that no key keeps is one that is made before keys are looked at.
+    // A refusal that is not stored under the key comes before keys are looked at.
     if rule.is_none()
         && let Verdict::Refused(answer, false) = verdict(shared, state, account)
     {
@@ -128,7 +128,7 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
     (step, Some(run))
 }
 
-/// Asks the key; an error is the answer that ends the request.
+/// Looks up the key. An error is the answer that ends the request.
 fn begin(
     shared: &Shared,
     state: &mut State,
@@ -215,7 +215,7 @@ impl Run {
         }
     }
 
-    /// Takes the mail and keeps the answer.
+    /// Accepts the mail and stores the answer under the key.
     fn accept(&self, state: &mut State, status: u16) -> Answer {
         let answer = self.take(state, status);
         self.keep(state, answer)
@@ -228,7 +228,7 @@ impl Run {
         answer
     }
 
-    /// Takes the mail; the answer says so.
+    /// Accepts the mail and returns the answer.
     fn take(&self, state: &mut State, status: u16) -> Answer {
         let mail = self.mail(state);
         let answered = mail.request.get("reply_to_message_id");
@@ -238,7 +238,7 @@ impl Run {
             .any(|stored| answered.and_then(Value::as_str) == Some(&stored.id));
         let (message, headers) = (mail.message(is_known), mail.headers());
         let mut data = message.clone();
-        // Read back, a message has it; the schema of this answer does not.
+        // A message that is read has metadata; the schema of the answer to a send does not.
         if let Some(data) = data.as_object_mut() {
             data.remove("metadata");
         }
@@ -253,15 +253,10 @@ impl Run {
             message,
             headers,
         };
-        let told = stored.message.clone();
-        notify::tell(
-            &self.shared,
-            state,
-            "message.created",
-            json!({ "object": told }),
-        );
+        let data = json!({ "object": stored.message.clone() });
+        notify::notify(&self.shared, state, "message.created", data);
         if status != 202 {
-            // When a queued mail is delivered, or that it is not, a test says.
+            // For a queued mail, a test decides whether and when it is delivered.
             events::mail(&self.shared, state, &mail, &MailEvent::Delivered);
         }
         state.messages.push(stored);
@@ -274,7 +269,7 @@ impl Run {
         Answer::json(status, &answer)
     }
 
-    /// What is for accounts of this stand-in comes in there; everything else leaves it, to nowhere.
+    /// Puts the mail into the mailboxes of its recipients that are accounts of this stand-in.
     fn deliver_here(&self, state: &mut State, mail: &Mail) {
         let to = mail.recipients();
         let is_named = |held: &&Held| {

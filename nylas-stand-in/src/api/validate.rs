@@ -1,9 +1,9 @@
-//! What a send request must look like. Where Nylas' documents leave a doubt, the stricter reading.
+//! What a send request must look like. Where Nylas' documents are ambiguous, the stricter reading.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// A request's limit with everything in it.
+/// The limit of a whole request.
 pub const LARGEST: usize = 3 * 1024 * 1024;
 
 const FIELDS: [&str; 17] = [
@@ -25,7 +25,7 @@ const FIELDS: [&str; 17] = [
     "template",
     "signature_id",
 ];
-/// Documented, but refused here: no mail of Clerk's needs them.
+/// Fields that Nylas documents and the stand-in refuses, because no mail of Clerk's needs them.
 const NOT_PLAYED: [&str; 5] = [
     "attachments",
     "send_at",
@@ -69,7 +69,7 @@ pub fn draft(content_type: Option<&str>, body: &[u8], own_address: &str) -> Resu
     if content_type.is_some_and(|given| given.starts_with("multipart/form-data")) {
         return refuse("multipart/form-data: this stand-in does not play it");
     }
-    // Without parameters: with `; charset=utf-8` Nylas answers this, says its Python SDK's changelog (6.16.0).
+    // Nylas refuses `; charset=utf-8` in this way, according to the changelog of its Python SDK (6.16.0).
     if content_type != Some("application/json") {
         return refuse("only JSON and multipart supported");
     }
@@ -104,7 +104,7 @@ pub fn draft(content_type: Option<&str>, body: &[u8], own_address: &str) -> Resu
             message,
         });
     }
-    // Nylas' reference has it optional; its own command-line tool says that Agent Accounts refuse a mail without.
+    // Optional in Nylas' reference. Its command-line tool says that Agent Accounts refuse a mail without it.
     let from = addresses(fields, "from")?;
     let [(from_email, from_name)] = from.as_slice() else {
         return refuse("from: exactly one sender is required");

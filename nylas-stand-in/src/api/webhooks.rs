@@ -1,4 +1,4 @@
-//! Webhooks: set up with a challenge, changed, listed.
+//! Webhooks: created with a challenge, changed, listed.
 
 use crate::caller;
 use crate::model::answer::Answer;
@@ -9,7 +9,7 @@ use crate::state::State;
 use hyper::Method;
 use serde::Deserialize;
 
-/// Every type there is.
+/// Nylas' notification types.
 const TRIGGERS: [&str; 47] = [
     "calendar.created",
     "calendar.updated",
@@ -81,7 +81,7 @@ pub async fn create(shared: &Shared, call: &Call) -> Answer {
                 .error(400, "invalid_request_error", &error.to_string());
         }
     };
-    // On a line of its own: in the condition, the lock would be held through the block.
+    // Not in the condition below, which would hold the lock throughout the block.
     let problem = problem(&shared.lock(), &wanted);
     if let Some(problem) = problem {
         return shared.lock().error(400, "invalid_request_error", problem);
@@ -130,7 +130,7 @@ fn are_known(triggers: &[String]) -> bool {
         .all(|trigger| TRIGGERS.contains(&trigger.as_str()))
 }
 
-/// What is to be changed; what is not named stays.
+/// The changes to a webhook. A field that is absent is not changed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
@@ -181,7 +181,7 @@ pub fn update(shared: &Shared, id: &str, call: &Call) -> Answer {
     state.ok(data)
 }
 
-/// Asks the destination for an echo.
+/// Sends the challenge, which the destination must echo.
 async fn challenged(url: &str, challenge: &str) -> Result<(), String> {
     let joint = if url.contains('?') { '&' } else { '?' };
     let reply = caller::call(
@@ -193,7 +193,7 @@ async fn challenged(url: &str, challenge: &str) -> Result<(), String> {
     .await?;
     match reply.status {
         200 if reply.body != challenge.as_bytes() => Err("challenge is not echoed".to_owned()),
-        200 if !reply.sized => Err("chunked answers are not taken".to_owned()),
+        200 if !reply.sized => Err("chunked answers are not accepted".to_owned()),
         200 => Ok(()),
         status => Err(format!("status is not ok, got {status}")),
     }
@@ -221,7 +221,7 @@ pub fn rotate(shared: &Shared, id: &str) -> Answer {
     state.ok(data)
 }
 
-/// Adds a destination without asking it for an echo.
+/// Adds a destination without a challenge.
 pub fn add(state: &mut State, url: String, secret: String, triggers: Vec<String>) {
     let webhook = Webhook {
         id: state.fresh_id(),

@@ -1,4 +1,4 @@
-//! Steering a running stand-in over HTTP. As JSON only, so that no page's form can do it.
+//! Controls a running stand-in over HTTP. It accepts JSON only, so that no form on a web page can do it.
 
 use crate::api::webhooks;
 use crate::events::{self, GrantEvent, MailEvent};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Adds an account, changes one, or both.
+/// Adds an account, or changes one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
@@ -96,12 +96,12 @@ pub fn answer(shared: &Arc<Shared>, call: &Call, what: &str) -> Answer {
             events::grant(shared, state, &account, report.event);
             Ok(())
         }),
-        "notifications" => parsed(call).map(|told: Notify| {
-            notify::tell(
+        "notifications" => parsed(call).map(|notification: Notify| {
+            notify::notify(
                 shared,
                 &mut shared.lock(),
-                &told.kind,
-                Value::Object(told.data),
+                &notification.kind,
+                Value::Object(notification.data),
             );
         }),
         _ => {

@@ -1,4 +1,4 @@
-//! The mails taken: as a page, as JSON, and waited for.
+//! The accepted mails: as a page, as JSON, and a request that waits for one.
 
 use crate::model::answer::Answer;
 use crate::model::call::Call;
@@ -12,8 +12,9 @@ const PAGE: &str = include_str!("inbox.html");
 const STYLE: &str = include_str!("inbox.css");
 const SCRIPT: &str = include_str!("inbox.js");
 
-/// Nothing from elsewhere, nothing inline; a mail's own styles are allowed so that it looks as it was meant. A mail
-/// in a `srcdoc` frame inherits this, and its sandbox forbids scripts and forms besides.
+/// Allows nothing from elsewhere and nothing inline, except a mail's own styles, so that it looks as it was meant.
+///
+/// A mail in a `srcdoc` frame inherits this policy. The frame's sandbox forbids scripts and forms, too.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; \
                       connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
@@ -64,7 +65,7 @@ pub fn json(shared: &Shared) -> Answer {
     guarded(Answer::json(200, &json!(newest_first)))
 }
 
-/// The newest mail to an address, other than the one named in `after`, as soon as there is one.
+/// Waits for a mail to an address that is newer than the one named in `after`, and returns the newest.
 pub async fn wait(shared: &Shared, call: &Call) -> Answer {
     let number = |name| {
         call.query(name)
@@ -95,7 +96,7 @@ pub async fn wait(shared: &Shared, call: &Call) -> Answer {
     }
 }
 
-/// With `after`, only what came later than that mail; an unknown one is no limit.
+/// The newest mail to an address. With `after`, only one that came after that mail, if that mail exists.
 fn newest(state: &State, to: &str, after: Option<&str>) -> Option<Mail> {
     let known = after.and_then(|id| state.mails.iter().position(|mail| mail.id == id));
     let later = state.mails.iter().skip(known.map_or(0, |at| at + 1));

@@ -1,4 +1,4 @@
-//! What is the stand-in's own: its page of mails and its controls.
+//! What Nylas does not have: the page of mails and the controls.
 
 pub mod control;
 pub mod inbox;

@@ -1,8 +1,8 @@
-//! An account, and how it is doing.
+//! An account and its state.
 
 use serde::{Deserialize, Serialize};
 
-/// An Agent Account the stand-in plays.
+/// An Agent Account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
     /// The id in the path of its requests.
@@ -13,10 +13,10 @@ pub struct Account {
     pub name: Option<String>,
 }
 
-/// How an account is doing. All but `Gone` concern sending only.
+/// The state of an account. All but `Gone` concern sending only.
 ///
-/// Nylas' reference has the statuses of few of these; the others are as its staff describe them, and their wording is
-/// made up.
+/// Nylas' reference documents the answers to few of these. The other statuses are as Nylas' staff describe them, and
+/// their wording is made up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountState {
@@ -29,12 +29,12 @@ pub enum AccountState {
     DomainNotVerified,
     /// 403: sending is blocked for abuse.
     AbuseBlocked,
-    /// 429, `Daily send limit exceeded`, once that many mails were taken since 00:00 UTC.
+    /// 429, `Daily send limit exceeded`, once that many mails were accepted since 00:00 UTC.
     DailyCap(u32),
     /// 429 with `Retry-After: 1`, always.
     RateLimited,
-    /// So many mails within any second are sent at once, so many more are queued (202), and the rest gets 429 with
-    /// `Retry-After: 1`. Without a queue: as it was before October 2026.
+    /// Within any second, `mails` mails are sent at once and `queue` more are queued (202). The rest gets 429 with
+    /// `Retry-After: 1`. Before October 2026 Nylas had no such queue: `queue` is 0.
     PerSecond {
         /// Mails sent at once.
         mails: u32,
@@ -47,7 +47,7 @@ pub enum AccountState {
     Gone,
 }
 
-/// An account as the stand-in keeps it.
+/// An account and what the stand-in knows about it.
 pub struct Held {
     pub account: Account,
     pub state: AccountState,

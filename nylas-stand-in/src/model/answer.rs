@@ -1,4 +1,4 @@
-//! What a request is answered with.
+//! Answers to requests.
 
 use serde_json::Value;
 
@@ -25,14 +25,14 @@ impl Answer {
         self
     }
 
-    /// The same status and body once more, which is all that Nylas says of a replay: no `Retry-After` of an hour ago.
+    /// The replay of a stored answer: its status and body, which is what Nylas documents, and no other headers.
     pub fn replayed(mut self) -> Self {
         self.headers
             .retain(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         self.with("idempotent-response", "true")
     }
 
-    /// The answer a script asks for: text as it is, anything else as JSON.
+    /// The answer of a rule. A string is sent as it is, anything else as JSON.
     pub fn scripted(status: u16, body: &Value, headers: Vec<(String, String)>) -> Self {
         let own_type = headers
             .iter()

@@ -6,7 +6,7 @@ use hyper::header::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 
-/// A request, read.
+/// A request that was read whole.
 pub struct Call {
     pub method: Method,
     pub path: String,
@@ -48,9 +48,9 @@ pub struct SeenRequest {
     pub idempotency_key: Option<String>,
     /// The first address in its `to`.
     pub recipient: Option<String>,
-    /// The answer's status; None if there is none yet, or never was.
+    /// The answer's status. None if there is no answer.
     pub status: Option<u16>,
-    /// Whether the answer came from what the key keeps.
+    /// Whether the answer was stored under the key.
     pub replayed: bool,
     /// When it came, on the stand-in's clock.
     pub at_ms: u64,

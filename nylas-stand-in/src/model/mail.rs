@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A mail that was taken for sending.
+/// A mail that was accepted for sending.
 #[derive(Clone, Debug, Serialize)]
 pub struct Mail {
     /// The message's id.
@@ -28,15 +28,15 @@ pub struct Mail {
     pub is_plaintext: bool,
     /// The first Reply-To address.
     pub reply_to: Option<String>,
-    /// What the sender attached for itself.
+    /// The metadata that the sender attached.
     pub metadata: BTreeMap<String, String>,
     /// Added mail headers, in order.
     pub custom_headers: Vec<(String, String)>,
     /// The key it was sent with.
     pub idempotency_key: Option<String>,
-    /// When it was taken, on the stand-in's clock.
+    /// When it was accepted, on the stand-in's clock.
     pub at_ms: u64,
-    /// Whether it was queued and then not sent, as [`MailEvent::SendFailed`](crate::MailEvent::SendFailed) has it.
+    /// Whether it was queued and could not be sent ([`MailEvent::SendFailed`](crate::MailEvent::SendFailed)).
     pub failed: bool,
     /// The whole request.
     pub request: Value,
@@ -59,7 +59,7 @@ impl Mail {
             .any(|email| email.eq_ignore_ascii_case(address))
     }
 
-    /// The message as Nylas shows it: read back, it has `metadata`; in the answer to a send it has not.
+    /// The message as Nylas shows it when it is read. The answer to a send has no `metadata`.
     pub fn message(&self, answers_known_message: bool) -> Value {
         let list = |name: &str| self.request.get(name).cloned().unwrap_or_else(|| json!([]));
         let mut message = json!({

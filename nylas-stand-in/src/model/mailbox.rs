@@ -1,4 +1,4 @@
-//! What is in an account's mailbox: messages in folders.
+//! The messages in an account's mailbox, and its folders.
 
 use crate::hex::hex;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ pub const FOLDERS: [(&str, &str); 6] = [
     ("archive", "\\Archive"),
 ];
 
-/// A folder's id. Not its name: Nylas does not say that they are equal.
+/// A folder's id. It is not the name, because Nylas does not promise that they are equal.
 pub fn folder_id(grant_id: &str, name: &str) -> String {
     hex(&Sha256::digest(format!("folder/{grant_id}/{name}")), 25)
 }

@@ -1,4 +1,4 @@
-//! Plain data: what is sent, asked and answered.
+//! Plain data: mails, requests, answers, rules.
 
 pub mod account;
 pub mod answer;

@@ -1,10 +1,10 @@
-//! Rules that make chosen requests go wrong in a chosen way.
+//! Rules that make chosen requests fail in a chosen way.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Which requests a [`Rule`] is about.
+/// The requests that a [`Rule`] matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestKind {
@@ -15,11 +15,11 @@ pub enum RequestKind {
     Find,
     /// Fetching the account.
     Grant,
-    /// Everything that names an account, folders among them.
+    /// Every request that names an account, including folders.
     Any,
 }
 
-/// A condition and what then happens. The first matching rule with times left wins.
+/// A condition and an action. The first matching rule with times left wins.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
@@ -35,7 +35,7 @@ pub struct Rule {
     /// Only this kind of request.
     #[serde(default)]
     pub kind: RequestKind,
-    /// How often it happens; `None` is always.
+    /// How many requests it matches. `None`: every one.
     #[serde(default)]
     pub times: Option<u32>,
     /// What happens.
@@ -44,47 +44,47 @@ pub struct Rule {
 
 /// What a [`Rule`] does to a request.
 ///
-/// `NeverAnswer` and `DropBefore` are faults of the network: they come before the idempotency key is looked at. The
-/// other actions happen only to a request that would run, not to one that is answered from what its key keeps, and a
-/// malformed request is refused as always. Where a request takes no mail, the mail's part is left out.
+/// `NeverAnswer` and `DropBefore` are faults of the network, so they come before the idempotency key is looked at. The
+/// other actions happen only to a well-formed request without a stored answer. For a request that sends no mail, the
+/// part about the mail does not apply.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// The mail is taken and the answer given only after this time, even when nobody waits for it any more.
+    /// The mail is accepted and answered after this time, even if the caller has hung up.
     #[serde(rename = "accept_after_ms")]
     AcceptAfter(#[serde(with = "as_millis")] Duration),
-    /// The mail is taken at once and the answer given after this time; until then the key is in flight.
+    /// The mail is accepted at once and answered after this time. Until then the key is in flight.
     #[serde(rename = "accept_then_delay_ms")]
     AcceptThenDelay(#[serde(with = "as_millis")] Duration),
-    /// No answer at all and no mail; ends when the caller hangs up, and the key stays free.
+    /// No answer and no mail, until the caller hangs up. The key stays free.
     NeverAnswer,
     /// This answer.
     Answer {
         /// The HTTP status.
         status: u16,
-        /// The body; a string goes out as it is, anything else as JSON.
+        /// The body. A string is sent as it is, anything else as JSON.
         #[serde(default)]
         body: Value,
         /// More headers.
         #[serde(default)]
         headers: Vec<(String, String)>,
-        /// Whether the mail is taken all the same.
+        /// Whether the mail is accepted all the same.
         #[serde(default)]
         accept_mail: bool,
-        /// Whether the answer is kept under the idempotency key; otherwise the key is free again.
+        /// Whether the answer is stored under the idempotency key. If not, the key is free again.
         #[serde(default)]
         keep: bool,
     },
-    /// The connection is dropped and the mail not taken.
+    /// The connection is dropped and the mail not accepted.
     DropBefore,
-    /// The mail is taken, its answer kept under the key, and the connection dropped.
+    /// The mail is accepted, its answer stored under the key, and the connection dropped.
     DropAfter,
-    /// The mail is taken and answered 202, as one that waits in the sending queue.
+    /// The mail is accepted and answered 202, as one that waits in the sending queue.
     #[serde(rename = "queue_202")]
     Queue202,
 }
 
-/// What a rule is held against.
+/// The request that a rule is compared with.
 pub struct Subject<'a> {
     pub kind: RequestKind,
     pub grant_id: &'a str,
@@ -93,7 +93,7 @@ pub struct Subject<'a> {
 }
 
 impl Rule {
-    /// Whether the rule is about this request and has times left.
+    /// Whether the rule matches this request and has times left.
     pub fn matches(&self, subject: &Subject) -> bool {
         let same = |wanted: &Option<String>, is: Option<&str>| {
             wanted
@@ -110,7 +110,7 @@ impl Rule {
                 .is_none_or(|prefix| subject.key.is_some_and(|key| key.starts_with(prefix)))
     }
 
-    /// Uses the rule once.
+    /// Uses the rule once and returns its action.
     pub fn take(&mut self) -> Action {
         self.times = self.times.map(|times| times.saturating_sub(1));
         self.action.clone()

@@ -1,4 +1,4 @@
-//! Who is told, and what they were told.
+//! Webhooks, and attempts to deliver notifications.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -27,8 +27,8 @@ impl Webhook {
         data
     }
 
-    /// Whether it asked for this type. A variant, as `message.created.truncated`, goes to who asked for its base;
-    /// everything to who named nothing.
+    /// Whether it subscribed to this type. A variant such as `message.created.truncated` counts as its base type. A
+    /// webhook without triggers gets everything.
     pub fn wants(&self, kind: &str) -> bool {
         let variant_of = |trigger: &String| {
             kind.strip_prefix(trigger.as_str())
@@ -51,7 +51,7 @@ pub struct Notified {
     pub url: String,
     /// Which attempt it was, from 1.
     pub attempt: u32,
-    /// The answer's status; None if there was none within ten seconds.
+    /// The answer's status. None if there was no answer within ten seconds.
     pub status: Option<u16>,
     /// When it ended, on the stand-in's clock.
     pub at_ms: u64,

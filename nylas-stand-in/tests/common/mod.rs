@@ -67,7 +67,7 @@ impl Reply {
 }
 
 fn agent(timeout: Duration) -> ureq::Agent {
-    // No pool: a connection that is dropped must not be the remains of an earlier one.
+    // Without a pool, so that a test never gets a stale connection of an earlier request.
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_idle_connections(0);
@@ -101,7 +101,7 @@ pub fn post(
     read(request.send(body))
 }
 
-/// A change, as JSON.
+/// A PUT of a JSON body.
 pub fn put(nylas: &StandIn, path: &str, body: &Value) -> Reply {
     let request = agent(Duration::from_secs(5))
         .put(format!("{}{path}", nylas.base_url()))
@@ -110,7 +110,7 @@ pub fn put(nylas: &StandIn, path: &str, body: &Value) -> Reply {
     read(request.send(body.to_string())).unwrap()
 }
 
-/// A send that may fail on the way.
+/// A send whose connection may fail.
 pub fn try_send(
     nylas: &StandIn,
     grant: &str,
@@ -135,7 +135,7 @@ pub fn send(nylas: &StandIn, key: &str, mail: &Value) -> Reply {
     try_send(nylas, GRANT, Some(key), mail).unwrap()
 }
 
-/// A send that gives up after a while; whether it did.
+/// Sends with a short time limit. Returns whether that time ran out.
 pub fn send_briefly(nylas: &StandIn, key: &str, mail: &Value) -> bool {
     let url = format!("{}/v3/grants/{GRANT}/messages/send", nylas.base_url());
     let request = agent(Duration::from_millis(200)).post(url);

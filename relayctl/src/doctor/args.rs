@@ -1,9 +1,9 @@
-//! What `doctor` is told on the command line.
+//! The arguments of `doctor`.
 
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// What `doctor` is told.
+/// The arguments of `doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorArgs {
     /// The folder of wrangler.toml and .dev.vars

@@ -1,4 +1,4 @@
-//! Clerk: which templates it leaves to the relay, and under which name.
+//! Checks at Clerk: which templates it leaves to the relay, and with which sender name.
 
 use super::{
     finding::{Finding, fail, pass, skip, some_of, warn},
@@ -42,14 +42,15 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     if reply.code != 200 {
         let fix = match reply.code {
             401 | 403 => {
-                "copy the secret key of the right instance from Clerk's dashboard, API keys: sk_test_ is development, sk_live_ production"
+                "copy the secret key of the right instance from Clerk's dashboard, API keys: sk_test_ is \
+                 development, sk_live_ production"
             }
             _ => "try again; https://status.clerk.com",
         };
         return without(fail(key_id, format!("Clerk answered {}", reply.code), fix));
     }
     let body = reply.json();
-    // A bare list, or one in `data`: Clerk's API has both.
+    // Clerk's API answers some lists bare and some in `data`.
     let templates: Vec<Value> = match body.as_array() {
         Some(all) => all.clone(),
         None => list(&body, "/data").to_vec(),
@@ -95,7 +96,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             format!("all {} are left to the relay", ours.len()),
         )
     } else {
-        // Those that people wait for first.
+        // Sorted, with the templates that users wait for first.
         let mut shown = still.clone();
         shown.sort_by_key(|slug| Slug::new(Some(slug)).ttl());
         warn(
@@ -171,7 +172,8 @@ fn from(patient: &Patient<'_>, ours: &[&Value]) -> Finding {
                 others.join("@, "),
                 some_of(&patient.addresses, 3)
             ),
-            "set the template's From name in Clerk to the account's local part, so that nobody relies on an address that is not used",
+            "set the template's From name in Clerk to the account's local part, so that nobody relies on an address \
+             that is not used",
         )
     }
 }
@@ -182,7 +184,7 @@ fn domain(patient: &Patient<'_>, kind: &str, answer: Option<Value>) -> Finding {
         return skip(ID, "a development instance has Clerk's own domain", "");
     }
     let Some(answer) = answer else {
-        return skip(ID, "Clerk did not tell its domains", "");
+        return skip(ID, "Clerk did not answer with its domains", "");
     };
     let known: Vec<String> = list(&answer, "/data")
         .iter()

@@ -1,4 +1,4 @@
-//! The settings on this machine, judged by the relay's own rules.
+//! Checks of the settings on this machine, by the relay's own rules.
 
 use super::{
     finding::{Finding, fail, pass, skip, some_of, warn},
@@ -71,7 +71,8 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         Some(project) if project.has_schedule() => pass("config-schedule", "set"),
         Some(_) => warn(
             "config-schedule",
-            "[triggers] has no crons: the relay looks for nothing by itself, neither missed replies nor a cap, a grant or a webhook that is about to fail",
+            "[triggers] has no crons: the relay looks for nothing by itself, neither missed replies nor a cap, a \
+             grant or a webhook that is about to fail",
             "take [triggers] from the project's wrangler.toml",
         ),
         None => skip("config-schedule", "wrangler.toml is not known", ""),
@@ -84,8 +85,12 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             } else {
                 fail(
                     "config-secrets-in-vars",
-                    format!("{} in wrangler.toml, which goes into version control and is shown in the dashboard", shown.join(", ")),
-                    "take it out of [vars], set it with `npx wrangler secret put NAME`, and replace it at Clerk or Nylas: it is no secret any more",
+                    format!(
+                        "{} in wrangler.toml, which goes into version control and is shown in the dashboard",
+                        shown.join(", ")
+                    ),
+                    "take it out of [vars], set it with `npx wrangler secret put NAME`, and replace it at Clerk or \
+                     Nylas: it is no secret any more",
                 )
             }
         }
@@ -140,7 +145,7 @@ fn healthy(id: &'static str, names: &[&'static str], patient: &Patient<'_>) -> F
         Some(found) => pass(id, format!("well-formed, from {}", found.from)),
         None => skip(
             id,
-            "not known here, so it cannot be judged; the Worker may have it",
+            "not known here, so it cannot be checked; the Worker may have it",
             format!(
                 "to have it checked, put {} into the environment or .dev.vars",
                 names.join(", ")
@@ -185,7 +190,8 @@ fn templates(patient: &Patient<'_>) -> Finding {
                 "TEMPLATES names {}, which is not among the known templates",
                 some_of(&unknown, 5)
             ),
-            "compare with the list in Clerk's dashboard, Customization, Emails; `relayctl trigger list` shows the known ones",
+            "compare with the list in Clerk's dashboard, Customization, Emails; `relayctl trigger list` shows the \
+             known ones",
         )
     }
 }
@@ -195,8 +201,10 @@ fn queue(project: &crate::project::Project) -> Finding {
     let Some(queue) = project.producer("OUTBOX").filter(|queue| !queue.is_empty()) else {
         return warn(
             ID,
-            "no queue is bound as OUTBOX: a mail Nylas cannot take at once goes back to Clerk, and a code that comes late is dead",
-            "take [[queues.producers]] and [[queues.consumers]] from the project's wrangler.toml; queues are on Cloudflare's free plan",
+            "no queue is bound as OUTBOX: a mail Nylas cannot take at once goes back to Clerk, and a code that comes \
+             late is dead",
+            "take [[queues.producers]] and [[queues.consumers]] from the project's wrangler.toml; queues are on \
+             Cloudflare's free plan",
         );
     };
     let consumers = project.consumers();
@@ -214,9 +222,10 @@ fn queue(project: &crate::project::Project) -> Finding {
         return fail(
             ID,
             format!(
-                "the dead letters of {queue} are not kept: what runs out of retries is lost without a trace"
+                "the dead letters of {queue} are not stored: what runs out of retries is lost without a trace"
             ),
-            "give it a dead_letter_queue whose name ends in -dead, with a consumer of its own, as in the project's wrangler.toml",
+            "give it a dead_letter_queue whose name ends in -dead, with a consumer of its own, as in the project's \
+             wrangler.toml",
         );
     }
     match wait {

@@ -1,4 +1,4 @@
-//! The sender's domain, as the world's mail servers see it.
+//! Checks of the sender's domain, as other mail servers see it.
 
 use super::{
     finding::{Finding, State, fail, pass, skip, warn},
@@ -115,7 +115,8 @@ fn key(patient: &Patient<'_>, domain: &str) -> Result<Finding, Failure> {
         return Ok(skip(
             ID,
             "the selector is not known: only the sender knows it",
-            "--dkim-selector SELECTOR: the part before ._domainkey in the record Nylas' dashboard shows. A domain Nylas calls verified has it",
+            "--dkim-selector SELECTOR: the part before ._domainkey in the record Nylas' dashboard shows. A domain \
+             Nylas calls verified has it",
         ));
     };
     let name = format!("{selector}._domainkey.{domain}");
@@ -152,7 +153,7 @@ fn key_of(record: &str) -> Option<&str> {
 
 fn policy(patient: &Patient<'_>, domain: &str) -> Result<Finding, Failure> {
     const ID: &str = "dns-dmarc";
-    // A subdomain without a policy has its parent's.
+    // A subdomain without a policy of its own has its parent's (RFC 7489, section 6.6.3).
     let mut name = domain;
     while name.contains('.') {
         let found = records(patient, &format!("_dmarc.{name}"), "TXT")?;

@@ -1,17 +1,17 @@
-//! What a check found, and short ways to say it.
+//! The result of a check.
 
 use serde_json::{Value, json};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// Could not be done, because something it needs is not known here.
+    /// The check needs something that is not known here.
     Skip,
     /// All well.
     Pass,
-    /// Works, but look at it.
+    /// It works, but somebody should look at it.
     Warn,
-    /// Does not work.
+    /// It does not work.
     Fail,
 }
 
@@ -30,13 +30,13 @@ impl State {
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Of [`CHECKS`](super::CHECKS).
+    /// The id of the check, one of [`CHECKS`](super::CHECKS).
     pub id: &'static str,
     /// How it ended.
     pub state: State,
     /// What was seen.
     pub cause: String,
-    /// What mends it; empty when all is well.
+    /// How to fix it; empty when all is well.
     pub fix: String,
 }
 
@@ -85,7 +85,7 @@ pub fn fail(id: &'static str, cause: impl Into<String>, fix: impl Into<String>) 
     }
 }
 
-/// Texts with commas between, at most so many.
+/// At most `at_most` of the texts, separated by commas.
 pub fn some_of<Text: AsRef<str>>(texts: &[Text], at_most: usize) -> String {
     let shown: Vec<&str> = texts.iter().take(at_most).map(AsRef::as_ref).collect();
     match texts.len().saturating_sub(at_most) {

@@ -1,4 +1,4 @@
-//! `relayctl doctor`: what is wrong, why, what mends it. `docs/doctor.md` has a section for every check.
+//! `relayctl doctor`: what is wrong, why, and how to fix it. `docs/doctor.md` has a section for every check.
 
 mod args;
 mod clerk;
@@ -36,7 +36,7 @@ pub const CHECKS: [(&str, &str); 49] = [
     ("config-ledger", "the KV namespace is bound as LEDGER"),
     (
         "config-queue",
-        "the queue is bound, consumed, and its dead letters are kept",
+        "the queue is bound, consumed, and its dead letters are stored",
     ),
     (
         "config-clerk-secret",
@@ -95,7 +95,7 @@ pub const CHECKS: [(&str, &str); 49] = [
     ),
     (
         "nylas-webhook",
-        "Nylas tells this Worker about answers and bounces",
+        "Nylas notifies this Worker of answers and bounces",
     ),
     ("nylas-webhook-status", "that webhook is active"),
     (
@@ -109,7 +109,7 @@ pub const CHECKS: [(&str, &str); 49] = [
     ("worker-clock", "clocks agree"),
     (
         "worker-signature",
-        "the Worker believes the signing secret known here",
+        "the Worker accepts the signing secret known here",
     ),
     (
         "worker-forgery",
@@ -138,7 +138,7 @@ pub fn examine(args: &DoctorArgs, http: &Http, ui: &Ui) -> Result<Vec<Finding>, 
     if wanted(Group::Config) {
         findings.extend(config::checks(&patient));
     }
-    // The others need what Nylas says of the accounts, so it is asked in any case.
+    // The other groups need the accounts' addresses from Nylas.
     let needs_nylas = [Group::Nylas, Group::Clerk, Group::Worker, Group::Dns]
         .into_iter()
         .any(wanted);
@@ -165,7 +165,7 @@ pub fn examine(args: &DoctorArgs, http: &Http, ui: &Ui) -> Result<Vec<Finding>, 
     Ok(findings)
 }
 
-/// Runs `doctor`; whether nothing failed.
+/// Runs `doctor`. Returns whether nothing failed.
 pub fn run(args: &DoctorArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     if args.list {
         for (id, asks) in CHECKS {
@@ -182,7 +182,7 @@ pub fn run(args: &DoctorArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     Ok(report(&findings, args.strict, ui))
 }
 
-/// Prints findings; whether all is well.
+/// Prints the findings. Returns whether all is well.
 pub fn report(findings: &[Finding], strict: bool, ui: &Ui) -> bool {
     let mut group = "";
     for finding in findings {

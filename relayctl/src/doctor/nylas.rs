@@ -1,4 +1,4 @@
-//! Nylas: the key, the accounts, what they sent, the webhook.
+//! Checks at Nylas: the key, the accounts, what they sent, the webhook.
 
 use super::{
     finding::{Finding, State, fail, pass, skip, warn},
@@ -38,7 +38,7 @@ pub fn checks(patient: &mut Patient<'_>) -> Vec<Finding> {
             .chain(ACCOUNT_CHECKS)
             .chain(WEBHOOK_CHECKS)
     };
-    // What is configured is the best there is, until Nylas says better.
+    // The configured addresses stand until Nylas answers with its own.
     patient.addresses = patient
         .accounts
         .iter()
@@ -58,7 +58,7 @@ pub fn checks(patient: &mut Patient<'_>) -> Vec<Finding> {
     let configured = match (patient.variable("NYLAS_API_BASE"), &patient.project) {
         (Some(base), _) => base,
         (None, Ok(_)) => NYLAS_API_BASE_DEFAULT.to_owned(),
-        // The key goes nowhere on a guess.
+        // The key is not sent to an address that is only a guess.
         (None, Err(_)) => {
             return skipped(
                 "without wrangler.toml it is not known where Nylas is",
@@ -88,7 +88,7 @@ pub fn checks(patient: &mut Patient<'_>) -> Vec<Finding> {
                 fail(
                     "nylas-reachable",
                     format!("Nylas answers {}", reply.code),
-                    "https://status.nylas.com; the relay goes on by itself as soon as Nylas does",
+                    "https://status.nylas.com; the relay resumes by itself as soon as Nylas does",
                 )
             } else {
                 pass(
@@ -122,7 +122,8 @@ fn key_check(reply: &Reply) -> Finding {
         401 | 403 => fail(
             ID,
             format!("Nylas answered {}{}", reply.code, said(reply)),
-            "create a key in Nylas' dashboard (API keys) of the right application and region, and store it: `npx wrangler secret put NYLAS_API_KEY`",
+            "create a key in Nylas' dashboard (API keys) of the right application and region, and store it: `npx \
+             wrangler secret put NYLAS_API_KEY`",
         ),
         code if code >= 500 => skip(ID, "Nylas fails at the moment", "see nylas-reachable"),
         _ => pass(ID, "accepted"),
@@ -146,7 +147,7 @@ fn accounts(patient: &mut Patient<'_>, nylas: &Nylas<'_>) -> Vec<Finding> {
             .addresses
             .extend(address.or_else(|| account.email.clone()));
     }
-    // One finding per check: the worst account decides, and every account with that state is named.
+    // Each check has one finding. It has the worst state of any account and names every account in that state.
     ACCOUNT_CHECKS
         .into_iter()
         .filter_map(|id| {
@@ -213,7 +214,8 @@ fn one_account(
                 fail(
                     "nylas-grant",
                     format!("Nylas knows no account {id} (in this application and region)"),
-                    "copy the grant id from Nylas' dashboard, Grants; `relayctl setup --only account` makes an account or finds it by its address",
+                    "copy the grant id from Nylas' dashboard, Grants; `relayctl setup --only account` makes an \
+                     account or finds it by its address",
                 ),
                 skip(
                     "nylas-region",
@@ -259,14 +261,16 @@ fn one_account(
         other => fail(
             "nylas-status",
             format!("the grant of {address} is {other}"),
-            "make it valid again: `relayctl setup --only account` (POST /v3/connect/custom with the same address keeps the grant id)",
+            "make it valid again: `relayctl setup --only account` (POST /v3/connect/custom with the same address \
+             keeps the grant id)",
         ),
     });
     findings.push(if grant.get("blocked") == Some(&Value::Bool(true)) {
         fail(
             "nylas-blocked",
             format!("Nylas has blocked {address}: it sends nothing"),
-            "write to Nylas' support, with the application's and the grant's id; add a second account to NYLAS_ACCOUNTS meanwhile",
+            "write to Nylas' support, with the application's and the grant's id; add a second account to \
+             NYLAS_ACCOUNTS meanwhile",
         )
     } else {
         pass("nylas-blocked", format!("{address} is not"))
@@ -289,7 +293,8 @@ fn one_account(
         warn(
             "nylas-name",
             format!("mails come from the bare address {address}"),
-            "NYLAS_FROM_NAME in wrangler.toml (or \"name\" in NYLAS_ACCOUNTS): `relayctl setup --only settings --from-name NAME`",
+            "NYLAS_FROM_NAME in wrangler.toml (or \"name\" in NYLAS_ACCOUNTS): `relayctl setup --only settings \
+             --from-name NAME`",
         )
     } else {
         pass("nylas-name", format!("{name} <{address}>"))
@@ -306,8 +311,9 @@ fn region_name(base: &str) -> String {
     known.map_or_else(|| base.to_owned(), |(name, _)| (*name).to_owned())
 }
 
-/// The other region, if the account is there. Asked only where the configured one is a region of Nylas': a key must not
-/// travel from a test to Nylas.
+/// The other region, if the account is there.
+///
+/// It is asked only if the configured base is one of Nylas' regions. Otherwise a test's key would go to Nylas.
 fn other_region(patient: &Patient<'_>, nylas: &Nylas<'_>, id: &str) -> Option<(String, String)> {
     let candidates: Vec<(String, String)> = match patient.args.other_region.clone() {
         Some(address) => vec![("other".to_owned(), address)],
@@ -364,7 +370,8 @@ fn sent_today(patient: &Patient<'_>, nylas: &Nylas<'_>, id: &str, address: &str)
         70..100 => warn(
             ID,
             cause,
-            "add an account to NYLAS_ACCOUNTS before it is used up, or take a larger plan; --daily-cap tells this command the plan's cap",
+            "add an account to NYLAS_ACCOUNTS before it is used up, or take a larger plan; --daily-cap gives this \
+             command the plan's cap",
         ),
         _ => fail(
             ID,
@@ -423,13 +430,14 @@ fn webhook(patient: &mut Patient<'_>, reply: &Reply) -> Vec<Finding> {
             (Some(wanted), []) => warn(
                 "nylas-webhook",
                 format!(
-                    "no webhook goes to {wanted}: users' answers stay unread in the mailbox, and bounces are not learned from"
+                    "no webhook goes to {wanted}: users' answers stay unread in the mailbox, and bounces are not \
+                     recorded"
                 ),
                 FIX,
             ),
             (Some(wanted), [other, ..]) => fail(
                 "nylas-webhook",
-                format!("Nylas tells {}, not {wanted}", address(other)),
+                format!("Nylas notifies {}, not {wanted}", address(other)),
                 format!("{FIX}; delete the other in Nylas' dashboard, Notifications"),
             ),
             (None, []) => warn(
@@ -450,7 +458,7 @@ fn webhook(patient: &mut Patient<'_>, reply: &Reply) -> Vec<Finding> {
         "active" => pass("nylas-webhook-status", "active"),
         other => fail(
             "nylas-webhook-status",
-            format!("it is {other}: Nylas has stopped telling the relay, and does not tell later what it left out"),
+            format!("it is {other}: Nylas has stopped notifying the relay, and does not repeat what it left out"),
             "look at worker-challenge and worker-notifications, then `relayctl setup --only webhook` sets it to active",
         ),
     });
@@ -467,7 +475,7 @@ fn webhook(patient: &mut Patient<'_>, reply: &Reply) -> Vec<Finding> {
     } else if missing.is_empty() {
         pass("nylas-webhook-triggers", TRIGGERS.join(", "))
     } else {
-        let cause = format!("{named} missing: what becomes of mails is not learned");
+        let cause = format!("{named} missing: what becomes of mails is not recorded");
         warn("nylas-webhook-triggers", cause, ADD)
     });
     findings

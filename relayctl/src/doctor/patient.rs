@@ -1,4 +1,4 @@
-//! Who is examined: the settings on this machine, and what the checks learn of the accounts and the Worker.
+//! What is examined: the settings on this machine, the accounts and the Worker.
 
 use super::args::DoctorArgs;
 use crate::{
@@ -14,28 +14,28 @@ use clerk_nylas_relay::{
 };
 use std::collections::BTreeMap;
 
-/// Everything the checks know and learn.
+/// Everything that the checks know, and what they find out for one another.
 pub struct Patient<'a> {
-    /// How to ask.
+    /// The client for every request.
     pub http: &'a Http,
-    /// What was said on the command line.
+    /// The arguments.
     pub args: &'a DoctorArgs,
     /// `wrangler.toml`, or why there is none.
     pub project: Result<Project, Failure>,
-    /// What is known of the secrets here.
+    /// The secrets that are known on this machine.
     pub secrets: BTreeMap<&'static str, Found>,
-    /// The relay's own judgement of the settings; secrets not known here count as right.
+    /// What the relay itself finds wrong with the settings. A secret that is not known here counts as right.
     pub problems: Vec<Problem>,
-    /// The accounts configured.
+    /// The configured accounts.
     pub accounts: Vec<Account>,
-    /// What Nylas says the accounts' addresses are.
+    /// The accounts' addresses, from Nylas where it answered.
     pub addresses: Vec<String>,
-    /// The Worker's address, and how it is known.
+    /// The Worker's address, and where it comes from.
     pub url: Option<(String, &'static str)>,
 }
 
 impl<'a> Patient<'a> {
-    /// Reads what is on this machine.
+    /// Reads the settings and secrets on this machine.
     pub fn new(args: &'a DoctorArgs, http: &'a Http) -> Result<Self, Failure> {
         let project = Project::read(&args.folder).and_then(|found| {
             found.ok_or_else(|| {
@@ -66,7 +66,7 @@ impl<'a> Patient<'a> {
         let placeholder = sign::random_secret()?;
         let setting = |name: &str| match (known.get(name), name) {
             (Some(found), _) => Some(found.secret.reveal().to_owned()),
-            // Not known here is not the same as missing: the Worker may have it.
+            // A secret that is not known here is not missing: the Worker may have it.
             (None, "CLERK_WEBHOOK_SIGNING_SECRET") => Some(placeholder.clone()),
             (None, "NYLAS_API_KEY") => Some("not-known-here".to_owned()),
             (None, "REPLY_WEBHOOK_SECRET") => {
@@ -74,8 +74,12 @@ impl<'a> Patient<'a> {
             }
             (None, _) => variable(project.as_ref().ok(), name),
         };
-        let problems = Config::read(setting, bound).err().unwrap_or_default();
-        // The accounts even where another setting is wrong.
+        // A wrong optional setting is a fault for doctor, though the Worker only switches off what it is for.
+        let problems = match Config::read(setting, bound) {
+            Ok(config) => config.degraded,
+            Err(problems) => problems,
+        };
+        // Read once more with the accounts alone, so that another wrong setting does not hide them.
         let only_accounts = |name: &str| match name {
             "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => setting(name),
             "CLERK_WEBHOOK_SIGNING_SECRET" => Some(placeholder.clone()),

@@ -1,4 +1,4 @@
-//! The deployed Worker, asked as Clerk, Nylas and a monitor would. Nothing asked here sends a mail.
+//! Checks of the deployed Worker, by requests that Clerk, Nylas and a monitor make. None of them sends a mail.
 
 use super::{
     finding::{Finding, fail, pass, skip, warn},
@@ -78,7 +78,8 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         findings.push(fail(
             "worker-reachable",
             format!("something at {url} answers {}, but it is not the relay", health.code),
-            "check the address; deploy with `npx wrangler deploy`; a route or Cloudflare Access in front must let it through",
+            "check the address; deploy with `npx wrangler deploy`; a route or Cloudflare Access in front must let it \
+             through",
         ));
         findings.extend(skipped(
             1,
@@ -101,7 +102,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             .unwrap_or_else(|failure| fail("worker-challenge", failure.message, failure.fix)),
     );
     if text(&body, "/status") == "misconfigured" {
-        // Both routes then answer 503, whatever they would say otherwise.
+        // Notifications and the operator API then answer 503, which says nothing about them.
         let unknown = REST
             .into_iter()
             .skip_while(|id| *id != "worker-notifications");
@@ -168,7 +169,7 @@ fn clock_skew(reply: &Reply) -> Finding {
     let off_ms = millis(ours.since(theirs)).max(millis(theirs.since(ours)));
     let off = length(off_ms);
     match off_ms {
-        // Whole seconds, and the way here.
+        // `Date` has whole seconds, and the answer takes time to travel.
         0..5_000 => pass(ID, format!("within {} s", off_ms.div_ceil(1000))),
         5_000..240_000 => warn(
             ID,
@@ -186,7 +187,7 @@ fn clock_skew(reply: &Reply) -> Finding {
 fn signature(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
     const ID: &str = "worker-signature";
     let webhook = format!("{url}/api/webhooks/clerk");
-    // Of a type the relay ignores: it proves the secret and sends nothing.
+    // The relay ignores this type of event, so the probe proves the secret and sends nothing.
     let probe = json!({"object": "event", "type": "relayctl.probe", "data": {}})
         .to_string()
         .into_bytes();
@@ -200,7 +201,7 @@ fn signature(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
             probe.clone(),
         ))
     };
-    let believed = match patient.secrets.get("CLERK_WEBHOOK_SIGNING_SECRET") {
+    let verified = match patient.secrets.get("CLERK_WEBHOOK_SIGNING_SECRET") {
         None => skip(
             ID,
             "CLERK_WEBHOOK_SIGNING_SECRET is not known here",
@@ -223,10 +224,10 @@ fn signature(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
             }
         },
     };
-    vec![believed, forgery(url, send)]
+    vec![verified, forgery(url, send)]
 }
 
-/// Signs with a secret nobody knows, then with those that everybody knows.
+/// Signs once with a random secret, then with each published one. The Worker must refuse them all.
 fn forgery(url: &str, send: impl Fn(&Signer) -> Result<Reply, Failure>) -> Finding {
     const ID: &str = "worker-forgery";
     match Signer::random().and_then(|signer| send(&signer)) {
@@ -250,28 +251,28 @@ fn forgery(url: &str, send: impl Fn(&Signer) -> Result<Reply, Failure>) -> Findi
     for public in PUBLIC_SIGNING_SECRETS {
         match Signer::parse(public, "the documentation").and_then(|signer| send(&signer)) {
             Err(failure) => return fail(ID, failure.message, failure.fix),
-            Ok(reply) if reply.code == 200 => return believes_a_public_secret(is_loopback(url)),
+            Ok(reply) if reply.code == 200 => return accepts_a_public_secret(is_loopback(url)),
             Ok(_) => {}
         }
     }
     pass(ID, "400 bad_signature")
 }
 
-/// A fault of a deployed Worker, and what `make dev` does.
-fn believes_a_public_secret(is_local: bool) -> Finding {
+/// On a deployed Worker this is a fault; the Worker of `make dev` does it on purpose.
+fn accepts_a_public_secret(is_local: bool) -> Finding {
     const ID: &str = "worker-forgery";
     const FIX: &str = "copy your own endpoint's signing secret from Clerk's dashboard, Webhooks, and store it: \
                        `npx wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`";
     if is_local {
         warn(
             ID,
-            "the Worker believes a published signing secret, which will do for development only",
+            "the Worker accepts a published signing secret, which will do for development only",
             FIX,
         )
     } else {
         fail(
             ID,
-            "the Worker believes a published signing secret: anybody can have mails sent in your name",
+            "the Worker accepts a published signing secret: anybody can have mails sent in your name",
             FIX,
         )
     }
@@ -282,12 +283,13 @@ fn judge_probe(reply: &Reply, from: &str) -> Finding {
     match (reply.code, reply.status().as_str()) {
         (200, "ignored") => pass(
             ID,
-            format!("a signed probe was believed and ignored (secret from {from})"),
+            format!("a signed probe was verified and ignored (secret from {from})"),
         ),
         (400, _) => fail(
             ID,
-            format!("the Worker does not believe what the secret from {from} signs"),
-            "copy the signing secret of this endpoint from Clerk's dashboard, Webhooks, and store it: `npx wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`; each endpoint has its own. If worker-clock fails, that first",
+            format!("the Worker refuses what the secret from {from} signs"),
+            "copy the signing secret of this endpoint from Clerk's dashboard, Webhooks, and store it: `npx wrangler \
+             secret put CLERK_WEBHOOK_SIGNING_SECRET`; each endpoint has its own. If worker-clock fails, that first",
         ),
         (503, "misconfigured") => skip(ID, "the Worker is not configured", "see worker-settings"),
         (code, status) => fail(
@@ -304,7 +306,8 @@ fn challenge(patient: &Patient<'_>, url: &str) -> Result<Finding, Failure> {
     let reply = patient.http.call(&Ask::get(format!(
         "{url}{WEBHOOK_PATH}?challenge={challenge}"
     )))?;
-    const FIX: &str = "Nylas must get the bare value with a Content-Length: look for what changes answers in front of the Worker (a proxy, a transform rule)";
+    const FIX: &str = "Nylas must get the bare value with a Content-Length: look for what changes answers in front \
+                       of the Worker (a proxy, a transform rule)";
     Ok(if reply.code != 200 || reply.body != challenge.as_bytes() {
         fail(
             ID,
@@ -334,7 +337,7 @@ fn notifications(patient: &Patient<'_>, url: &str) -> Finding {
             401 => pass(ID, "401"),
             503 => warn(
                 ID,
-                "the Worker has no NYLAS_WEBHOOK_SECRET: users' answers and bounces are not taken",
+                "the Worker has no NYLAS_WEBHOOK_SECRET: users' answers and bounces are not accepted",
                 "`relayctl setup --only webhook` makes the webhook and stores its secret",
             ),
             code => fail(
@@ -407,7 +410,11 @@ fn admin(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
     findings.push(if down.is_empty() {
         pass("worker-accounts", "all are up")
     } else {
-        fail("worker-accounts", format!("down: {}", down.join(", ")), "docs/operations.md says what each reason means; mails go through the other accounts, or wait")
+        fail(
+            "worker-accounts",
+            format!("down: {}", down.join(", ")),
+            "docs/operations.md says what each reason means; mails go through the other accounts, or wait",
+        )
     });
     let number = |pointer: &str| {
         summary
@@ -419,7 +426,7 @@ fn admin(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
         0 => pass("worker-dead-letters", "none"),
         count => warn(
             "worker-dead-letters",
-            format!("{count} mails were given up on and are kept"),
+            format!("{count} mails were given up on and are stored"),
             "`relayctl list --dead`, then `relayctl redrive --dead`",
         ),
     });
@@ -441,7 +448,7 @@ mod tests {
 
     #[test]
     fn a_published_secret_is_a_fault_but_on_this_machine() {
-        assert_eq!(believes_a_public_secret(false).state, State::Fail);
-        assert_eq!(believes_a_public_secret(true).state, State::Warn);
+        assert_eq!(accepts_a_public_secret(false).state, State::Fail);
+        assert_eq!(accepts_a_public_secret(true).state, State::Warn);
     }
 }

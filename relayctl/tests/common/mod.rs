@@ -1,6 +1,6 @@
-//! What the tests share: a command to run, a small HTTP server, a relay that is not one.
+//! What the tests share: a command to run, a small HTTP server, a fake relay.
 //!
-//! Each test file is a crate of its own and uses a part of this.
+//! Each test file is a crate of its own and uses a part of it.
 #![allow(dead_code)]
 
 pub mod ran;
@@ -35,7 +35,7 @@ pub fn now_seconds() -> u64 {
         .as_secs()
 }
 
-/// A folder that goes when dropped.
+/// A folder that is deleted when dropped.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -163,10 +163,10 @@ impl Answer {
     }
 }
 
-/// What a server does.
+/// How a server answers.
 pub type Answering = dyn Fn(&Asked) -> Answer + Send + Sync;
 
-/// An HTTP server on loopback, one thread a connection, one request each. Stops when dropped.
+/// An HTTP server on loopback. Each connection has a thread and one request. Stops when dropped.
 pub struct Server {
     pub url: String,
     port: u16,
@@ -266,22 +266,21 @@ fn serve(
     stream.flush()
 }
 
-/// Answers as the relay does, without being it: signatures are checked with Svix' own library. What stands here is what
-/// the real Worker answers; the tests that use it only through its address can be pointed at a Worker in workerd.
+/// A fake relay with the real Worker's answers. It verifies signatures with Svix' own library.
 #[derive(Clone)]
 pub struct FakeRelay {
     pub secret: String,
     pub version: String,
-    /// What `/health` finds wrong.
+    /// What `/health` reports as wrong.
     pub problems: Vec<Value>,
-    /// Optional settings that are wrong: mails are sent all the same.
+    /// Wrong optional settings, which stop no mail.
     pub degraded: Vec<Value>,
-    /// What a believed mail is answered.
+    /// The answer to a valid mail.
     pub sends: (u16, &'static str),
-    /// Whether it believes anybody.
-    pub gullible: bool,
+    /// Whether it accepts any signature.
+    pub accepts_forgeries: bool,
     pub echo: bool,
-    /// What an unsigned notification is answered.
+    /// The answer to an unsigned notification.
     pub nylas_code: u16,
     /// Added to the `Date` header.
     pub clock_off_seconds: i64,
@@ -299,7 +298,7 @@ impl Default for FakeRelay {
             problems: Vec::new(),
             degraded: Vec::new(),
             sends: (200, "sent"),
-            gullible: false,
+            accepts_forgeries: false,
             echo: true,
             nylas_code: 401,
             clock_off_seconds: 0,
@@ -365,7 +364,7 @@ impl FakeRelay {
         std::fs::read_to_string(self.cloud.as_ref()?.join(name)).ok()
     }
 
-    /// Those of the test, and a stored text that is no signing secret.
+    /// The problems that the test set, and a stored text that is no signing secret.
     fn problems(&self) -> Vec<Value> {
         let mut problems = self.problems.clone();
         if self
@@ -400,7 +399,7 @@ impl FakeRelay {
         let stored = self.stored();
         let webhook =
             svix::webhooks::Webhook::new(stored.as_ref().unwrap_or(&self.secret)).unwrap();
-        if webhook.verify(&asked.body, &headers).is_err() && !self.gullible {
+        if webhook.verify(&asked.body, &headers).is_err() && !self.accepts_forgeries {
             return answer(400, "bad_signature");
         }
         let Ok(event) = serde_json::from_slice::<Value>(&asked.body) else {

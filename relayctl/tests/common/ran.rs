@@ -1,4 +1,4 @@
-//! How `relayctl` ended. The end-to-end tests use it, too.
+//! How `relayctl` ended. The end-to-end tests of the Worker use this, too.
 
 use serde_json::Value;
 use std::process::Output;
@@ -30,7 +30,7 @@ impl Ran {
         format!("{}{}", self.out, self.err)
     }
 
-    /// Only if it ended well.
+    /// Panics unless the command succeeded.
     pub fn well(self) -> Self {
         assert_eq!(self.code, 0, "{}", self.all());
         self
