@@ -28,10 +28,12 @@ pub enum Sabotage {
     NoHeaders,
     /// The look for missed messages sees none.
     BlindSweep,
+    /// A grant that is gone is taken for one that answers.
+    IgnoreGoneGrant,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::KeyChangedPerAttempt,
         Self::StepOnAmbiguous,
         Self::NoSettling,
@@ -44,5 +46,6 @@ impl Sabotage {
         Self::NoReplyMarks,
         Self::NoHeaders,
         Self::BlindSweep,
+        Self::IgnoreGoneGrant,
     ];
 }

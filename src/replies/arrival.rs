@@ -2,7 +2,7 @@
 
 use super::{
     classify::{Class, InboundMail},
-    correlate::{Correlated, correlate, own_addresses, reply_id},
+    correlate::{Correlated, correlate, grant_answers, own_addresses, reply_id},
     handoff::{Reply, forward},
     work::{Done, Work},
 };
@@ -25,7 +25,7 @@ use crate::{
 use serde_json::Value;
 use std::time::Duration;
 
-/// A message that Nylas reported and does not show yet is looked for this often.
+/// A message that Nylas reported and does not show may be deleted from this delivery of its notification on.
 const GONE_TRIES: u32 = 5;
 
 const MONTH: Duration = DAY.saturating_mul(30);
@@ -52,14 +52,10 @@ pub async fn process<P: Ports>(
     let Some(own_addresses) = own_addresses(work).await else {
         return Ok(Done::Retry(Reason::AccountAddressUnknown));
     };
-    let nylas = &work.context.nylas;
-    let answer = match nylas.message(work.account, message_id).await {
-        ReadOutcome::Answered(answer) => answer,
-        ReadOutcome::Gone if work.attempt < GONE_TRIES => {
-            return Ok(Done::Retry(Reason::MessageNotVisibleYet));
-        }
-        ReadOutcome::Gone => Value::Null,
-        ReadOutcome::Unknown => return Ok(Done::Retry(Reason::MailboxNotAnswering)),
+    let answer = match fetch(work, message_id).await {
+        Fetched::Message(answer) => answer,
+        Fetched::Deleted => Value::Null,
+        Fetched::NotNow(reason) => return Ok(Done::Retry(reason)),
     };
     let message = answer.get("data").unwrap_or(&Value::Null);
     let mail = InboundMail(message);
@@ -118,6 +114,39 @@ pub async fn process<P: Ports>(
     };
     ledger.put_reply(&id, &reply).await?;
     Ok(Done::Done)
+}
+
+/// What became of asking for a message.
+enum Fetched {
+    /// The whole answer: the message is its `data`.
+    Message(Value),
+    Deleted,
+    /// It cannot be told now.
+    NotNow(Reason),
+}
+
+/// Asks the mailbox for the message.
+///
+/// Nylas answers 404 both for a message that is not there and for a grant that is not. So a message counts as deleted only
+/// if the grant answers, and the message is still not there after that.
+async fn fetch<P: Ports>(work: &Work<'_, '_, P>, message_id: &str) -> Fetched {
+    let nylas = &work.context.nylas;
+    match nylas.message(work.account, message_id).await {
+        ReadOutcome::Answered(answer) => return Fetched::Message(answer),
+        ReadOutcome::Unknown => return Fetched::NotNow(Reason::MailboxNotAnswering),
+        ReadOutcome::Gone if work.attempt < GONE_TRIES => {
+            return Fetched::NotNow(Reason::MessageNotVisibleYet);
+        }
+        ReadOutcome::Gone => {}
+    }
+    if !grant_answers(work).await {
+        return Fetched::NotNow(Reason::MailboxNotAnswering);
+    }
+    match nylas.message(work.account, message_id).await {
+        ReadOutcome::Answered(answer) => Fetched::Message(answer),
+        ReadOutcome::Gone => Fetched::Deleted,
+        ReadOutcome::Unknown => Fetched::NotNow(Reason::MailboxNotAnswering),
+    }
 }
 
 /// What the thread says of who wrote the message.

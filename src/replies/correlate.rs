@@ -63,6 +63,12 @@ pub async fn own_addresses<P: Ports>(work: &Work<'_, '_, P>) -> Option<Vec<Strin
     Some(addresses)
 }
 
+/// Whether Nylas knows the account's grant now. If it does not, a 404 says nothing of a message in the mailbox.
+pub async fn grant_answers<P: Ports>(work: &Work<'_, '_, P>) -> bool {
+    let identity = work.context.nylas.identity(work.account).await;
+    matches!(identity, IdentityOutcome::Known(_))
+}
+
 /// What is known of a thread.
 pub enum Correlated {
     /// A mail of ours began it.
@@ -87,8 +93,10 @@ pub async fn correlate<P: Ports>(
     }
     let answer = match context.nylas.thread(work.account, thread_id).await {
         ReadOutcome::Answered(answer) => answer,
-        ReadOutcome::Gone => return Ok(Correlated::NotOurs),
-        ReadOutcome::Unknown => return Ok(Correlated::Unknown(Reason::MailboxNotAnswering)),
+        ReadOutcome::Gone if grant_answers(work).await => return Ok(Correlated::NotOurs),
+        ReadOutcome::Gone | ReadOutcome::Unknown => {
+            return Ok(Correlated::Unknown(Reason::MailboxNotAnswering));
+        }
     };
     let messages = answer.get("data").and_then(Value::as_array);
     let ours = messages.into_iter().flatten().find_map(|message| {
