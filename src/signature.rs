@@ -1,11 +1,13 @@
 //! Is this request really from Clerk, or really from Nylas?
 //!
-//! Verification is a change of type: only [`verify_clerk`] and [`verify_nylas`] make a
-//! [`VerifiedWebhook`] and a [`VerifiedNotification`], and what parses a body takes nothing else.
+//! Verification is a change of type: only [`verify_clerk`] makes a [`VerifiedWebhook`] and only [`verify_nylas`] makes a
+//! [`VerifiedNotification`]. Whoever parses a body takes nothing else.
 //!
-//! Clerk sends through Svix (<https://docs.svix.com/receiving/verifying-payloads/how-manual>), whose
-//! scheme is also published as Standard Webhooks (<https://www.standardwebhooks.com>). Neither
-//! official crate works here: both ask `SystemTime`, which panics on `wasm32-unknown-unknown`.
+//! Clerk sends through Svix (<https://docs.svix.com/receiving/verifying-payloads/how-manual>), whose scheme is also
+//! published as Standard Webhooks (<https://www.standardwebhooks.com>). Neither official crate works here: both ask
+//! `SystemTime`, which panics on `wasm32-unknown-unknown`.
+//!
+//! Signatures are compared by `hmac` itself, in constant time.
 
 use crate::model::{id::SvixId, outcome::Reason, secret::Secret, time::UnixMillis};
 use base64::{
@@ -19,18 +21,18 @@ use std::fmt;
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// How far the signed timestamp may lie from now, in either direction, inclusive. Svix' own value.
+/// How far the signed timestamp may be from now, in either direction, inclusive. Svix uses the same value.
 pub const TIMESTAMP_TOLERANCE_SECONDS: u64 = 300;
 
 /// The shortest key accepted. Svix makes 24 bytes; an empty or tiny key would be guessable.
 pub const SIGNING_KEY_BYTES_MIN: usize = 16;
 
-/// Signs Nylas' test events for everybody alike, so it proves nothing
+/// The secret that Nylas signs everybody's test events with, so a signature made with it proves nothing
 /// (<https://developer.nylas.com/docs/reference/api/webhook-notifications/>).
 pub const NYLAS_MOCK_SECRET: &str = "mock-webhook-secret";
 
-/// Signing secrets that everybody can read, so a signature made with one of them proves nothing: the one `make dev`
-/// signs with (`scripts/dev-secret`), and the examples of Svix' documentation
+/// Signing secrets that everybody can read, so a signature made with one of them proves nothing: the one that `make dev`
+/// uses (`scripts/dev-secret`), and the examples in Svix' documentation
 /// (<https://docs.svix.com/receiving/verifying-payloads/how-manual>, <https://api.svix.com/docs>).
 pub const PUBLIC_SIGNING_SECRETS: [&str; 3] = [
     "whsec_Y2xlcmstbnlsYXMtcmVsYXktbG9jYWwtZGV2",
@@ -43,8 +45,11 @@ pub const PUBLIC_SIGNING_SECRETS: [&str; 3] = [
 pub struct SigningSecret(Vec<u8>);
 
 impl SigningSecret {
-    /// Reads `whsec_<base64>` or bare base64, with or without padding; surrounding white space is
-    /// dropped, because secrets are pasted. The error says what is wrong, never the value.
+    /// Reads `whsec_<base64>` or bare base64, with or without padding. White space around it is dropped, because
+    /// secrets are pasted.
+    ///
+    /// # Errors
+    /// What is wrong, without the value.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
             &STANDARD_ALPHABET,
@@ -63,7 +68,7 @@ impl SigningSecret {
         Ok(Self(key))
     }
 
-    /// Whether everybody knows this secret. Keys are compared, so another spelling of it is found, too.
+    /// Whether everybody knows this secret. The decoded keys are compared, so another spelling is recognized, too.
     pub fn is_public(&self) -> bool {
         PUBLIC_SIGNING_SECRETS
             .iter()
@@ -74,18 +79,19 @@ impl SigningSecret {
     /// (<https://www.standardwebhooks.com>).
     pub fn sign(&self, id: &str, signed_at: UnixMillis, body: &[u8]) -> String {
         let timestamp = signed_at.seconds().to_string();
-        let mut signature = String::from("v1,");
-        if let Some(mut mac) = self.mac() {
-            for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-                mac.update(part);
-            }
-            STANDARD.encode_string(mac.finalize().into_bytes(), &mut signature);
-        }
-        signature
+        let mac = self.mac(id, &timestamp, body);
+        let signature = mac.map(|mac| STANDARD.encode(mac.finalize().into_bytes()));
+        format!("v1,{}", signature.unwrap_or_default())
     }
 
-    fn mac(&self) -> Option<HmacSha256> {
-        HmacSha256::new_from_slice(&self.0).ok()
+    /// The MAC over what is signed: id, time and body, with dots between. HMAC takes a key of any length, so there is
+    /// always one.
+    fn mac(&self, id: &str, timestamp: &str, body: &[u8]) -> Option<HmacSha256> {
+        let mut mac = HmacSha256::new_from_slice(&self.0).ok()?;
+        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+            mac.update(part);
+        }
+        Some(mac)
     }
 }
 
@@ -95,7 +101,7 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// Why a request was not verified. For the log; the caller is told nothing but `bad_signature`.
+/// Why a request was not verified. Only the log says so: the answer is `bad_signature`, whatever the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadSignature {
     HeadersMissing,
@@ -119,7 +125,7 @@ impl BadSignature {
     }
 }
 
-/// The three headers of one family, `svix-*` or `webhook-*`, as text.
+/// The id, time and signatures of a request, from its `svix-*` or its `webhook-*` headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SignatureHeaders {
     id: Option<String>,
@@ -128,8 +134,8 @@ pub struct SignatureHeaders {
 }
 
 impl SignatureHeaders {
-    /// Takes the `svix-*` family, or `webhook-*` when no `svix-*` header is there at all. They are
-    /// never mixed: a request is signed under one name.
+    /// Takes the `svix-*` headers, or the `webhook-*` ones if there is no `svix-*` header at all. The two are never
+    /// mixed: a request is signed under one name.
     pub fn pick(header: impl Fn(&str) -> Option<String>) -> Self {
         let family = |prefix: &str| Self {
             id: header(&format!("{prefix}-id")),
@@ -145,9 +151,7 @@ impl SignatureHeaders {
     }
 }
 
-/// A request that one of the configured secrets signed, recently.
-///
-/// Only [`verify_clerk`] makes one.
+/// A request that was signed recently with one of the configured secrets. Only [`verify_clerk`] makes one.
 #[derive(Debug)]
 pub struct VerifiedWebhook<'a> {
     id: SvixId,
@@ -160,7 +164,7 @@ impl<'a> VerifiedWebhook<'a> {
         &self.id
     }
 
-    /// When this attempt was signed: new on every attempt, unlike the event's own time.
+    /// When Svix signed this attempt. Every attempt is signed anew; the event's own time stays.
     pub fn signed_at(&self) -> UnixMillis {
         self.signed_at
     }
@@ -171,7 +175,7 @@ impl<'a> VerifiedWebhook<'a> {
     }
 }
 
-/// Verifies a request of Clerk's.
+/// Verifies a request from Clerk.
 ///
 /// # Errors
 /// Why it is not verified.
@@ -215,26 +219,16 @@ pub fn verify_clerk<'a>(
         .split(' ')
         .filter_map(|entry| entry.strip_prefix("v1,"))
         .filter_map(|encoded| STANDARD.decode(encoded).ok())
-        .filter(|signature| signature.len() == 32)
         .collect::<Vec<_>>();
-    let matched = secrets.iter().any(|secret| {
-        let Some(mut mac) = secret.mac() else {
-            return false;
-        };
-        for part in [
-            id.as_bytes(),
-            b".".as_slice(),
-            timestamp.as_bytes(),
-            b".",
-            body,
-        ] {
-            mac.update(part);
-        }
+    let mut macs = secrets
+        .iter()
+        .filter_map(|secret| secret.mac(id, timestamp, body));
+    let is_signed = macs.any(|mac| {
         candidates
             .iter()
             .any(|signature| mac.clone().verify_slice(signature).is_ok())
     });
-    if !matched {
+    if !is_signed {
         return Err(BadSignature::NoMatch);
     }
     Ok(VerifiedWebhook {
@@ -246,28 +240,26 @@ pub fn verify_clerk<'a>(
 
 /// Digits only, at most twelve: no sign, space, fraction or exponent.
 fn parse_timestamp(text: &str) -> Option<u64> {
-    let strict = (1..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    strict.then(|| text.parse().ok()).flatten()
+    let is_strict =
+        (1..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_strict.then(|| text.parse().ok()).flatten()
 }
 
-/// A notification that one of the configured secrets of Nylas' signed.
-///
-/// Only [`verify_nylas`] makes one.
+/// A notification that was signed with one of the configured secrets. Only [`verify_nylas`] makes one.
 #[derive(Debug)]
 pub struct VerifiedNotification<'a> {
     body: &'a [u8],
 }
 
 impl<'a> VerifiedNotification<'a> {
-    /// The bytes that were signed: compressed, if they came so.
+    /// The bytes that were signed: still compressed, if they came compressed.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
 }
 
-/// Verifies a notification of Nylas': `x-nylas-signature` is the hex HMAC-SHA256
-/// of the raw body, keyed with the secret's text
-/// (<https://developer.nylas.com/docs/v3/notifications/>). No time is signed.
+/// Verifies a notification from Nylas: `x-nylas-signature` is the HMAC-SHA256 of the raw body in hex, keyed with the
+/// secret's text (<https://developer.nylas.com/docs/v3/notifications/>). No time is signed.
 ///
 /// # Errors
 /// Why it is not verified.
@@ -278,11 +270,11 @@ pub fn verify_nylas<'a>(
 ) -> Result<VerifiedNotification<'a>, BadSignature> {
     let signature = signature.ok_or(BadSignature::HeadersMissing)?.trim();
     let signature = hex::decode(signature).map_err(|_| BadSignature::NoMatch)?;
-    let matched = secrets.iter().any(|secret| {
+    let is_signed = secrets.iter().any(|secret| {
         HmacSha256::new_from_slice(secret.reveal().as_bytes())
             .is_ok_and(|mac| mac.chain_update(body).verify_slice(&signature).is_ok())
     });
-    if matched {
+    if is_signed {
         Ok(VerifiedNotification { body })
     } else {
         Err(BadSignature::NoMatch)

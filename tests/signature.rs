@@ -45,7 +45,7 @@ struct Signed {
     body: String,
 }
 
-fn relay_believes(secret: &str, signed: &Signed) -> bool {
+fn relay_verifies(secret: &str, signed: &Signed) -> bool {
     let headers = SignatureHeaders::pick(|name| match name.strip_prefix(signed.prefix)? {
         "-id" => Some(signed.id.clone()),
         "-timestamp" => Some(signed.timestamp.clone()),
@@ -70,13 +70,13 @@ fn header_map(signed: &Signed, prefix: &str) -> Option<http::HeaderMap> {
     Some(headers)
 }
 
-fn svix_believes(secret: &str, signed: &Signed) -> bool {
+fn svix_verifies(secret: &str, signed: &Signed) -> bool {
     let webhook = svix::webhooks::Webhook::new(secret).unwrap();
     header_map(signed, signed.prefix)
         .is_some_and(|headers| webhook.verify(signed.body.as_bytes(), &headers).is_ok())
 }
 
-fn standardwebhooks_believes(secret: &str, signed: &Signed) -> bool {
+fn standardwebhooks_verifies(secret: &str, signed: &Signed) -> bool {
     let webhook = standardwebhooks::Webhook::new(secret).unwrap();
     header_map(signed, "webhook")
         .is_some_and(|headers| webhook.verify(signed.body.as_bytes(), &headers).is_ok())
@@ -136,7 +136,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_relay_believes_what_the_libraries_believe(
+    fn the_relay_verifies_what_the_libraries_believe(
         prefix in select(vec!["svix", "webhook"]),
         id in "[A-Za-z0-9_.-]{1,40}",
         body in "\\PC{0,200}",
@@ -162,9 +162,9 @@ proptest! {
             signature: list.join(" ").replace("GOOD", &good),
             body: if matches!(spoil, Spoil::Body) { format!("{body} ") } else { body },
         };
-        let believed = relay_believes(secret, &signed);
-        prop_assert_eq!(believed, svix_believes(secret, &signed), "svix: {:?}", signed);
-        prop_assert_eq!(believed, standardwebhooks_believes(secret, &signed), "standardwebhooks: {:?}", signed);
+        let is_verified = relay_verifies(secret, &signed);
+        prop_assert_eq!(is_verified, svix_verifies(secret, &signed), "svix: {:?}", signed);
+        prop_assert_eq!(is_verified, standardwebhooks_verifies(secret, &signed), "standardwebhooks: {:?}", signed);
     }
 }
 
@@ -183,8 +183,8 @@ fn signed_now(id: &str, timestamp: impl Fn(i64) -> String) -> Signed {
 fn difference_a_timestamp_is_taken_as_it_is_written() {
     for spelling in [|now: i64| format!("+{now}"), |now: i64| format!("0{now}")] {
         let signed = signed_now("msg_1", spelling);
-        assert!(svix_believes(SECRETS[0], &signed));
-        assert!(!relay_believes(SECRETS[0], &signed));
+        assert!(svix_verifies(SECRETS[0], &signed));
+        assert!(!relay_verifies(SECRETS[0], &signed));
     }
 }
 
@@ -192,8 +192,8 @@ fn difference_a_timestamp_is_taken_as_it_is_written() {
 fn difference_an_id_is_plain() {
     for id in ["a b", "a/b", "a:1", "a,b"] {
         let signed = signed_now(id, |now| now.to_string());
-        assert!(svix_believes(SECRETS[0], &signed), "{id}");
-        assert!(!relay_believes(SECRETS[0], &signed), "{id}");
+        assert!(svix_verifies(SECRETS[0], &signed), "{id}");
+        assert!(!relay_verifies(SECRETS[0], &signed), "{id}");
     }
 }
 
