@@ -2,7 +2,7 @@
 
 use super::{
     arrival, delivery_event, grant,
-    work::{Work, settle},
+    work::{Work, disposition},
 };
 use crate::{
     config::Config,
@@ -20,11 +20,12 @@ use crate::{
 use serde_json::Value;
 use std::time::Duration;
 
-/// How long the work on one notification may take, and waiting for one answer.
+/// How long all requests to Nylas for one notification may take.
 const BUDGET: Duration = MINUTE;
+/// How long one of them may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Processes a queued notification. No disposition: the message is given up.
+/// Processes a queued notification. No disposition: nobody can process it, so the message goes to the dead letters.
 pub async fn process<P: Ports>(
     ports: &P,
     config: &Config,
@@ -33,7 +34,7 @@ pub async fn process<P: Ports>(
 ) -> (Option<Disposition>, Vec<Alert>) {
     let notification = serde_json::from_str::<Value>(text).unwrap_or_default();
     let Ok(notification) = Notification::read(&notification) else {
-        // It could be read when it came: another version put it there.
+        // It was readable when it came in, so another version of the relay queued it.
         return (None, Vec::new());
     };
     let context = Context::new(ports, config, ports.now(), BUDGET, TIMEOUT);
@@ -62,7 +63,7 @@ pub async fn process<P: Ports>(
         }
         NotificationKind::Grant(change) => grant::process(&work, *change, &mut record).await,
     };
-    let disposition = settle(worked, &mut record, attempt);
+    let disposition = disposition(worked, &mut record, attempt);
     context.report(&context.complete(record));
     (disposition, context.into_alerts())
 }
