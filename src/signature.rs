@@ -1,7 +1,7 @@
 //! Is this request really from Clerk, or really from Nylas?
 //!
-//! Verification is a change of type: only [`verify_clerk`] makes a [`VerifiedWebhook`] and only [`verify_nylas`] makes a
-//! [`VerifiedNotification`]. Whoever parses a body takes nothing else.
+//! Verification is a change of type: only [`verify_clerk`] makes a [`VerifiedWebhook`] and only [`verify_nylas`] makes
+//! a [`VerifiedNotification`]. Whoever parses a body takes nothing else.
 //!
 //! Clerk sends through Svix (<https://docs.svix.com/receiving/verifying-payloads/how-manual>), whose scheme is also
 //! published as Standard Webhooks (<https://www.standardwebhooks.com>). Neither official crate works here: both ask
@@ -31,8 +31,8 @@ pub const SIGNING_KEY_BYTES_MIN: usize = 16;
 /// (<https://developer.nylas.com/docs/reference/api/webhook-notifications/>).
 pub const NYLAS_MOCK_SECRET: &str = "mock-webhook-secret";
 
-/// Signing secrets that everybody can read, so a signature made with one of them proves nothing: the one that `make dev`
-/// uses (`scripts/dev-secret`), and the examples in Svix' documentation
+/// Signing secrets that everybody can read, so a signature made with one of them proves nothing: the one that `make
+/// dev` uses (`scripts/dev-secret`), and the examples in Svix' documentation
 /// (<https://docs.svix.com/receiving/verifying-payloads/how-manual>, <https://api.svix.com/docs>).
 pub const PUBLIC_SIGNING_SECRETS: [&str; 3] = [
     "whsec_Y2xlcmstbnlsYXMtcmVsYXktbG9jYWwtZGV2",

@@ -1,8 +1,8 @@
 //! Reads the e-mail that Clerk asks for out of a verified webhook, or says why there is none to send.
 //!
 //! Clerk's event is described at <https://clerk.com/docs/guides/development/webhooks/overview> and in its OpenAPI
-//! document. Fields are read one by one: unknown ones are ignored, and a known one that is absent, null or of another type
-//! counts as absent.
+//! document. Fields are read one by one: unknown ones are ignored, and a known one that is absent, null or of another
+//! type counts as absent.
 
 use crate::{
     model::{
@@ -41,8 +41,8 @@ pub fn read_email(webhook: &VerifiedWebhook<'_>) -> (Slug, Result<(Email, Conten
     let data = event.get("data").unwrap_or(&Value::Null);
     let slug = Slug::new(text(data, "slug"));
     let read = match data.get("delivered_by_clerk") {
-        // Clerk sends the event for its own mails, too. Only an explicit `false` is ours: a second mail would carry a second
-        // code.
+        // Clerk sends the event for its own mails, too. Only an explicit `false` is ours: a second mail would carry a
+        // second code.
         Some(Value::Bool(false)) => read_ours(webhook, &event, data, slug.clone())
             .map_err(|reason| NotForUs::Unusable { reason }),
         Some(Value::Bool(true)) => Err(NotForUs::DeliveredByClerk {
@@ -79,7 +79,8 @@ fn read_ours(
     };
     let email = Email {
         svix_id: webhook.id().clone(),
-        // Without a time of its own the event counts as made when this attempt was signed: a late mail is better than none.
+        // Without a time of its own the event counts as made when this attempt was signed: a late mail is better than
+        // none.
         created_at: event
             .get("timestamp")
             .and_then(event_time)
@@ -107,7 +108,8 @@ fn filled<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
     text(object, field).filter(|value| !value.trim().is_empty())
 }
 
-/// Clerk's documents show seconds in one place and milliseconds in another. The two cannot be confused before the year 5138.
+/// Clerk's documents show seconds in one place and milliseconds in another. The two cannot be confused before the year
+/// 5138.
 fn event_time(timestamp: &Value) -> Option<UnixMillis> {
     const MILLISECONDS_FROM: u64 = 100_000_000_000;
     let number = timestamp.as_u64().filter(|number| *number > 0)?;

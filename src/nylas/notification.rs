@@ -1,8 +1,8 @@
 //! What a notification from Nylas says: <https://developer.nylas.com/docs/reference/notifications/>.
 //!
-//! It is read field by field, so that a field of another type than expected counts as absent and does not spoil the rest.
-//! A type may have suffixes (`message.created.truncated`, `.transformed`, `.cleaned`, ...). They change nothing here,
-//! because the message itself is fetched anyway.
+//! It is read field by field, so that a field of another type than expected counts as absent and does not spoil the
+//! rest. A type may have suffixes (`message.created.truncated`, `.transformed`, `.cleaned`, ...). They change nothing
+//! here, because the message itself is fetched anyway.
 
 use super::mailbox::address_of;
 use crate::model::{
@@ -220,8 +220,8 @@ fn recipients(kind: DeliveryEventKind, object: &Value) -> Vec<Recipient> {
         .collect()
 }
 
-/// Whether a bounce is permanent. If there is a code of the receiving server it decides: 5xx, except 552, a full mailbox.
-/// Otherwise Nylas' type does. Nylas documents no list of types.
+/// Whether a bounce is permanent. If there is a code of the receiving server it decides: 5xx, except 552, a full
+/// mailbox. Otherwise Nylas' type does. Nylas documents no list of types.
 fn is_hard(kind: &str, diagnostic: Option<&str>) -> bool {
     let code = diagnostic
         .into_iter()

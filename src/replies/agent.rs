@@ -20,8 +20,8 @@ use std::time::Duration;
 /// How long an agent may take to answer.
 pub const AGENT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Hands a reply to the agent. It is retried until the agent answers 2xx, for a day at most. No disposition: the retries are
-/// used up, so the message goes to the dead letters.
+/// Hands a reply to the agent. It is retried until the agent answers 2xx, for a day at most. No disposition: the
+/// retries are used up, so the message goes to the dead letters.
 pub async fn process<P: Ports>(
     ports: &P,
     config: &Config,

@@ -25,16 +25,16 @@ use crate::{
 use serde_json::Value;
 use std::time::Duration;
 
-/// A mailbox may show a message later than Nylas reports it. Only from this delivery of the notification on may a message
-/// that is missing be deleted.
+/// A mailbox may show a message later than Nylas reports it. Only from this delivery of the notification on may a
+/// message that is missing be deleted.
 const DELETED_FROM: u32 = 5;
 
 const MONTH: Duration = DAY.saturating_mul(30);
 
 /// Processes the notification of a message.
 ///
-/// Each step is remembered after it was done, so it is done at least once. What goes out has the same id each time, so the
-/// receiver recognizes a repetition.
+/// Each step is remembered after it was done, so it is done at least once. What goes out has the same id each time, so
+/// the receiver recognizes a repetition.
 ///
 /// # Errors
 /// Why it must be retried.
@@ -77,8 +77,8 @@ pub async fn process<P: Ports>(
 
 /// Asks the mailbox for a message. `None`: it was deleted.
 ///
-/// Nylas answers 404 for a message that is not there, and for everything while the grant is not there. So a message counts
-/// as deleted only if the grant answers and the message is still missing after that.
+/// Nylas answers 404 for a message that is not there, and for everything while the grant is not there. So a message
+/// counts as deleted only if the grant answers and the message is still missing after that.
 async fn fetch<P: Ports>(
     work: &Work<'_, '_, P>,
     message_id: &str,

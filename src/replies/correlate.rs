@@ -17,8 +17,8 @@ use crate::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The relay's own id of a message in a mailbox. It fits into a KV key, a header and a mail's id, whatever Nylas' id is made
-/// of.
+/// The relay's own id of a message in a mailbox. It fits into a KV key, a header and a mail's id, whatever Nylas' id is
+/// made of.
 pub fn reply_id(account: &GrantId, message_id: &str) -> String {
     let hash = Sha256::new()
         .chain_update(account.as_str())
@@ -72,8 +72,8 @@ pub async fn grant_answers<P: Ports>(work: &Work<'_, '_, P>) -> bool {
     matches!(identity, IdentityOutcome::Known(_))
 }
 
-/// The thread, if a mail of ours began it. If the ledger does not know the thread the mailbox is asked, because it keeps the
-/// metadata that the mail was sent with.
+/// The thread, if a mail of ours began it. If the ledger does not know the thread the mailbox is asked, because it
+/// keeps the metadata that the mail was sent with.
 ///
 /// # Errors
 /// It is not known now.

@@ -21,8 +21,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// The last delivery of a notification at which the ledger may be stale. The deliveries before it take five minutes: a read
-/// is stale for less, and a code is of use for longer.
+/// The last delivery of a notification at which the ledger may be stale. The deliveries before it take five minutes: a
+/// read is stale for less, and a code is of use for longer.
 const STALE_UNTIL: u32 = 6;
 
 /// Processes a delivery event.

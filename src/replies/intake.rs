@@ -31,8 +31,9 @@ pub struct NylasRequest<'a> {
     pub started: UnixMillis,
 }
 
-/// Answers a notification from Nylas. The answer is 200 only once the notification is durable. A failure is answered 503,
-/// which Nylas repeats, and never 500, which it does not repeat (<https://developer.nylas.com/docs/v3/notifications/>).
+/// Answers a notification from Nylas. The answer is 200 only once the notification is durable. A failure is answered
+/// 503, which Nylas repeats, and never 500, which it does not repeat
+/// (<https://developer.nylas.com/docs/v3/notifications/>).
 pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &NylasRequest<'_>) -> Answer {
     if !config.hears_nylas() {
         return Answer::new(503, Outcome::Misconfigured, Reason::SayNoWebhookSecret);
@@ -117,8 +118,8 @@ async fn make_durable<P: Ports>(ports: &P, notification: &Value, record: &mut Re
     }
 }
 
-/// What in the notification itself shows that a message is ours. Most messages Nylas reports are those we sent, and they
-/// need not go into the queue.
+/// What in the notification itself shows that a message is ours. Most messages Nylas reports are those we sent, and
+/// they need not go into the queue.
 fn own_by_notification(config: &Config, kind: &NotificationKind) -> Option<Reason> {
     let NotificationKind::Arrived {
         sent_by_us, from, ..

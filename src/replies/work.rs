@@ -16,8 +16,8 @@ use crate::{
 /// What the work on one notification needs.
 pub struct Work<'a, 'c, P> {
     pub context: &'a Context<'c, P>,
-    /// The account the notification is about. It may have been removed from the configuration: delivery events of its mails
-    /// count all the same.
+    /// The account the notification is about. It may have been removed from the configuration: delivery events of its
+    /// mails count all the same.
     pub account: &'a GrantId,
     /// Which delivery of the queue message this is, from 1.
     pub attempt: u32,
@@ -38,8 +38,8 @@ impl From<QueueError> for Reason {
     }
 }
 
-/// What becomes of the queue message. A retry is noted in the record. `None`: the retries are used up, so the message goes to
-/// the dead letters.
+/// What becomes of the queue message. A retry is noted in the record. `None`: the retries are used up, so the message
+/// goes to the dead letters.
 pub fn disposition(worked: Worked, record: &mut Record, attempt: u32) -> Option<Disposition> {
     let Err(reason) = worked else {
         return Some(Disposition::Acknowledge);
