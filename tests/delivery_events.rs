@@ -1,5 +1,5 @@
-//! What Nylas reports later about a mail it accepted, or about an account: what is remembered, suppressed, sent again and
-//! raised as an alert. In memory (`tests/world`). Counting bounces by domain is in `tests/alerts.rs`.
+//! What Nylas reports later about a mail it accepted, or about an account: what is remembered, suppressed, sent again
+//! and raised as an alert. In memory (`tests/world`). Counting bounces by domain is in `tests/alerts.rs`.
 
 // A test may stop at its first mistake.
 #![allow(

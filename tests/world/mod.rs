@@ -1,5 +1,5 @@
-//! A Worker's surroundings in memory, for what is easier to see here than in the real runtime: each alert from its cause to its
-//! text, and what a mail costs. Nothing in it waits.
+//! A Worker's surroundings in memory, for what is easier to see here than in the real runtime: each alert from its
+//! cause to its text, and what a mail costs. Nothing in it waits.
 //!
 //! Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
