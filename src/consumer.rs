@@ -1,11 +1,11 @@
-//! The queue's consumer: which handler a message goes to, and what is given up.
+//! The queue's consumer: which handler gets a message, and what goes to the dead letters.
 
 use crate::{
     config::Config,
     mail::job,
     model::{
         alert::Alert,
-        message::{Delivery, Disposition, Message},
+        message::{Delivery, Disposition, Message, QueuedMail},
         outcome::Event,
         problem::Problem,
     },
@@ -15,7 +15,7 @@ use crate::{
     replies::{agent, process},
 };
 
-/// What became of a queue message, and what the operator must hear of.
+/// What becomes of a queue message, and the alerts raised on the way.
 pub type Processed = (Disposition, Vec<Alert>);
 
 /// Processes one message of the queue. Never fails: the message is acknowledged or comes back.
@@ -25,7 +25,7 @@ pub async fn process<P: Ports>(
     delivery: &Delivery<'_>,
 ) -> Processed {
     let Some(message) = delivery.body.as_text().and_then(Message::from_text) else {
-        // Not ours, or of a newer version: a person must look.
+        // A newer version, or somebody else, queued it: a person must look.
         return give_up(ports, delivery).await;
     };
     let config = match (config, &message) {
@@ -60,30 +60,27 @@ pub async fn give_up<P: Ports>(ports: &P, delivery: &Delivery<'_>) -> Processed 
     (disposition, alert.into_iter().collect())
 }
 
-/// While the settings are wrong everything waits.
+/// While the settings are wrong everything waits. Only a mail that expired does not wait any longer.
 async fn misconfigured<P: Ports>(
     ports: &P,
     problems: &[Problem],
     message: Message,
     delivery: &Delivery<'_>,
 ) -> Processed {
-    let is_waiting = match &message {
-        Message::Mail(mail) => !mail.email.is_expired(ports.now()),
-        Message::Notification { .. } | Message::HandOff { .. } | Message::Alert { .. } => true,
+    let mail = match message {
+        Message::Mail(mail) => Some(mail),
+        Message::Notification { .. } | Message::HandOff { .. } | Message::Alert { .. } => None,
     };
+    let is_expired = |mail: &QueuedMail| mail.email.is_expired(ports.now());
     let mut raised = Vec::new();
-    if is_waiting {
+    if !mail.as_deref().is_some_and(is_expired) {
         raised.extend(report_misconfigured(ports, Event::Outbox, problems));
     }
-    let disposition = match message {
-        Message::Mail(mail) => {
-            let (disposition, more) = job::wait_for_settings(ports, &mail, delivery.attempt).await;
-            raised.extend(more);
-            disposition
-        }
-        Message::Notification { .. } | Message::HandOff { .. } | Message::Alert { .. } => {
-            Disposition::Retry(patient_delay(delivery.attempt))
-        }
+    let Some(mail) = mail else {
+        let retry = Disposition::Retry(patient_delay(delivery.attempt));
+        return (retry, raised);
     };
+    let (disposition, more) = job::wait_for_settings(ports, &mail, delivery.attempt).await;
+    raised.extend(more);
     (disposition, raised)
 }

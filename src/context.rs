@@ -18,8 +18,8 @@ use std::{
     time::Duration,
 };
 
-/// The ports, the settings, the ledger and Nylas, for one webhook or one queue message. It collects the alerts raised on the
-/// way, and what the log wants to know of the time spent.
+/// The ports, the settings, the ledger and Nylas, for one webhook or one queue message. It collects the alerts raised
+/// on the way, and what the log wants to know of the time spent.
 pub struct Context<'a, P> {
     pub ports: &'a P,
     pub config: &'a Config,

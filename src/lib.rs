@@ -1,8 +1,8 @@
 //! clerk-nylas-relay: a Cloudflare Worker that sends Clerk's e-mails through a Nylas Agent Account, exactly once.
 //!
-//! Start with [`mail`], a mail's two ways in, and [`delivery`], which keeps one mail one. `docs/design.md` draws the house.
-//! Only `platform`, `router` and the entry points below know Workers, so everything else runs natively: in tests, and in the
-//! simulator.
+//! Start with [`mail`], a mail's two ways in, and [`delivery`], which keeps one mail one. `docs/design.md` draws the
+//! house. Only `platform`, `router` and the entry points below know Workers, so everything else runs natively: in
+//! tests, and in the simulator.
 
 // Outside tests it is denied: see `[workspace.lints]`.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -90,8 +90,8 @@ mod entry {
 
     /// A batch of queue messages.
     ///
-    /// `#[event(queue)]` turns an error into a panic and hides how often a message was delivered. This is what it expands to,
-    /// without both.
+    /// `#[event(queue)]` turns an error into a panic and hides how often a message was delivered. This is what it
+    /// expands to, without both.
     #[wasm_bindgen(
         wasm_bindgen = worker::wasm_bindgen,
         wasm_bindgen_futures = worker::wasm_bindgen_futures,

@@ -1,8 +1,8 @@
 //! What the core needs of the world, as small traits.
 //!
-//! Each has two implementations: the Worker's (`platform`) and the simulator's. A failure that a port reports is ambiguous
-//! unless its kind says otherwise: the thing may have happened. Errors say what kind of failure it was and nothing that
-//! could be private, so they may be logged.
+//! Each has two implementations: the Worker's (`platform`) and the simulator's. A failure that a port reports is
+//! ambiguous unless its kind says otherwise: the thing may have happened. Errors say what kind of failure it was and
+//! nothing that could be private, so they may be logged.
 
 // The Worker runs in one thread and its JavaScript handles are not `Send`; no caller needs the bound.
 #![allow(async_fn_in_trait)]
@@ -164,7 +164,8 @@ pub enum WhenLate {
     /// It is aborted: nothing is lost but an answer.
     Abort,
     /// It goes on without anybody waiting for it. A send must never be aborted: what a server does with a request whose
-    /// client went away is not known, and one that frees its idempotency key and goes on sending makes two mails of one.
+    /// client went away is not known, and one that frees its idempotency key and goes on sending makes two mails of
+    /// one.
     LetGo,
 }
 
@@ -194,8 +195,8 @@ impl HttpResponse {
 
 /// The outbound request. Redirects are not followed.
 pub trait Http {
-    /// `timeout` covers everything, the reading of the body included. Without one the answer is waited for as long as the
-    /// runtime lets the Worker live.
+    /// `timeout` covers everything, the reading of the body included. Without one the answer is waited for as long as
+    /// the runtime lets the Worker live.
     async fn fetch(
         &self,
         request: HttpRequest,

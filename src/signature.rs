@@ -1,11 +1,13 @@
 //! Is this request really from Clerk, or really from Nylas?
 //!
-//! Verification is a change of type: only [`verify_clerk`] and [`verify_nylas`] make a
-//! [`VerifiedWebhook`] and a [`VerifiedNotification`], and what parses a body takes nothing else.
+//! Verification is a change of type: only [`verify_clerk`] makes a [`VerifiedWebhook`] and only [`verify_nylas`] makes
+//! a [`VerifiedNotification`]. Whoever parses a body takes nothing else.
 //!
-//! Clerk sends through Svix (<https://docs.svix.com/receiving/verifying-payloads/how-manual>), whose
-//! scheme is also published as Standard Webhooks (<https://www.standardwebhooks.com>). Neither
-//! official crate works here: both ask `SystemTime`, which panics on `wasm32-unknown-unknown`.
+//! Clerk sends through Svix (<https://docs.svix.com/receiving/verifying-payloads/how-manual>), whose scheme is also
+//! published as Standard Webhooks (<https://www.standardwebhooks.com>). Neither official crate works here: both ask
+//! `SystemTime`, which panics on `wasm32-unknown-unknown`.
+//!
+//! Signatures are compared by `hmac` itself, in constant time.
 
 use crate::model::{id::SvixId, outcome::Reason, secret::Secret, time::UnixMillis};
 use base64::{
@@ -19,18 +21,18 @@ use std::fmt;
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// How far the signed timestamp may lie from now, in either direction, inclusive. Svix' own value.
+/// How far the signed timestamp may be from now, in either direction, inclusive. Svix uses the same value.
 pub const TIMESTAMP_TOLERANCE_SECONDS: u64 = 300;
 
 /// The shortest key accepted. Svix makes 24 bytes; an empty or tiny key would be guessable.
 pub const SIGNING_KEY_BYTES_MIN: usize = 16;
 
-/// Signs Nylas' test events for everybody alike, so it proves nothing
+/// The secret that Nylas signs everybody's test events with, so a signature made with it proves nothing
 /// (<https://developer.nylas.com/docs/reference/api/webhook-notifications/>).
 pub const NYLAS_MOCK_SECRET: &str = "mock-webhook-secret";
 
-/// Signing secrets that everybody can read, so a signature made with one of them proves nothing: the one `make dev`
-/// signs with (`scripts/dev-secret`), and the examples of Svix' documentation
+/// Signing secrets that everybody can read, so a signature made with one of them proves nothing: the one that `make
+/// dev` uses (`scripts/dev-secret`), and the examples in Svix' documentation
 /// (<https://docs.svix.com/receiving/verifying-payloads/how-manual>, <https://api.svix.com/docs>).
 pub const PUBLIC_SIGNING_SECRETS: [&str; 3] = [
     "whsec_Y2xlcmstbnlsYXMtcmVsYXktbG9jYWwtZGV2",
@@ -55,8 +57,11 @@ impl PartialEq for SigningSecret {
 impl Eq for SigningSecret {}
 
 impl SigningSecret {
-    /// Reads `whsec_<base64>` or bare base64, with or without padding; surrounding white space is
-    /// dropped, because secrets are pasted. The error says what is wrong, never the value.
+    /// Reads `whsec_<base64>` or bare base64, with or without padding. White space around it is dropped, because
+    /// secrets are pasted.
+    ///
+    /// # Errors
+    /// What is wrong, without the value.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
             &STANDARD_ALPHABET,
@@ -77,7 +82,7 @@ impl SigningSecret {
         Ok(Self { key, mac })
     }
 
-    /// Whether everybody knows this secret. Keys are compared, so another spelling of it is found, too.
+    /// Whether everybody knows this secret. The decoded keys are compared, so another spelling is recognized, too.
     pub fn is_public(&self) -> bool {
         PUBLIC_SIGNING_SECRETS
             .iter()
@@ -108,7 +113,7 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// Why a request was not verified. For the log; the caller is told nothing but `bad_signature`.
+/// Why a request was not verified. Only the log says so: the answer is `bad_signature`, whatever the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadSignature {
     HeadersMissing,
@@ -132,7 +137,7 @@ impl BadSignature {
     }
 }
 
-/// The three headers of one family, `svix-*` or `webhook-*`, as text.
+/// The id, time and signatures of a request, from its `svix-*` or its `webhook-*` headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SignatureHeaders {
     id: Option<String>,
@@ -161,7 +166,8 @@ impl SignatureHeaders {
 }
 
 impl SignatureHeaders {
-    /// What the headers claim. A request that does not claim enough, or not for now, is refused before its body is read.
+    /// What the headers claim. A request that does not claim enough, or not for now, is refused before its body is
+    /// read.
     ///
     /// # Errors
     /// Why no body can make it a verified request.
@@ -243,9 +249,7 @@ impl Claim {
     }
 }
 
-/// A request that one of the configured secrets signed, recently.
-///
-/// Only [`verify_clerk`] makes one.
+/// A request that was signed recently with one of the configured secrets. Only [`verify_clerk`] makes one.
 #[derive(Debug)]
 pub struct VerifiedWebhook<'a> {
     id: SvixId,
@@ -258,7 +262,7 @@ impl<'a> VerifiedWebhook<'a> {
         &self.id
     }
 
-    /// When this attempt was signed: new on every attempt, unlike the event's own time.
+    /// When Svix signed this attempt. Every attempt is signed anew; the event's own time stays.
     pub fn signed_at(&self) -> UnixMillis {
         self.signed_at
     }
@@ -269,7 +273,7 @@ impl<'a> VerifiedWebhook<'a> {
     }
 }
 
-/// Verifies a request of Clerk's.
+/// Verifies a request from Clerk.
 ///
 /// # Errors
 /// Why it is not verified.
@@ -300,28 +304,26 @@ pub fn verify_clerk<'a>(
 
 /// Digits only, at most twelve: no sign, space, fraction or exponent.
 fn parse_timestamp(text: &str) -> Option<u64> {
-    let strict = (1..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    strict.then(|| text.parse().ok()).flatten()
+    let is_strict =
+        (1..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_strict.then(|| text.parse().ok()).flatten()
 }
 
-/// A notification that one of the configured secrets of Nylas' signed.
-///
-/// Only [`verify_nylas`] makes one.
+/// A notification that was signed with one of the configured secrets. Only [`verify_nylas`] makes one.
 #[derive(Debug)]
 pub struct VerifiedNotification<'a> {
     body: &'a [u8],
 }
 
 impl<'a> VerifiedNotification<'a> {
-    /// The bytes that were signed: compressed, if they came so.
+    /// The bytes that were signed: still compressed, if they came compressed.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
 }
 
-/// Verifies a notification of Nylas': `x-nylas-signature` is the hex HMAC-SHA256
-/// of the raw body, keyed with the secret's text
-/// (<https://developer.nylas.com/docs/v3/notifications/>). No time is signed.
+/// Verifies a notification from Nylas: `x-nylas-signature` is the HMAC-SHA256 of the raw body in hex, keyed with the
+/// secret's text (<https://developer.nylas.com/docs/v3/notifications/>). No time is signed.
 ///
 /// # Errors
 /// Why it is not verified.
@@ -332,11 +334,11 @@ pub fn verify_nylas<'a>(
 ) -> Result<VerifiedNotification<'a>, BadSignature> {
     let signature = signature.ok_or(BadSignature::HeadersMissing)?.trim();
     let signature = hex::decode(signature).map_err(|_| BadSignature::NoMatch)?;
-    let matched = secrets.iter().any(|secret| {
+    let is_signed = secrets.iter().any(|secret| {
         HmacSha256::new_from_slice(secret.reveal().as_bytes())
             .is_ok_and(|mac| mac.chain_update(body).verify_slice(&signature).is_ok())
     });
-    if matched {
+    if is_signed {
         Ok(VerifiedNotification { body })
     } else {
         Err(BadSignature::NoMatch)

@@ -1,5 +1,5 @@
-//! What a mail costs at Cloudflare: the operations on KV, whose free plan has 100,000 reads and 1,000 writes, deletions and
-//! lists each a day. `docs/configuration.md` states what is measured here.
+//! What a mail costs at Cloudflare: the operations on KV, whose free plan has 100,000 reads and 1,000 writes, deletions
+//! and lists each a day. `docs/configuration.md` states what is measured here.
 
 // A test may stop at its first mistake.
 #![allow(

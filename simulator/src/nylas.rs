@@ -329,7 +329,8 @@ fn read(world: &World, grant: &str, what: &str) -> HttpResponse {
         found.map(|(_, value)| *value)
     };
     let svix_id = wanted("metadata_pair").map(|pair| pair.strip_prefix("key1:").unwrap());
-    if account_state(world, grant) == AccountState::Gone {
+    let is_hidden = path.is_empty() && world.is_sabotaged(Sabotage::IgnoreGoneGrant);
+    if account_state(world, grant) == AccountState::Gone && !is_hidden {
         if let Some(svix_id) = svix_id {
             let refused = (grant.to_owned(), svix_id.to_owned());
             world.unkept_refusals.borrow_mut().push(refused);

@@ -30,10 +30,12 @@ pub enum Sabotage {
     BlindSweep,
     /// A send that takes longer than four seconds is aborted.
     AbortSlowSends,
+    /// A grant that is gone is taken for one that answers.
+    IgnoreGoneGrant,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::KeyChangedPerAttempt,
         Self::StepOnAmbiguous,
         Self::NoSettling,
@@ -47,5 +49,6 @@ impl Sabotage {
         Self::NoHeaders,
         Self::BlindSweep,
         Self::AbortSlowSends,
+        Self::IgnoreGoneGrant,
     ];
 }

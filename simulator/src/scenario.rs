@@ -215,8 +215,8 @@ pub struct Outcome {
     /// Two mails where an instance crashed right after a send, or took too long to hand the mail off,
     /// and the configured accounts changed before the next attempt: another one.
     pub changed: u32,
-    /// Two mails where Nylas freed the key of a send in flight whose client went away: after a crash, a lost connection, or
-    /// half a minute.
+    /// Two mails where Nylas freed the key of a send in flight whose client went away: after a crash, a lost
+    /// connection, or half a minute.
     pub hung_up: u32,
     pub messages: u32,
     pub sent: u32,

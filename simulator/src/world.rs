@@ -31,8 +31,8 @@ pub struct Rules {
     pub hears_nylas: bool,
     /// Whether a mail that Nylas queued and could not send stays in the mailbox.
     pub failed_mail_stays: bool,
-    /// Whether a key is free again when the client of a request in flight goes away, while the send goes on. Otherwise it is
-    /// held until the send ends. No document says which.
+    /// Whether a key is free again when the client of a request in flight goes away, while the send goes on. Otherwise
+    /// it is held until the send ends. No document says which.
     pub hang_up_frees_keys: bool,
 }
 

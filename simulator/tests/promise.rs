@@ -38,8 +38,9 @@ fn every_path_of_one_message_with_up_to_three_faults_keeps_the_promise() {
     assert!(paths > 500_000, "only {paths} paths: the search has shrunk");
 }
 
-/// A Nylas that frees the key of a request whose client went away, and goes on sending. The relay does not hang up, so a second
-/// mail needs a crash, a lost connection, or a send of over half a minute: the residual risk in `docs/delivery.md`.
+/// A Nylas that frees the key of a request whose client went away, and goes on sending. The relay does not hang up, so
+/// a second mail needs a crash, a lost connection, or a send of over half a minute: the residual risk in
+/// `docs/delivery.md`.
 #[test]
 fn every_path_with_up_to_two_faults_where_a_hang_up_frees_the_key_keeps_the_promise() {
     let (mut paths, mut hung_up) = (0, 0);

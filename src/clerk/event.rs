@@ -1,8 +1,8 @@
-//! From the bytes Clerk signed to the e-mail they ask for, or why there is none for us to send.
+//! Reads the e-mail that Clerk asks for out of a verified webhook, or says why there is none to send.
 //!
-//! Clerk's event is described at <https://clerk.com/docs/guides/development/webhooks/overview> and in
-//! its OpenAPI document. Fields are read one by one: unknown ones are ignored, and a known one that
-//! is absent, null or of another type counts as absent.
+//! Clerk's event is described at <https://clerk.com/docs/guides/development/webhooks/overview> and in its OpenAPI
+//! document. Fields are read one by one: unknown ones are ignored, and a known one that is absent, null or of another
+//! type counts as absent.
 
 use crate::{
     model::{
@@ -21,12 +21,11 @@ pub enum NotForUs {
     Ignored,
     /// Clerk sends this one itself, or does not say that it does not.
     DeliveredByClerk { reason: Reason },
-    /// Malformed beyond use; the reason names the field.
+    /// It is malformed. The reason names the field.
     Unusable { reason: Reason },
 }
 
-/// Reads the e-mail out of a verified webhook. The slug is returned beside, for the log, also where
-/// the mail is not for us.
+/// Reads the e-mail out of a verified webhook. For the log, the slug is returned even if the mail is not for us.
 pub fn read_email(webhook: &VerifiedWebhook<'_>) -> (Slug, Result<(Email, Content), NotForUs>) {
     let unusable = |reason| (Slug::default(), Err(NotForUs::Unusable { reason }));
     let Ok(event) = serde_json::from_slice::<Value>(webhook.body()) else {
@@ -42,8 +41,8 @@ pub fn read_email(webhook: &VerifiedWebhook<'_>) -> (Slug, Result<(Email, Conten
     let data = event.get("data").unwrap_or(&Value::Null);
     let slug = Slug::new(text(data, "slug"));
     let read = match data.get("delivered_by_clerk") {
-        // Clerk fires the event for its own sends, too. Only an explicit `false` is ours: a second
-        // mail would carry a second code.
+        // Clerk sends the event for its own mails, too. Only an explicit `false` is ours: a second mail would carry a
+        // second code.
         Some(Value::Bool(false)) => read_ours(webhook, &event, data, slug.clone())
             .map_err(|reason| NotForUs::Unusable { reason }),
         Some(Value::Bool(true)) => Err(NotForUs::DeliveredByClerk {
@@ -80,7 +79,8 @@ fn read_ours(
     };
     let email = Email {
         svix_id: webhook.id().clone(),
-        // An event without its time is judged from this attempt's: late is better than never.
+        // Without a time of its own the event counts as made when this attempt was signed: a late mail is better than
+        // none.
         created_at: event
             .get("timestamp")
             .and_then(event_time)
@@ -108,8 +108,8 @@ fn filled<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
     text(object, field).filter(|value| !value.trim().is_empty())
 }
 
-/// Clerk's documents show seconds in one place and milliseconds in another; nothing before the year
-/// 5138 is ambiguous.
+/// Clerk's documents show seconds in one place and milliseconds in another. The two cannot be confused before the year
+/// 5138.
 fn event_time(timestamp: &Value) -> Option<UnixMillis> {
     const MILLISECONDS_FROM: u64 = 100_000_000_000;
     let number = timestamp.as_u64().filter(|number| *number > 0)?;
@@ -120,7 +120,7 @@ fn event_time(timestamp: &Value) -> Option<UnixMillis> {
     })
 }
 
-/// Line breaks and control characters become spaces: a subject is one header line.
+/// A subject is one header line, so line breaks and control characters become spaces.
 fn one_line(subject: &str) -> String {
     let spaced: String = subject
         .chars()

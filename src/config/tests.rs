@@ -1,4 +1,4 @@
-use super::*;
+use super::{reader::CLERK_SECRET_IS_PUBLIC, *};
 use crate::signature::PUBLIC_SIGNING_SECRETS;
 
 const SECRET: &str = "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr";
@@ -97,7 +97,7 @@ fn every_wrong_setting_is_named_at_once_and_no_value_is_shown() {
     assert!(!format!("{bad:?}").contains("PLANTED"));
 }
 
-/// Each concerns something beside the mails, which is off then, and no more.
+/// Its own feature is off, and nothing else.
 #[test]
 fn a_wrong_optional_setting_stops_no_mail() {
     const GOOD_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -146,7 +146,6 @@ fn a_wrong_optional_setting_stops_no_mail() {
         let named: Vec<_> = config.degraded.iter().map(|problem| problem.name).collect();
         assert_eq!(named, wrong);
         assert!(!format!("{:?}", config.degraded).contains("PLANTED"));
-        // What they are for is off.
         assert!(config.agent.is_none() && config.admin_token.is_none());
         assert!(config.alert_url.is_none() && config.daily_cap.is_none());
         assert!(config.forward_to.is_none() && !config.hears_nylas());
@@ -160,6 +159,36 @@ fn a_wrong_optional_setting_stops_no_mail() {
 fn what_is_off_is_named_beside_what_stops_mails() {
     let wrong = problems(&[("NYLAS_API_KEY", ""), ("ADMIN_TOKEN", "short")]);
     assert_eq!(wrong, ["NYLAS_API_KEY", "ADMIN_TOKEN"]);
+}
+
+/// What stops mails comes first. `/health` and the log show them in this order.
+#[test]
+fn wrong_settings_are_named_in_a_fixed_order() {
+    let bound = Bound {
+        ledger: false,
+        outbox: false,
+    };
+    let wrong = [
+        ("CLERK_WEBHOOK_SIGNING_SECRET", ","),
+        ("NYLAS_API_KEY", "a b"),
+        ("NYLAS_ACCOUNTS", "[]"),
+        ("NYLAS_API_BASE", "ftp://host"),
+        ("TEMPLATES", ","),
+        ("INLINE_SEND_BUDGET_MS", "0"),
+        ("NYLAS_WEBHOOK_SECRET", "mock-webhook-secret"),
+        ("NYLAS_FROM_NAME", "a\u{1}b"),
+        ("REPLY_WEBHOOK_URL", "ftp://host"),
+        ("REPLY_WEBHOOK_SECRET", "short"),
+        ("REPLY_FORWARD_TO", "nobody"),
+        ("ADMIN_TOKEN", "short"),
+        ("ALERT_WEBHOOK_URL", "ftp://host"),
+        ("NYLAS_DAILY_CAP", "many"),
+    ];
+    let problems = read_bound(&wrong, bound).unwrap_err();
+    let named: Vec<_> = problems.iter().map(|problem| problem.name).collect();
+    let mut expected = wrong.map(|(name, _)| name).to_vec();
+    expected.insert(6, "LEDGER");
+    assert_eq!(named, expected);
 }
 
 #[test]
@@ -241,12 +270,12 @@ fn what_setup_stores_until_the_real_secret_is_there_counts_as_missing() {
     let missing = read(&[("CLERK_WEBHOOK_SIGNING_SECRET", "")]).unwrap_err();
     let pending = read(&[("CLERK_WEBHOOK_SIGNING_SECRET", CLERK_SECRET_PENDING)]).unwrap_err();
     assert_eq!(pending, missing);
-    // Versions that do not know it take it for no secret, either.
+    // Older versions do not know the value, and it is no secret to them either.
     assert!(SigningSecret::parse(CLERK_SECRET_PENDING).is_err());
 }
 
 #[test]
-fn the_example_file_holds_nothing_that_is_believed() {
+fn the_example_file_holds_no_usable_secret() {
     let example = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/.dev.vars.example"));
     let values = |name: &str| {
         let lines = example.lines().filter_map(move |line| {
@@ -263,7 +292,10 @@ fn the_example_file_holds_nothing_that_is_believed() {
 
 #[test]
 fn accounts_are_a_list_with_addresses() {
-    let accounts = r#"[{"grant_id":"g1","email":"a@example.com","name":"Acme"},{"grant_id":"g2","email":"b@example.com"}]"#;
+    let accounts = r#"[
+        {"grant_id":"g1","email":"a@example.com","name":"Acme"},
+        {"grant_id":"g2","email":"b@example.com"}
+    ]"#;
     let config = read(&[
         ("NYLAS_GRANT_ID", ""),
         ("NYLAS_ACCOUNTS", accounts),

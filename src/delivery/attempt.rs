@@ -4,12 +4,12 @@
 //!
 //! 1. After an ambiguous outcome (timeout, lost connection, 5xx) the mail stays: same hop, same key, again.
 //! 2. After a refusal that Nylas *replays* it leaves: whoever asks again gets the same, so the hop is dead.
-//! 3. After a refusal of the account that is not replayed it leaves for another account, once the mailbox says that it does
-//!    not hold the mail. Every mail asks its first account anew: if a memory of which account is down decided, two attempts
-//!    that remember differently would send to two accounts.
+//! 3. After a refusal of the account that is not replayed it leaves for another account, once the mailbox says that it
+//!    does not hold the mail. Every mail asks its first account anew: if a memory of which account is down decided, two
+//!    attempts that remember differently would send to two accounts.
 //! 4. After a replayed *ambiguous* answer, or a key used with other bytes, the mailbox is asked what became of the mail
-//!    (reconciling). Found means sent. Not found leaves, if it is still not found [`RECONCILING_TAKES`] after the answer was
-//!    first seen.
+//!    (reconciling). Found means sent. Not found leaves, if it is still not found [`RECONCILING_TAKES`] after the
+//!    answer was first seen.
 //!
 //! And before an attempt that may come after Nylas forgot the key, every mailbox is asked first.
 
@@ -34,12 +34,12 @@ use crate::{
 };
 use std::{cell::RefCell, time::Duration};
 
-/// A mailbox that does not show a mail this long after an ambiguous answer is taken not to have it. Until then the send may
-/// still be going on behind the answer.
+/// A mailbox that does not show a mail this long after an ambiguous answer is taken not to have it. Until then the send
+/// may still be going on behind the answer.
 pub const RECONCILING_TAKES: Duration = Duration::from_secs(20);
 
-/// The same, where there was no answer at all: a send may go on for as long as Nylas works on one, which is two minutes at
-/// most.
+/// The same, where there was no answer at all: a send may go on for as long as Nylas works on one, which is two minutes
+/// at most.
 pub const RECONCILING_IN_SILENCE_TAKES: Duration = Duration::from_secs(150);
 
 /// A mail this old that is still only throttled tries another account.
@@ -93,8 +93,8 @@ enum Next {
 }
 
 impl<P: Ports> Attempt<'_, '_, P> {
-    /// Tries to send the mail, following its route as far as the rule allows. The route always shows where the mail is, also
-    /// to somebody who looks while this waits.
+    /// Tries to send the mail, following its route as far as the rule allows. The route always shows where the mail is,
+    /// also to somebody who looks while this waits.
     pub async fn run(&self, route: &RefCell<Route>) -> Verdict {
         let verdict = self.follow(route).await;
         // `message.send_failed` can arrive before the send is recorded.
@@ -161,8 +161,8 @@ impl<P: Ports> Attempt<'_, '_, P> {
         Verdict::retry(Reason::OutOfSteps)
     }
 
-    /// Asks every mailbox that may hold the mail, when its keys may be forgotten or another attempt may have got further
-    /// along the route than this one knows.
+    /// Asks every mailbox that may hold the mail, when its keys may be forgotten or another attempt may have got
+    /// further along the route than this one knows.
     async fn look_up_if_in_doubt(&self, route: &Route) -> Option<Verdict> {
         let keys_may_be_forgotten = self.email.age(self.context.now()) >= KEY_TRUSTED_FOR;
         let may_be_elsewhere = route.must_look_up() && self.mailboxes(route).len() > 1;
@@ -292,8 +292,8 @@ impl<P: Ports> Attempt<'_, '_, P> {
         nylas.find(&hop.account, self.email, route).await
     }
 
-    /// Notes that Clerk's sender name is not the account's: it does not decide what users see, and whoever set it may think
-    /// that it does. The operator hears of it after the mail is out.
+    /// Notes that Clerk's sender name is not the account's: it does not decide what users see, and whoever set it may
+    /// think that it does. The operator hears of it after the mail is out.
     fn compare_names(&self, account: &Account, identity: &Identity) {
         let wanted = self.email.from_local_part.as_deref().unwrap_or_default();
         let has = identity.email.split('@').next().unwrap_or_default();

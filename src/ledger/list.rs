@@ -16,8 +16,8 @@ const WINDOWS_MAX: u64 = 6;
 const MAILS_ENOUGH: usize = 200;
 
 impl<P: Store + Clock> Ledger<'_, P> {
-    /// What is kept under keys of one kind (`mail:`, ...), the newest first. Each row is the value and the rest of its key
-    /// under `id`.
+    /// What is kept under keys of one kind (`mail:`, ...), the newest first. Each row is the value and the rest of its
+    /// key under `id`.
     ///
     /// Where there are more than a thousand mails, these are the mails of the last two days at most.
     pub async fn all(&self, kind: &str, id: &str) -> Result<Vec<Value>, StoreError> {

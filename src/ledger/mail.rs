@@ -63,7 +63,8 @@ impl MailState {
     /// Which state may follow which.
     ///
     /// A mail that was sent stays sent, whatever a slower attempt thinks of it, unless Nylas reported that it could not
-    /// send it after all (`send_failed`). Everything else may be judged afresh: Clerk's Resend, or a redriven dead letter.
+    /// send it after all (`send_failed`). Everything else may be judged afresh: Clerk's Resend, or a redriven dead
+    /// letter.
     pub fn may_become(self, next: Self, send_failed: bool) -> bool {
         match (self, next) {
             (Self::Sent, Self::Sent) => true,
@@ -171,8 +172,9 @@ pub struct Pending {
 }
 
 impl<P: Store + Clock> Ledger<'_, P> {
-    /// Reads what is known of a mail and its recipient, in one wait: its record, whether the recipient must not be written to,
-    /// and, where they are wanted, the bounces of the recipient's domain and the account's own address and name.
+    /// Reads what is known of a mail and its recipient, in one wait: its record, whether the recipient must not be
+    /// written to, and, where they are wanted, the bounces of the recipient's domain and the account's own address and
+    /// name.
     pub async fn read_mail_ahead(
         &self,
         email: &Email,
@@ -298,7 +300,10 @@ mod tests {
     /// The form is a promise to what is in KV when a new version is deployed.
     #[test]
     fn a_record_of_the_first_version_can_be_read() {
-        let text = r#"{"state":"sent","at":1700000000000,"slug":"invitation","account":"g1","message_id":"m","thread_id":"t","user_id":"u"}"#;
+        let text = concat!(
+            r#"{"state":"sent","at":1700000000000,"slug":"invitation","account":"g1","message_id":"m","#,
+            r#""thread_id":"t","user_id":"u"}"#,
+        );
         let record: MailRecord = serde_json::from_str(text).unwrap();
         assert!(record.state.is_done());
         assert_eq!(serde_json::to_string(&record).unwrap(), text);

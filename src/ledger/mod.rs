@@ -1,15 +1,15 @@
 //! What is remembered about mails and accounts, in Workers KV.
 //!
 //! KV has no compare-and-set, its reads may be a minute old and its writes may fail, so nothing here decides alone: the
-//! ledger spares work and tells people; Nylas' idempotency keeps a mail single (see `delivery`). Keys hold ids and keyed
-//! hashes only, never an address.
+//! ledger spares work and tells people; Nylas' idempotency keeps a mail single (see `delivery`). Keys hold ids and
+//! keyed hashes only, never an address.
 //!
 //! | key | value | TTL |
 //! | --- | --- | --- |
 //! | `mail:<svix id>` | [`MailRecord`](mail::MailRecord) | 14 days; `queued` and `waiting` a day past the mail's TTL |
 //! | `body:<svix id>` | a content too large for the queue | a day past the mail's TTL |
 //! | `dead:<svix id>` | a dead letter as it was, content and all | 7 days |
-//! | `pending:<svix id>` | [`Pending`](mail::Pending): a mail Nylas queued, content and all | the mail's, at most a day |
+//! | `pending:<svix id>` | [`Pending`](mail::Pending): a mail Nylas queued, with content | the mail's, at most a day |
 //! | `accepted:<message id>` | its Svix id | as long |
 //! | `failed:<message id>` | when Nylas reported that it could not send it | a day |
 //! | `fate:<svix id>` | [`DeliveryEventRecord`](reply::DeliveryEventRecord): what Nylas said later | 14 days |
@@ -17,14 +17,14 @@
 //! | `down:<grant id>` | reason, since, until: for people, no decision depends on it | until the mark ends |
 //! | `used:<grant id>` | mails sent since midnight UTC, by Nylas' count, and when that was | a day |
 //! | `looked:<grant id>` | [`Look`](account::Look): how far the mailbox was looked through | 30 days |
-//! | `suppressed:<keyed hash>` | reason and time: an address that must not be written to | 30 days after a bounce, ten years after a complaint |
+//! | `suppressed:<keyed hash>` | why and when this address was suppressed | bounce: 30 days; complaint: ten years |
 //! | `bouncing:<keyed hash>` | hard bounces at a domain without a delivery between them | an hour after the last |
 //! | `thread:<grant id>:<thread id>` | [`Thread`](reply::Thread): which mail a reply answers | 90 days |
 //! | `reply:<reply id>` | [`ReplyRecord`](reply::ReplyRecord): a mail that came in | 30 days |
 //! | `handed:<reply id>` | when the agent took it | 30 days |
 //! | `worked_off:<id>` | when a notification was processed; 0.1.0 keeps it unread under `notification:` | 3 days |
 //! | `alerted:<kind>` | when that alert was given last | an hour; a day for what is checked regularly |
-//! | `said:<what>` | when the log said what it says rarely; `delivered`: that Nylas reports deliveries | 30 days, a day |
+//! | `said:<what>` | when the log said this last; `delivered`: Nylas reports deliveries | 30 days, a day |
 //! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 pub mod account;
@@ -81,7 +81,8 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         self.last_error.get()
     }
 
-    /// Reads all that a mail's handling will ask for, in one wait. Safe to fail: each is then read when it is asked for.
+    /// Reads all that a mail's handling will ask for, in one wait. Safe to fail: each is then read when it is asked
+    /// for.
     async fn read_ahead(&self, keys: Vec<String>) {
         if let Ok(values) = self.count(self.ports.get_many(&keys)).await {
             self.ahead.borrow_mut().extend(keys.into_iter().zip(values));

@@ -31,8 +31,8 @@ use crate::{
 };
 use std::{cell::RefCell, time::Duration};
 
-/// How long the consumer may begin requests for one mail, and how long it waits for one that only asks. A send takes as long
-/// as Nylas works on it.
+/// How long the consumer may begin requests for one mail, and how long it waits for one that only asks. A send takes as
+/// long as Nylas works on it.
 const LIMITS: Limits = Limits {
     budget: MINUTE,
     timeout: Duration::from_secs(30),

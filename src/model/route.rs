@@ -1,7 +1,7 @@
 //! Where a mail was tried and where it goes next.
 //!
-//! A **hop** is an account and a generation. Each hop has its own idempotency key at Nylas, so any number of sends at one
-//! hop within an hour are one mail. The hops of a mail come in a fixed order: every account at generation 0, in the
+//! A **hop** is an account and a generation. Each hop has its own idempotency key at Nylas, so any number of sends at
+//! one hop within an hour are one mail. The hops of a mail come in a fixed order: every account at generation 0, in the
 //! recipient's own order, then every account at generation 1, and so on. The **route** is the hops so far.
 
 use super::{
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// How long a key is trusted. Nylas keeps it for an hour from its first use, which is never before the event. Five minutes
-/// less, so that a request that starts in time also ends in time.
+/// How long a key is trusted. Nylas keeps it for an hour from its first use, which is never before the event. Five
+/// minutes less, so that a request that starts in time also ends in time.
 pub const KEY_TRUSTED_FOR: Duration = MINUTE.saturating_mul(55);
 
 /// Each error that Nylas keeps under its key uses up a generation. When all are used up the last hop goes on: after an
@@ -53,8 +53,8 @@ impl Hop {
 pub struct Route {
     #[serde(rename = "slots")]
     hops: Vec<Hop>,
-    /// The accounts that were configured when the mail came, in the recipient's order. Two attempts that know nothing of
-    /// each other take the same route because of it.
+    /// The accounts that were configured when the mail came, in the recipient's order. Two attempts that know nothing
+    /// of each other take the same route because of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     accounts: Vec<GrantId>,
     /// When the route began. Nylas forgets a key an hour after its first use.
@@ -155,8 +155,8 @@ impl Route {
     /// Goes on to the next hop: the first that was not tried, of an account that was not at fault.
     ///
     /// Only the remembered accounts count, and those `configured` since only when none of the remembered ones is
-    /// configured any more. So the route depends on nothing but the outcomes on it, and two attempts that know nothing of
-    /// each other take the same one. An account that is no longer configured has no later generations.
+    /// configured any more. So the route depends on nothing but the outcomes on it, and two attempts that know nothing
+    /// of each other take the same one. An account that is no longer configured has no later generations.
     ///
     /// Returns `false`, and changes nothing, when there is no such hop.
     pub fn advance(&mut self, configured: &[&GrantId]) -> bool {
@@ -227,8 +227,8 @@ impl Route {
     }
 }
 
-/// The accounts in one recipient's order of preference (rendezvous hashing). Every attempt gets the same order, and adding
-/// or removing an account changes it only for the recipients that account gains or loses.
+/// The accounts in one recipient's order of preference (rendezvous hashing). Every attempt gets the same order, and
+/// adding or removing an account changes it only for the recipients that account gains or loses.
 pub fn order<'a>(accounts: &'a [Account], recipient: &str) -> Vec<&'a GrantId> {
     let recipient = recipient.to_ascii_lowercase();
     let mut order: Vec<&GrantId> = accounts.iter().map(|account| &account.grant_id).collect();

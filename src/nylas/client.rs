@@ -19,8 +19,8 @@ pub struct Limits {
     pub budget: Duration,
     /// The longest a request may take that only asks.
     pub timeout: Duration,
-    /// The longest a send may take. `None`: as long as the runtime lets the Worker live, which after a webhook's answer is 30 s
-    /// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
+    /// The longest a send may take. `None`: as long as the runtime lets the Worker live, which after a webhook's answer
+    /// is 30 s (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
     pub send_timeout: Option<Duration>,
 }
 

@@ -1,8 +1,8 @@
-//! What a notification of Nylas' says: <https://developer.nylas.com/docs/reference/notifications/>.
+//! What a notification from Nylas says: <https://developer.nylas.com/docs/reference/notifications/>.
 //!
-//! Read field by field from the JSON, like everything from outside; a type comes with suffixes
-//! (`message.created.truncated`, `.transformed`, `.cleaned`, ...) that change nothing here, because the
-//! message itself is fetched anyway.
+//! It is read field by field, so that a field of another type than expected counts as absent and does not spoil the
+//! rest. A type may have suffixes (`message.created.truncated`, `.transformed`, `.cleaned`, ...). They change nothing
+//! here, because the message itself is fetched anyway.
 
 use super::mailbox::address_of;
 use crate::model::{
@@ -14,7 +14,7 @@ use serde_json::Value;
 /// One notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// The same on every delivery of it.
+    /// The same each time Nylas repeats it.
     pub id: String,
     /// The account it is about.
     pub account: GrantId,
@@ -24,10 +24,10 @@ pub struct Notification {
 /// What it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotificationKind {
-    /// A message is in the mailbox: one that came in, or one that we sent.
+    /// A message is in the mailbox: it came in, or we sent it.
     Arrived {
         message_id: String,
-        /// Ours, by what the notification itself shows of it.
+        /// What in the notification shows that we sent it.
         sent_by_us: Option<Reason>,
         from: Option<String>,
     },
@@ -41,10 +41,10 @@ pub enum NotificationKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryEvent {
     pub kind: DeliveryEventKind,
-    /// From the metadata it was sent with, where that comes back.
+    /// From the metadata it was sent with, if the notification has it.
     pub svix_id: Option<SvixId>,
     pub message_id: Option<String>,
-    /// Whom it concerns.
+    /// The recipients it names.
     pub recipients: Vec<Recipient>,
 }
 
@@ -52,7 +52,7 @@ pub struct DeliveryEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {
     pub address: String,
-    /// A bounce that will be one the next time, too: no such mailbox.
+    /// The next mail would bounce, too: there is no such mailbox.
     pub is_hard: bool,
 }
 
@@ -60,11 +60,11 @@ pub struct Recipient {
 pub enum DeliveryEventKind {
     Delivered,
     Bounced,
-    /// Called spam by its recipient.
+    /// Its recipient called it spam.
     Complained,
     /// Nylas found a virus in it.
     Rejected,
-    /// Queued by Nylas, which could not send it.
+    /// Nylas queued it and could not send it.
     Failed,
 }
 
@@ -90,9 +90,9 @@ pub enum GrantChange {
 /// Why there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotForUs {
-    /// Not a notification, or one without what it must have.
+    /// It is no notification, or lacks what it must have.
     Unusable,
-    /// A type nothing is done about.
+    /// Its type does not concern the relay.
     OtherType,
 }
 
@@ -103,74 +103,14 @@ impl Notification {
     /// Why there is none to act on.
     pub fn read(notification: &Value) -> Result<Self, NotForUs> {
         let text = |name: &str| notification.get(name).and_then(Value::as_str);
-        let (Some(id), Some(trigger), Some(data)) = (
-            text("id").filter(|id| is_plain(id, 128)),
-            text("type"),
-            notification.get("data"),
-        ) else {
+        let id = text("id").filter(|id| is_plain(id, 128));
+        let (Some(id), Some(trigger), Some(data)) = (id, text("type"), notification.get("data"))
+        else {
             return Err(NotForUs::Unusable);
         };
         // Null in some of `message.send_failed`.
         let object = data.get("object").unwrap_or(&Value::Null);
-        let is = |base: &str| {
-            trigger
-                .strip_prefix(base)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        let kind = if is("message.created") {
-            NotificationKind::Arrived {
-                message_id: owned(object, "id").ok_or(NotForUs::Unusable)?,
-                sent_by_us: sent_by_us(object),
-                from: address_of(object, "from").map(str::to_owned),
-            }
-        } else if is("message.delivered") {
-            let delivered = object.get("delivered").unwrap_or(object);
-            NotificationKind::DeliveryEvent(delivery_event(
-                DeliveryEventKind::Delivered,
-                object,
-                delivered,
-                "recipients",
-            ))
-        } else if is("message.bounced") {
-            let bounce = object.get("bounce").unwrap_or(object);
-            NotificationKind::DeliveryEvent(delivery_event(
-                DeliveryEventKind::Bounced,
-                object,
-                bounce,
-                "recipients",
-            ))
-        } else if is("message.complaint") {
-            let complaint = object.get("complaint").unwrap_or(object);
-            let field = "complained_recipients";
-            NotificationKind::DeliveryEvent(delivery_event(
-                DeliveryEventKind::Complained,
-                object,
-                complaint,
-                field,
-            ))
-        } else if is("message.rejected") {
-            NotificationKind::DeliveryEvent(delivery_event(
-                DeliveryEventKind::Rejected,
-                object,
-                object,
-                "none",
-            ))
-        } else if is("message.send_failed") {
-            NotificationKind::DeliveryEvent(delivery_event(
-                DeliveryEventKind::Failed,
-                object,
-                object,
-                "none",
-            ))
-        } else if is("grant.expired") {
-            NotificationKind::Grant(GrantChange::Expired)
-        } else if is("grant.deleted") {
-            NotificationKind::Grant(GrantChange::Deleted)
-        } else if is("grant.updated") {
-            NotificationKind::Grant(GrantChange::Updated)
-        } else {
-            return Err(NotForUs::OtherType);
-        };
+        let kind = NotificationKind::read(trigger, object)?;
         let grant_id = object.get("grant_id").or_else(|| data.get("grant_id"));
         Ok(Self {
             id: id.to_owned(),
@@ -183,7 +123,30 @@ impl Notification {
     }
 }
 
-/// Takes out what nobody reads here and what is private: the message itself is fetched.
+impl NotificationKind {
+    fn read(trigger: &str, object: &Value) -> Result<Self, NotForUs> {
+        let event = |kind| Ok(Self::DeliveryEvent(DeliveryEvent::read(kind, object)));
+        let mut words = trigger.split('.');
+        match (words.next(), words.next()) {
+            (Some("message"), Some("created")) => Ok(Self::Arrived {
+                message_id: owned(object, "id").ok_or(NotForUs::Unusable)?,
+                sent_by_us: sent_by_us(object),
+                from: address_of(object, "from").map(str::to_owned),
+            }),
+            (Some("message"), Some("delivered")) => event(DeliveryEventKind::Delivered),
+            (Some("message"), Some("bounced")) => event(DeliveryEventKind::Bounced),
+            (Some("message"), Some("complaint")) => event(DeliveryEventKind::Complained),
+            (Some("message"), Some("rejected")) => event(DeliveryEventKind::Rejected),
+            (Some("message"), Some("send_failed")) => event(DeliveryEventKind::Failed),
+            (Some("grant"), Some("expired")) => Ok(Self::Grant(GrantChange::Expired)),
+            (Some("grant"), Some("deleted")) => Ok(Self::Grant(GrantChange::Deleted)),
+            (Some("grant"), Some("updated")) => Ok(Self::Grant(GrantChange::Updated)),
+            _ => Err(NotForUs::OtherType),
+        }
+    }
+}
+
+/// Takes out what is private. Nothing reads it here, because the message itself is fetched.
 pub fn slim(notification: &mut Value) {
     const PRIVATE: [&str; 5] = ["body", "snippet", "subject", "attachments", "headers"];
     let data = notification.get_mut("data");
@@ -195,10 +158,10 @@ pub fn slim(notification: &mut Value) {
     }
 }
 
-/// A message of ours shows it: our metadata does not come from outside, nor does a folder.
+/// What shows that we sent a message. A message from outside has neither our metadata nor the folder.
 pub fn sent_by_us(message: &Value) -> Option<Reason> {
     if message.pointer("/metadata/key1").is_some_and(|id| {
-        // Somebody else's application may use the name, too.
+        // Another application may use the same name.
         id.as_str()
             .is_some_and(|id| ["msg_", "forward_"].iter().any(|kind| id.starts_with(kind)))
     }) {
@@ -212,46 +175,53 @@ pub fn sent_by_us(message: &Value) -> Option<Reason> {
     is_sent.then_some(Reason::SentFolder)
 }
 
-fn delivery_event(
-    kind: DeliveryEventKind,
-    object: &Value,
-    details: &Value,
-    recipients: &str,
-) -> DeliveryEvent {
-    let message = object.get("message").unwrap_or(object);
-    let bounce_type = details
-        .get("type")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let named = details.get(recipients).and_then(Value::as_array);
-    DeliveryEvent {
-        kind,
-        svix_id: message
-            .pointer("/metadata/key1")
-            .and_then(Value::as_str)
-            .and_then(SvixId::parse),
-        message_id: owned(message, "id"),
-        recipients: named
-            .into_iter()
-            .flatten()
-            .filter_map(|recipient| {
-                // Bare in one type, objects in another.
-                let address = recipient.as_str().or_else(|| {
-                    let address = recipient.get("email")?;
-                    address.as_str()
-                })?;
-                let diagnostic = recipient.get("diagnostic_code").and_then(Value::as_str);
-                Some(Recipient {
-                    address: address.to_owned(),
-                    is_hard: is_hard(bounce_type, diagnostic),
-                })
-            })
-            .collect(),
+impl DeliveryEvent {
+    fn read(kind: DeliveryEventKind, object: &Value) -> Self {
+        let message = object.get("message").unwrap_or(object);
+        Self {
+            kind,
+            svix_id: message
+                .pointer("/metadata/key1")
+                .and_then(Value::as_str)
+                .and_then(SvixId::parse),
+            message_id: owned(message, "id"),
+            recipients: recipients(kind, object),
+        }
     }
 }
 
-/// Whether a bounce is for good. The other server's code decides, where there is one: 5xx but "mailbox
-/// full"; else Nylas' type, of which it documents no list.
+/// The addresses that a delivery event names.
+fn recipients(kind: DeliveryEventKind, object: &Value) -> Vec<Recipient> {
+    let (details, list) = match kind {
+        DeliveryEventKind::Delivered => ("delivered", "recipients"),
+        DeliveryEventKind::Bounced => ("bounce", "recipients"),
+        DeliveryEventKind::Complained => ("complaint", "complained_recipients"),
+        DeliveryEventKind::Rejected | DeliveryEventKind::Failed => return Vec::new(),
+    };
+    let details = object.get(details).unwrap_or(object);
+    let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
+    let bounce_type = text(details, "type").unwrap_or_default();
+    let named = details.get(list).and_then(Value::as_array);
+    named
+        .into_iter()
+        .flatten()
+        .filter_map(|recipient| {
+            // Some types list bare addresses, others list objects.
+            let address = match recipient.as_str() {
+                Some(address) => address.to_owned(),
+                None => text(recipient, "email")?,
+            };
+            let diagnostic = text(recipient, "diagnostic_code");
+            Some(Recipient {
+                address,
+                is_hard: is_hard(&bounce_type, diagnostic.as_deref()),
+            })
+        })
+        .collect()
+}
+
+/// Whether a bounce is permanent. If there is a code of the receiving server it decides: 5xx, except 552, a full
+/// mailbox. Otherwise Nylas' type does. Nylas documents no list of types.
 fn is_hard(kind: &str, diagnostic: Option<&str>) -> bool {
     let code = diagnostic
         .into_iter()

@@ -1,8 +1,9 @@
 //! One send: the request, byte for byte, and what its answer means.
 //!
-//! `POST /v3/grants/{grant_id}/messages/send` (<https://developer.nylas.com/docs/reference/api/messages/send-message/>).
-//! What an answer means is decided by the status first, then by `error.type` with any `api.` prefix stripped, because
-//! Nylas' own documents write it both ways; and by words of the message only for what has no type of its own.
+//! `POST /v3/grants/{grant_id}/messages/send`
+//! (<https://developer.nylas.com/docs/reference/api/messages/send-message/>). What an answer means is decided by the
+//! status first, then by `error.type` with any `api.` prefix stripped, because Nylas' own documents write it both ways;
+//! and by words of the message only for what has no type of its own.
 
 use super::client::{Nylas, error_of, parse};
 use crate::{

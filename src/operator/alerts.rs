@@ -1,7 +1,7 @@
-//! What an operator must hear of now, posted to `ALERT_WEBHOOK_URL`: what happened, what it means for users, what to do.
+//! Alerts: what an operator must know now is posted to `ALERT_WEBHOOK_URL`, with what it means for users and what to
+//! do.
 //!
-//! Alerts go through the queue, after the answer, so that none is in the way of a mail. The same alert is held back for an
-//! hour.
+//! Alerts go through the queue, after the answer, so that none delays a mail. The same alert is held back for an hour.
 
 use crate::{
     ledger::Ledger,
@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 use std::{fmt::Write, time::Duration};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// For two hours and a half; after that only the log has it.
+/// Retries go on for two hours and a half. After that only the log has the alert.
 const TRIES: u32 = 15;
 
-/// Sends alerts on their way. `url`: where to, if anywhere.
+/// Queues alerts for `url`, if there is one.
 pub async fn raise<P: Ports>(ports: &P, url: Option<&str>, alerts: Vec<Alert>) {
     let Some(url) = url else {
         return;
@@ -30,7 +30,7 @@ pub async fn raise<P: Ports>(ports: &P, url: Option<&str>, alerts: Vec<Alert>) {
     let ledger = Ledger::new(ports);
     for alert in alerts {
         let key = key(&alert);
-        // The ledger shows a mark up to a minute late, so the instance remembers, too.
+        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too.
         let hour = ports.now().seconds() / 3600;
         if !ports.first_seen(&format!("{key}@{hour}")) {
             continue;
@@ -44,11 +44,11 @@ pub async fn raise<P: Ports>(ports: &P, url: Option<&str>, alerts: Vec<Alert>) {
             body: body.clone(),
         };
         let text = message.to_text().unwrap_or_default();
-        // While the settings are wrong the consumer does not know where to.
+        // While the settings are wrong the consumer has no address to post to.
         let is_queued = alert.kind != AlertKind::Misconfigured
             && ports.send_to_queue(&text, Duration::ZERO).await.is_ok();
         if !is_queued && post(ports, url, &body).await {
-            // Safe to lose: the alert is given once more.
+            // Safe to lose: the alert is posted once more.
             let _ = ledger.put_alerted(&key, held_back_for(alert.event)).await;
         }
     }
@@ -101,7 +101,7 @@ async fn post<P: Ports>(ports: &P, url: &str, body: &Value) -> bool {
     response.is_ok_and(|response| (200..300).contains(&response.status))
 }
 
-/// What makes it the same alert again: the same thing about the same account.
+/// The key of an alert. Two alerts are the same if they say the same of the same account.
 fn key(alert: &Alert) -> String {
     let account = alert
         .account
@@ -111,7 +111,7 @@ fn key(alert: &Alert) -> String {
     format!("{event}.{outcome}.{}.{account}", alert.reason.as_str())
 }
 
-/// What is checked every quarter of an hour is said once a day.
+/// How long the same alert is held back. A check runs every quarter of an hour and would repeat itself all day.
 fn held_back_for(event: Event) -> Duration {
     match event {
         Event::Check => DAY,
@@ -119,10 +119,9 @@ fn held_back_for(event: Event) -> Duration {
     }
 }
 
-/// `text` is what Slack and plain receivers show, `content` what Discord does.
+/// The JSON that is posted. Slack and plain receivers show `text`, Discord shows `content`.
 fn body(alert: &Alert) -> Value {
-    let (happened, means) = words(alert.kind);
-    let mut text = format!("clerk-nylas-relay: {happened}");
+    let mut text = format!("clerk-nylas-relay: {}", what_happened(alert.kind));
     for setting in &alert.settings {
         text.push(' ');
         text.push_str(setting.name);
@@ -131,7 +130,12 @@ fn body(alert: &Alert) -> Value {
     if let Some(account) = &alert.account {
         let _ = write!(text, " Account {}.", account.as_str());
     }
-    let _ = write!(text, " {means} ({}", alert.reason.as_str());
+    let _ = write!(
+        text,
+        " {} ({}",
+        what_to_do(alert.kind),
+        alert.reason.as_str()
+    );
     if let Some(id) = &alert.svix_id {
         let _ = write!(text, ", {id}");
     }
@@ -147,86 +151,79 @@ fn body(alert: &Alert) -> Value {
     })
 }
 
-/// What happened; what it means, and what to do.
-fn words(kind: AlertKind) -> (&'static str, &'static str) {
+/// What happened.
+fn what_happened(kind: AlertKind) -> &'static str {
     match kind {
-        AlertKind::Misconfigured => (
-            "settings are missing or malformed:",
-            "No sign-in mail is sent; Clerk repeats them once GET /health is ok.",
-        ),
-        AlertKind::Degraded => (
-            "optional settings are malformed, and what they are for is off:",
-            "Sign-in mails are sent all the same. GET /health says what is wrong with each.",
-        ),
-        AlertKind::AccountDown => (
-            "an account cannot send.",
-            "Other accounts stand in, or mails wait until they expire. Look at the reason.",
-        ),
-        AlertKind::FailedOver => (
-            "an account stands in for another.",
-            "Users get their mails. Look at the other accounts.",
-        ),
-        AlertKind::DeadLettered => (
-            "a message was given up.",
-            "Its reader will not get it. Look at it with relayctl list --dead, then relayctl redrive.",
-        ),
-        AlertKind::VirusFound => (
-            "Nylas found a virus in a mail.",
-            "Its user does not get it. Look at the template.",
-        ),
-        AlertKind::Rejected => (
-            "Nylas refused a mail for good.",
-            "Its user does not get it. Look at the reason; mend; press Resend in Clerk.",
-        ),
-        AlertKind::Expired => (
-            "a mail expired before it could be sent.",
-            "Its user could not sign in. Look why mails were waiting.",
-        ),
-        AlertKind::Waiting => (
-            "mails have been waiting for over a minute.",
-            "Users wait for their codes. Look at the reason, and at https://status.nylas.com.",
-        ),
-        AlertKind::DomainBouncing => (
-            "a recipient domain does nothing but bounce.",
-            "No more is sent there for an hour. Look whether somebody makes up addresses.",
-        ),
-        AlertKind::Complained => (
-            "a user called a sign-in mail spam.",
-            "They get no more of them. At 0.5 % Nylas pauses the account.",
-        ),
-        AlertKind::SendFailed => (
-            "Nylas could not send a mail it had taken.",
-            "Its user does not get it and has to ask for another.",
-        ),
-        AlertKind::GrantGone => (
-            "an account's grant is gone.",
-            "It neither sends nor receives. Mend it in Nylas' dashboard.",
-        ),
-        AlertKind::GrantUpdated => ("an account's grant was changed.", "Was it you?"),
-        AlertKind::CapNear => (
-            "an account has used up much of its mails of the day.",
-            "At 100 % it sends no more until midnight UTC. Add an account or a larger plan.",
-        ),
-        AlertKind::BounceRate => (
-            "over 2 % of the mails bounce.",
-            "At 10 % Nylas pauses the account, and nobody signs in. Look whether somebody makes up addresses.",
-        ),
-        AlertKind::ComplaintRate => (
-            "over 0.05 % of the mails are called spam.",
-            "At 0.5 % Nylas pauses the account, and nobody signs in.",
-        ),
-        AlertKind::WebhookInactive => (
-            "Nylas' webhook is not active.",
-            "Replies come a quarter of an hour late, bounces not at all. Activate it in Nylas' dashboard.",
-        ),
-        AlertKind::Silence => (
-            "no mail for six hours, after a day that had some.",
-            "Is the endpoint enabled in Clerk, and the template still off there?",
-        ),
-        AlertKind::SenderNameDiffers => (
-            "Clerk's sender name differs from the account's address.",
-            "Mails come from the account's address. Change one of the two.",
-        ),
+        AlertKind::Misconfigured => "settings are missing or malformed:",
+        AlertKind::Degraded => "optional settings are malformed, and what they are for is off:",
+        AlertKind::AccountDown => "an account cannot send.",
+        AlertKind::FailedOver => "an account stands in for another.",
+        AlertKind::DeadLettered => "a message was given up.",
+        AlertKind::VirusFound => "Nylas found a virus in a mail.",
+        AlertKind::Rejected => "Nylas refused a mail for good.",
+        AlertKind::Expired => "a mail expired before it could be sent.",
+        AlertKind::Waiting => "mails have been waiting for over a minute.",
+        AlertKind::DomainBouncing => "a recipient domain does nothing but bounce.",
+        AlertKind::Complained => "a user called a sign-in mail spam.",
+        AlertKind::SendFailed => "Nylas could not send a mail it had taken.",
+        AlertKind::GrantGone => "an account's grant is gone.",
+        AlertKind::GrantUpdated => "an account's grant was changed.",
+        AlertKind::CapNear => "an account has used up much of its mails of the day.",
+        AlertKind::BounceRate => "over 2 % of the mails bounce.",
+        AlertKind::ComplaintRate => "over 0.05 % of the mails are called spam.",
+        AlertKind::WebhookInactive => "Nylas' webhook is not active.",
+        AlertKind::Silence => "no mail for six hours, after a day that had some.",
+        AlertKind::SenderNameDiffers => "Clerk's sender name differs from the account's address.",
+    }
+}
+
+/// What it means for users, and what to do.
+fn what_to_do(kind: AlertKind) -> &'static str {
+    match kind {
+        AlertKind::Misconfigured => {
+            "No sign-in mail is sent; Clerk repeats them once GET /health is ok."
+        }
+        AlertKind::Degraded => {
+            "Sign-in mails are sent all the same. GET /health says what is wrong with each."
+        }
+        AlertKind::AccountDown => {
+            "Other accounts stand in, or mails wait until they expire. Look at the reason."
+        }
+        AlertKind::FailedOver => "Users get their mails. Look at the other accounts.",
+        AlertKind::DeadLettered => {
+            "Its reader will not get it. Look at it with relayctl list --dead, then relayctl redrive."
+        }
+        AlertKind::VirusFound => "Its user does not get it. Look at the template.",
+        AlertKind::Rejected => {
+            "Its user does not get it. Look at the reason; mend; press Resend in Clerk."
+        }
+        AlertKind::Expired => "Its user could not sign in. Look why mails were waiting.",
+        AlertKind::Waiting => {
+            "Users wait for their codes. Look at the reason, and at https://status.nylas.com."
+        }
+        AlertKind::DomainBouncing => {
+            "No more is sent there for an hour. Look whether somebody makes up addresses."
+        }
+        AlertKind::Complained => "They get no more of them. At 0.5 % Nylas pauses the account.",
+        AlertKind::SendFailed => "Its user does not get it and has to ask for another.",
+        AlertKind::GrantGone => "It neither sends nor receives. Mend it in Nylas' dashboard.",
+        AlertKind::GrantUpdated => "Was it you?",
+        AlertKind::CapNear => {
+            "At 100 % it sends no more until midnight UTC. Add an account or a larger plan."
+        }
+        AlertKind::BounceRate => {
+            "At 10 % Nylas pauses the account, and nobody signs in. Look whether somebody makes up \
+             addresses."
+        }
+        AlertKind::ComplaintRate => "At 0.5 % Nylas pauses the account, and nobody signs in.",
+        AlertKind::WebhookInactive => {
+            "Replies come a quarter of an hour late, bounces not at all. Activate it in Nylas' \
+             dashboard."
+        }
+        AlertKind::Silence => "Is the endpoint enabled in Clerk, and the template still off there?",
+        AlertKind::SenderNameDiffers => {
+            "Mails come from the account's address. Change one of the two."
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! The operator's API under `/api/admin/`: what is in the ledger already. Nothing is written for its sake.
+//! The operator's API under `/api/admin/`. It shows what is in the ledger anyway: nothing is written for its sake.
 
-use super::row::{fact, happened, is_in, number};
+use super::row::{field, field_is, history_entry, number};
 use crate::{
     config::Config,
     ledger::{
@@ -14,14 +14,14 @@ use crate::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Rows shown on the page, and by the API unless it is asked for others.
+/// How many rows the page shows, and the API unless `limit` says otherwise.
 pub const ROWS: usize = 50;
 const ROWS_MAX: usize = 1000;
 
 /// A request of an authorized operator.
 pub struct AdminRequest<'a> {
     pub method: &'a str,
-    /// What follows `/api/admin/`.
+    /// The part of the path after `/api/admin/`.
     pub path: &'a str,
     /// `limit` of the query.
     pub limit: Option<usize>,
@@ -37,25 +37,25 @@ fn status(code: u16, status: &str) -> AdminAnswer {
 
 /// Answers a request of the API.
 pub async fn api<P: Ports>(ports: &P, config: &Config, request: &AdminRequest<'_>) -> AdminAnswer {
-    let desk = Desk {
+    let view = View {
         ports,
         config,
         ledger: &Ledger::new(ports),
     };
-    match desk.answer(request).await {
+    match view.answer(request).await {
         Ok(answer) => answer,
         Err(_) => status(503, "ledger_refused"),
     }
 }
 
 /// The operator's view of the ledger.
-pub(super) struct Desk<'a, P> {
+pub(super) struct View<'a, P> {
     pub ports: &'a P,
     pub config: &'a Config,
     pub ledger: &'a Ledger<'a, P>,
 }
 
-impl<P: Ports> Desk<'_, P> {
+impl<P: Ports> View<'_, P> {
     async fn answer(&self, request: &AdminRequest<'_>) -> Result<AdminAnswer, StoreError> {
         let limit = request.limit.unwrap_or(ROWS).min(ROWS_MAX);
         let list = async |name: &str, kind: &str, id: &str| {
@@ -83,7 +83,7 @@ impl<P: Ports> Desk<'_, P> {
         }
     }
 
-    /// One mail and its history, the oldest first: made by Clerk, its last state, what Nylas said later, replies.
+    /// One mail and its history, oldest first: Clerk made it, its last state, what Nylas reported later, replies.
     pub(super) async fn delivery(&self, id: &str) -> Result<AdminAnswer, StoreError> {
         let Some(id) = SvixId::parse(id) else {
             return Ok(status(404, "not_found"));
@@ -96,11 +96,11 @@ impl<P: Ports> Desk<'_, P> {
         let at = number(&delivery, "at").unwrap_or_default();
         let made = at.saturating_sub(number(&delivery, "age_ms").unwrap_or_default());
         let mut history = vec![
-            happened(made, "made".into(), Value::Null),
-            happened(at, fact(&delivery, "state"), fact(&delivery, "reason")),
+            history_entry(made, "made".into(), Value::Null),
+            history_entry(at, field(&delivery, "state"), field(&delivery, "reason")),
         ];
         if let Some(event) = &event {
-            history.push(happened(
+            history.push(history_entry(
                 event.at.0,
                 event.event.as_str().into(),
                 Value::Null,
@@ -108,9 +108,9 @@ impl<P: Ports> Desk<'_, P> {
         }
         let replies = self.ledger.all("reply:", "id").await?;
         for reply in replies.iter().rev() {
-            if is_in(reply, "svix_id", id.as_str()) {
+            if field_is(reply, "svix_id", id.as_str()) {
                 let at = number(reply, "at").unwrap_or_default();
-                history.push(happened(at, "reply".into(), fact(reply, "class")));
+                history.push(history_entry(at, "reply".into(), field(reply, "class")));
             }
         }
         if let Value::Object(row) = &mut delivery {
@@ -137,7 +137,8 @@ impl<P: Ports> Desk<'_, P> {
                 if mail.email.is_expired(now) {
                     return Ok(status(409, "expired"));
                 }
-                // Its route may be older than the truth. And it is not the message that was given up.
+                // Another attempt may have got further than this route says. `queued_at` is now, so that this does not
+                // count as a repeated delivery of the message that was given up.
                 mail.route.require_look_up();
                 mail.queued_at = now;
                 let record = MailRecord::new(&mail.email, MailState::Queued, now)

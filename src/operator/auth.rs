@@ -1,12 +1,12 @@
-//! Who is an operator.
+//! Who is authorized as an operator.
 
 use crate::model::secret::Secret;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Whether the `Authorization` header shows the token: `Bearer <token>`, or, for browsers, `Basic` with the token as the
-/// password and any name.
+/// Whether the `Authorization` header has the token: `Bearer <token>`, or, for browsers, `Basic` with any user name and
+/// the token as the password.
 pub fn is_authorized(authorization: &str, token: &Secret) -> bool {
     let shown = match authorization.split_once(' ') {
         Some(("Bearer", shown)) => shown.trim().to_owned(),
@@ -19,7 +19,7 @@ pub fn is_authorized(authorization: &str, token: &Secret) -> bool {
         }
         _ => return false,
     };
-    // Digests are compared in constant time, so that not even the length of the token shows.
+    // Comparing digests in constant time does not even show the length of the token.
     Sha256::digest(shown)
         .ct_eq(&Sha256::digest(token.reveal()))
         .into()
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_token_lets_in_as_bearer_or_as_a_browsers_password() {
+    fn the_token_authorizes_as_bearer_or_as_a_browsers_password() {
         let token = Secret::new("0123456789abcdef");
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         assert!(is_authorized("Bearer 0123456789abcdef", &token));

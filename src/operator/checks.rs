@@ -1,5 +1,5 @@
-//! The relay looked at from outside in, every quarter of an hour: what Nylas says of the accounts and the webhook,
-//! and what the ledger says of the mails.
+//! Checks that run every quarter of an hour: what Nylas says about the accounts and the webhook, and what the ledger
+//! says about the mails.
 
 use crate::{
     config::Config,
@@ -24,13 +24,13 @@ const LIMITS: Limits = Limits {
     // Nothing is sent here.
     send_timeout: None,
 };
-/// Fewer mails than these say nothing of a rate.
+/// A rate of fewer mails says nothing.
 const MAILS_MIN: usize = 50;
 const SILENT_FOR: Duration = HOUR.saturating_mul(6);
-/// Mails of the day before that make silence strange.
+/// Silence is an alert only after a day with this many mails.
 const SILENCE_AFTER: usize = 12;
 
-/// Looks, logs what an operator should hear of, and returns it as alerts.
+/// Runs the checks, logs what an operator should know, and returns it as alerts.
 pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     let context = Context::new(ports, config, ports.now(), LIMITS);
     let checks = Checks { context: &context };
@@ -40,9 +40,9 @@ pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     if config.hears_nylas() {
         checks.webhook().await;
     }
-    // The free plan has few list operations: once an hour.
+    // Only once an hour, because the free plan has few list operations.
     if ports.now().seconds() % 3600 < 900 {
-        // A ledger that does not answer is noticed by every mail.
+        // Safe to ignore: every mail logs it when the ledger does not answer.
         let _ = checks.mails().await;
     }
     context.into_alerts()
@@ -86,7 +86,7 @@ impl<P: Ports> Checks<'_, '_, P> {
         }
     }
 
-    /// Nylas' own count is the truth: the mails from this address in its mailbox since midnight UTC.
+    /// Compares the cap with Nylas' own count: the mails from this address in its mailbox since midnight UTC.
     async fn cap(&self, account: &Account, address: &str, cap: u64) {
         const DAY_SECONDS: u64 = 86_400;
         let now = self.context.now();

@@ -1,12 +1,12 @@
-//! A first look at each template: the shape of the first real event of it - names, types and lengths, never
-//! values - so that an operator can compare it with Clerk's "Send example" before depending on it.
+//! A first look at each template: the shape of its first real event. An operator compares it with Clerk's "Send
+//! example" before depending on it. A shape is names, types and lengths, never values.
 
 use crate::{ledger::Ledger, ports::Ports};
 use serde_json::{Value, json};
 
 const FIELDS_MAX: usize = 80;
 
-/// Keeps the shape of an event, unless the template's shape is kept.
+/// Keeps the shape of an event, if it is the first of its template.
 pub async fn keep<P: Ports>(ports: &P, slug: &str, event: &[u8]) {
     let ledger = Ledger::new(ports);
     if ledger.has_shape(slug).await != Ok(false) {
@@ -34,7 +34,7 @@ fn walk(path: &str, value: &Value, fields: &mut Vec<Value>) {
         Value::Array(items) => ("array", Some(items.len())),
         Value::Object(members) => {
             for (name, member) in members {
-                // Names come from Clerk's templates; an odd one could be a value in disguise.
+                // An odd name could be a value that is used as a name.
                 let is_plain = name.len() <= 64
                     && name
                         .bytes()

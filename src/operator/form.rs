@@ -1,10 +1,10 @@
-//! The page's forms: what they do, and what is said of one that could not be done.
+//! The page's forms: what each does, and the sentence for one that failed.
 
 use super::api::{AdminRequest, api};
 use crate::{config::Config, ports::Ports};
 use serde_json::{Value, json};
 
-/// What the page says of a form that could not be done.
+/// What the page says about a form that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said {
     /// The status code of the page.
@@ -12,10 +12,10 @@ pub struct Said {
     pub text: &'static str,
 }
 
-/// A form of the page: what to do, and to what.
+/// Does what a form of the page asks for.
 ///
 /// # Errors
-/// What to tell the operator when it could not be done.
+/// What the operator is shown when it failed.
 pub async fn act<P: Ports>(
     ports: &P,
     config: &Config,
@@ -47,7 +47,8 @@ pub async fn act<P: Ports>(
     }
     let text = match (action, body.get("status").and_then(Value::as_str)) {
         ("redrive", Some("expired")) => {
-            "The letter was not sent again: its mail is older than its content is of use. The user can ask for a new one."
+            "The letter was not sent again: its mail is older than its content is of use. \
+             The user can ask for a new one."
         }
         ("redrive", Some("unreadable")) => {
             "The letter was not sent again: this version cannot read it. It is in KV, under dead: and its id."

@@ -1,4 +1,4 @@
-//! The operator: who is one, the API and the page, alerts, what is checked on a schedule, a first look at templates.
+//! The operator's side: who is authorized, the API and the page, alerts, scheduled checks, a first look at templates.
 
 pub mod alerts;
 pub mod api;

@@ -1,26 +1,28 @@
-//! The operator's page at `/admin`: the API's data in tables, made here. It needs no script and loads nothing.
+//! The operator's page at `/admin`: the API's data as HTML tables. It needs no script and loads nothing.
 
-use super::api::{Desk, ROWS};
+use super::api::{ROWS, View};
 use crate::{config::Config, ledger::Ledger, model::log::VERSION, ports::Ports};
 use serde_json::{Map, Value};
 
 /// Forbids everything the page does not need: scripts, above all.
-pub const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+pub const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
+                               frame-ancestors 'none'";
 
-/// The page; with the id of a mail, its history first. Above all stands what there is to say of a form.
+/// The page. With the `id` of a mail it shows that mail's history first. `message` is shown above everything. `None`:
+/// the ledger did not answer.
 pub async fn page<P: Ports>(
     ports: &P,
     config: &Config,
     id: Option<&str>,
-    said: Option<&str>,
+    message: Option<&str>,
 ) -> Option<String> {
-    let desk = Desk {
+    let view = View {
         ports,
         config,
         ledger: &Ledger::new(ports),
     };
     let now = ports.now().0;
-    let summary = desk.summary().await.ok()?;
+    let summary = view.summary().await.ok()?;
     let mut page = Page {
         html: String::from(HEAD),
         now,
@@ -28,13 +30,13 @@ pub async fn page<P: Ports>(
     page.push("<p>Version ");
     page.text(VERSION);
     page.push("</p>");
-    if let Some(said) = said {
+    if let Some(message) = message {
         page.push("<p role=alert><strong>");
-        page.text(said);
+        page.text(message);
         page.push("</strong></p>");
     }
     if let Some(id) = id {
-        let (_, found) = desk.delivery(id).await.ok()?;
+        let (_, found) = view.delivery(id).await.ok()?;
         page.table(
             id,
             rows(&found, "history"),
@@ -56,7 +58,7 @@ pub async fn page<P: Ports>(
         None,
     );
     for (title, kind, columns, action) in TABLES {
-        let mut rows = desk.ledger.all(kind, "id").await.ok()?;
+        let mut rows = view.ledger.all(kind, "id").await.ok()?;
         rows.truncate(ROWS);
         page.table(title, &rows, columns, action);
     }
@@ -64,6 +66,7 @@ pub async fn page<P: Ports>(
     Some(page.html)
 }
 
+/// A title, the kind of key, the columns, and the action of a row's button.
 type Table = (
     &'static str,
     &'static str,
@@ -96,12 +99,16 @@ const TABLES: [Table; 5] = [
     ("First look", "shape:", &["at", "id", "fields"], None),
 ];
 
-const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>clerk-nylas-relay</title>\
-<style>body{font:15px/1.4 system-ui;margin:1em auto;max-width:75em;padding:0 1em;color-scheme:light dark}h2{margin:1.2em 0 .3em}\
-table{border-collapse:collapse;display:block;overflow-x:auto}td,th{padding:.2em .8em .2em 0;text-align:left;border-bottom:1px solid #8884;white-space:nowrap}\
-.sent,.up{color:#18883a}.queued,.waiting{color:#a66a00}.rejected,.expired,.dead_lettered,.down{color:#c22}</style><h1>clerk-nylas-relay</h1>";
+const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
+<meta name=viewport content='width=device-width'><title>clerk-nylas-relay</title>\
+<style>body{font:15px/1.4 system-ui;margin:1em auto;max-width:75em;padding:0 1em;color-scheme:light dark}\
+h2{margin:1.2em 0 .3em}table{border-collapse:collapse;display:block;overflow-x:auto}\
+td,th{padding:.2em .8em .2em 0;text-align:left;border-bottom:1px solid #8884;white-space:nowrap}\
+.sent,.up{color:#18883a}.queued,.waiting{color:#a66a00}\
+.rejected,.expired,.dead_lettered,.down{color:#c22}</style><h1>clerk-nylas-relay</h1>";
 
-const TAIL: &str = "<h2>Suppress an address, or lift it</h2><form method=post><input name=subject type=email required aria-label=Address> \
+const TAIL: &str = "<h2>Suppress an address, or lift it</h2>\
+<form method=post><input name=subject type=email required aria-label=Address> \
 <button name=action value=suppress>Suppress</button> <button name=action value=lift>Lift</button></form>";
 
 /// The page being written.
@@ -115,7 +122,7 @@ impl Page {
         self.html.push_str(html);
     }
 
-    /// Adds what is no HTML.
+    /// Adds text, escaped.
     fn text(&mut self, text: &str) {
         for letter in text.chars() {
             match letter {
@@ -191,7 +198,7 @@ impl Page {
     fn value(&mut self, column: &str, value: &Value) {
         match value {
             Value::Null => self.push("-"),
-            // A mail's: its history is a link away.
+            // A mail's id links to its history.
             Value::String(id) if id.starts_with("msg_") => {
                 self.push("<a href=\"?id=");
                 self.text(id);
@@ -208,7 +215,7 @@ impl Page {
         }
     }
 
-    /// How long ago, or how long to go: without a calendar, and the same in every time zone.
+    /// How long ago it was, or how long it will be. That needs no calendar and is the same in every time zone.
     fn when(&mut self, at: u64) {
         let seconds = self.now.abs_diff(at) / 1000;
         let (count, unit) = match seconds {

@@ -1,13 +1,13 @@
-//! Rows of lists: reading them, and making those of a history.
+//! Rows of the operator's lists: reading their fields, and making those of a history.
 
 use serde_json::{Map, Value, json};
 
-/// A line of a mail's history.
-pub fn happened(at: u64, event: Value, reason: Value) -> Value {
+/// A row of a mail's history.
+pub fn history_entry(at: u64, event: Value, reason: Value) -> Value {
     json!({"at": at, "event": event, "reason": reason})
 }
 
-pub fn fact(row: &Value, name: &str) -> Value {
+pub fn field(row: &Value, name: &str) -> Value {
     row.get(name).cloned().unwrap_or_default()
 }
 
@@ -15,7 +15,7 @@ pub fn number(row: &Value, name: &str) -> Option<u64> {
     row.get(name).and_then(Value::as_u64)
 }
 
-pub fn is_in(row: &Value, name: &str, value: &str) -> bool {
+pub fn field_is(row: &Value, name: &str, value: &str) -> bool {
     row.get(name).and_then(Value::as_str) == Some(value)
 }
 

@@ -1,4 +1,4 @@
-//! What is said of settings that are wrong.
+//! Log records and alerts about wrong settings.
 
 use crate::{
     config::Config,
@@ -11,7 +11,7 @@ use crate::{
     ports::Ports,
 };
 
-/// Logs that the settings cannot be used, all of them by name. Returns the alert.
+/// Logs that the settings cannot be used, and names all wrong ones. Returns the alert.
 pub fn report_misconfigured(
     ports: &impl Ports,
     event: Event,

@@ -1,8 +1,8 @@
 //! The numbers an operator sees first.
 
 use super::{
-    api::Desk,
-    row::{counts, fact, is_in, number},
+    api::View,
+    row::{counts, field, field_is, number},
 };
 use crate::{
     model::log::VERSION,
@@ -10,7 +10,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-impl<P: Ports> Desk<'_, P> {
+impl<P: Ports> View<'_, P> {
     /// Mails by state, how long users waited, accounts, replies.
     ///
     /// # Errors
@@ -21,7 +21,7 @@ impl<P: Ports> Desk<'_, P> {
         let replies = self.ledger.all("reply:", "id").await?;
         let oldest = mails
             .iter()
-            .filter(|mail| is_in(mail, "state", "queued"))
+            .filter(|mail| field_is(mail, "state", "queued"))
             .filter_map(|mail| number(mail, "at"))
             .min();
         Ok(json!({
@@ -39,7 +39,7 @@ impl<P: Ports> Desk<'_, P> {
         let down = self.ledger.all("down:", "id").await?;
         let used = self.ledger.all("used:", "id").await?;
         let of = |rows: &[Value], account: &str| {
-            let found = rows.iter().find(|row| is_in(row, "id", account));
+            let found = rows.iter().find(|row| field_is(row, "id", account));
             found.cloned().unwrap_or_default()
         };
         let accounts = self.config.accounts.iter().map(|account| {
@@ -48,10 +48,10 @@ impl<P: Ports> Desk<'_, P> {
             json!({
                 "grant_id": id,
                 "state": if mark.is_null() { "up" } else { "down" },
-                "reason": fact(&mark, "reason"),
-                "since": fact(&mark, "since"),
-                "until": fact(&mark, "until"),
-                "sent_today": fact(&of(&used, id), "sent"),
+                "reason": field(&mark, "reason"),
+                "since": field(&mark, "since"),
+                "until": field(&mark, "until"),
+                "sent_today": field(&of(&used, id), "sent"),
                 "cap": self.config.daily_cap,
             })
         });
@@ -63,7 +63,7 @@ impl<P: Ports> Desk<'_, P> {
 fn latency(mails: &[Value]) -> Value {
     let mut waits: Vec<u64> = mails
         .iter()
-        .filter(|mail| is_in(mail, "state", "sent"))
+        .filter(|mail| field_is(mail, "state", "sent"))
         .filter_map(|mail| number(mail, "age_ms"))
         .collect();
     waits.sort_unstable();

@@ -80,8 +80,8 @@ fn reading() -> Object {
     OPTIONS.with(Object::clone)
 }
 
-/// Why KV failed. Its errors have no code, only a message such as "KV PUT failed: 429 Too Many Requests" or "KV put() limit
-/// exceeded for the day.".
+/// Why KV failed. Its errors have no code, only a message such as "KV PUT failed: 429 Too Many Requests" or "KV put()
+/// limit exceeded for the day.".
 fn cause(error: JsValue) -> StoreError {
     let message = message_of(&error);
     if message.contains("limit exceeded for the day") {

@@ -6,8 +6,8 @@ use crate::model::{
 };
 use std::time::Duration;
 
-/// The free plan drops a message after 24 hours, and a message has 100 retries. One that waited this long is put into the
-/// queue anew.
+/// The free plan drops a message after 24 hours, and a message has 100 retries. One that waited this long is put into
+/// the queue anew.
 pub const RENEW_AFTER: Duration = HOUR.saturating_mul(12);
 
 const DELAY_MIN: Duration = Duration::from_secs(2);
@@ -26,8 +26,8 @@ pub fn patient_delay(attempt: u32) -> Duration {
 /// How often that is retried: for 22 hours, because the free plan drops a message after 24.
 pub const PATIENT_TRIES: u32 = 95;
 
-/// How long a mail waits before the next attempt: three quarters of its age, so that attempts become rarer (2 s at first,
-/// then 1.75 times as long each time).
+/// How long a mail waits before the next attempt: three quarters of its age, so that attempts become rarer (2 s at
+/// first, then 1.75 times as long each time).
 ///
 /// A fifth of jitter is added or taken away. The delay is at least what Nylas asked for (`at_least`) and at most 15
 /// minutes. The last attempt comes five seconds before the mail expires.

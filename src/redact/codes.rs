@@ -1,7 +1,8 @@
 //! Links and codes.
 //!
-//! One rule holds for the new part, the quoted part and the subject alike: every link goes, and so does every run of four or
-//! more digits with nothing but spaces and punctuation between them, and every word of capitals and digits ("K7F-2Q9").
+//! One rule holds for the new part, the quoted part and the subject alike: every link goes, and so does every run of
+//! four or more digits with nothing but spaces and punctuation between them, and every word of capitals and digits
+//! ("K7F-2Q9").
 
 use super::scan::cut;
 

@@ -1,11 +1,11 @@
 //! A reply as text: what its writer added, apart from what they quoted, and in neither what could harm
 //! whoever reads it.
 //!
-//! Replies quote the mail they answer, and that one holds a live code or link. So there is one rule,
-//! for the new part, the quoted part and the subject alike: **every link, and every four or more digits with
-//! nothing but spaces and punctuation between them, is removed**, and so are words of capitals and digits
-//! ("K7F-2Q9"). It takes times and order numbers along; the whole message is still in the mailbox. Links hidden behind texts go with the HTML, and so do images
-//! and what cannot be seen, which carries instructions for machines.
+//! Replies quote the mail they answer, and that one holds a live code or link. So there is one rule, for the new part,
+//! the quoted part and the subject alike: **every link, and every four or more digits with nothing but spaces and
+//! punctuation between them, is removed**, and so are words of capitals and digits ("K7F-2Q9"). It takes times and
+//! order numbers along; the whole message is still in the mailbox. Links hidden behind texts go with the HTML, and so
+//! do images and what cannot be seen, which carries instructions for machines.
 
 use super::{
     codes::redact,

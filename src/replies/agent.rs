@@ -1,7 +1,7 @@
-//! A reply handed to the agent: one signed `POST`, in the Standard Webhooks scheme
-//! (<https://www.standardwebhooks.com>), so that any library of that scheme verifies it.
+//! A reply is handed to the agent: one signed `POST`. Any library of the Standard Webhooks scheme can verify it
+//! (<https://www.standardwebhooks.com>).
 
-use super::work::{Done, settle};
+use super::work::disposition;
 use crate::{
     config::Config,
     ledger::Ledger,
@@ -20,7 +20,8 @@ use std::time::Duration;
 /// How long an agent may take to answer.
 pub const AGENT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Hands a reply to the agent, until it answers 2xx, at most for a day. No disposition: the message is given up.
+/// Hands a reply to the agent. It is retried until the agent answers 2xx, for a day at most. No disposition: the
+/// retries are used up, so the message goes to the dead letters.
 pub async fn process<P: Ports>(
     ports: &P,
     config: &Config,
@@ -37,26 +38,26 @@ pub async fn process<P: Ports>(
         attempt: Some(attempt),
         ..Record::new(Event::HandOff, Outcome::HandedOn, Reason::AgentTookIt)
     };
-    // A ledger that cannot be read is no reason to keep the reply from the agent, which knows the id.
-    let done = if ledger.was_handed_on(id).await == Ok(true) {
+    // If the ledger cannot be read the reply is handed on anyway: the agent recognizes a repeated id.
+    let worked = if ledger.was_handed_on(id).await == Ok(true) {
         (record.outcome, record.reason) = (Outcome::Duplicate, Reason::HandedOnBefore);
-        Done::Done
+        Ok(())
     } else {
         match post(ports, config, id, payload).await {
             Ok(status @ 200..=299) => {
                 record.agent_status = Some(status);
-                // Safe to lose: a repeated delivery goes to the agent again, with the same id.
+                // Safe to lose: the agent gets a repeated delivery again, with the same id.
                 let _ = ledger.put_handed_on(id).await;
-                Done::Done
+                Ok(())
             }
             Ok(status) => {
                 record.agent_status = Some(status);
-                Done::Retry(Reason::AgentRefused)
+                Err(Reason::AgentRefused)
             }
-            Err(reason) => Done::Retry(reason),
+            Err(reason) => Err(reason),
         }
     };
-    let disposition = settle(Ok(done), &mut record, attempt);
+    let disposition = disposition(worked, &mut record, attempt);
     if disposition.is_none() {
         record.level = Level::Error;
     }

@@ -1,10 +1,10 @@
-//! A message is in the mailbox: whose it is, which mail it answers, and who is handed it.
+//! A message is in the mailbox: who wrote it, which mail of ours it answers, and who gets it.
 
 use super::{
     classify::{Class, InboundMail},
-    correlate::{Correlated, correlate, own_addresses, reply_id},
+    correlate::{correlate, grant_answers, own_addresses, reply_id},
     handoff::{Reply, forward},
-    work::{Done, Work},
+    work::{Work, Worked},
 };
 use crate::{
     ledger::{
@@ -18,169 +18,200 @@ use crate::{
         time::DAY,
     },
     nylas::mailbox::ReadOutcome,
-    ports::{Ports, StoreError},
+    ports::Ports,
     queue::enqueue::enqueue,
     redact::text::{redact_body, subject},
 };
 use serde_json::Value;
 use std::time::Duration;
 
-/// A message that Nylas reported and does not show yet is looked for this often.
-const GONE_TRIES: u32 = 5;
+/// A mailbox may show a message later than Nylas reports it. Only from this delivery of the notification on may a
+/// message that is missing be deleted.
+const DELETED_FROM: u32 = 5;
 
 const MONTH: Duration = DAY.saturating_mul(30);
 
 /// Processes the notification of a message.
 ///
-/// What a step has done is remembered after it was done, so everything happens at least once. The ids of what goes out are
-/// the same each time, so that it is one in the end.
+/// Each step is remembered after it was done, so it is done at least once. What goes out has the same id each time, so
+/// the receiver recognizes a repetition.
 ///
 /// # Errors
-/// The ledger did not answer.
+/// Why it must be retried.
 pub async fn process<P: Ports>(
     work: &Work<'_, '_, P>,
     message_id: &str,
     record: &mut Record,
-) -> Result<Done, StoreError> {
+) -> Worked {
     let ledger = &work.context.ledger;
     let id = reply_id(work.account, message_id);
     record.reply = Some(id.clone());
     if ledger.has_reply(&id).await? {
         (record.outcome, record.reason) = (Outcome::Duplicate, Reason::WorkedOffBefore);
-        return Ok(Done::Done);
+        return Ok(());
     }
-    let Some(own_addresses) = own_addresses(work).await else {
-        return Ok(Done::Retry(Reason::AccountAddressUnknown));
-    };
-    let nylas = &work.context.nylas;
-    let answer = match nylas.message(work.account, message_id).await {
-        ReadOutcome::Answered(answer) => answer,
-        ReadOutcome::Gone if work.attempt < GONE_TRIES => {
-            return Ok(Done::Retry(Reason::MessageNotVisibleYet));
-        }
-        ReadOutcome::Gone => Value::Null,
-        ReadOutcome::Unknown => return Ok(Done::Retry(Reason::MailboxNotAnswering)),
-    };
-    let message = answer.get("data").unwrap_or(&Value::Null);
-    let mail = InboundMail(message);
-    let (mut class, mut reason) = if message.is_null() {
-        (Class::Gone, Reason::MessageGone)
-    } else {
-        mail.classify(&own_addresses)
-    };
-    let mut thread = None;
-    if matches!(class, Class::Person | Class::Junk)
-        && let Some(thread_id) = mail.thread_id()
-    {
-        thread = match correlate(work, thread_id).await? {
-            Correlated::Ours(thread) => Some(thread),
-            Correlated::NotOurs => None,
-            Correlated::Unknown(reason) => return Ok(Done::Retry(reason)),
+    let own_addresses = own_addresses(work).await?;
+    let Some(message) = fetch(work, message_id).await? else {
+        let gone = Classified {
+            class: Class::Gone,
+            reason: Reason::MessageGone,
+            thread: None,
         };
-        (class, reason) = reclassify((class, reason), thread.as_ref(), message_id);
-    }
+        return remember(work, &id, gone, Vec::new(), record).await;
+    };
+    let mail = InboundMail(&message);
+    let mut classified = classify(work, message_id, &mail, &own_addresses).await?;
     let mut handed_to = Vec::new();
-    if class == Class::Person {
-        let handing = Handing {
-            id: &id,
-            message_id,
-            mail: &mail,
-            thread: thread.as_ref(),
-        };
-        let handed = hand_on(work, &handing).await;
-        let Ok((recipients, is_own)) = handed else {
-            return Ok(Done::Retry(Reason::CouldNotBeQueued));
-        };
-        handed_to = recipients;
-        if is_own {
-            (class, reason) = (Class::Own, Reason::ForwardAddress);
+    if classified.class == Class::Person {
+        let thread = classified.thread.as_ref();
+        handed_to = hand_on(work, &id, message_id, &mail, thread).await?;
+        if is_from_forward_address(work, &mail) {
+            (classified.class, classified.reason) = (Class::Own, Reason::ForwardAddress);
         } else if handed_to.is_empty() && ledger.may_say("replies", MONTH).await {
-            reason = Reason::SayNoReceiver;
+            classified.reason = Reason::SayNoReceiver;
             record.level = Level::Warning;
         }
     }
+    remember(work, &id, classified, handed_to, record).await
+}
+
+/// Asks the mailbox for a message. `None`: it was deleted.
+///
+/// Nylas answers 404 for a message that is not there, and for everything while the grant is not there. So a message
+/// counts as deleted only if the grant answers and the message is still missing after that.
+async fn fetch<P: Ports>(
+    work: &Work<'_, '_, P>,
+    message_id: &str,
+) -> Result<Option<Value>, Reason> {
+    if let Some(message) = ask(work, message_id).await? {
+        return Ok(Some(message));
+    }
+    if work.attempt < DELETED_FROM {
+        return Err(Reason::MessageNotVisibleYet);
+    }
+    if !grant_answers(work).await {
+        return Err(Reason::MailboxNotAnswering);
+    }
+    ask(work, message_id).await
+}
+
+/// Asks once. `None`: there is no such message, or no such grant.
+async fn ask<P: Ports>(work: &Work<'_, '_, P>, message_id: &str) -> Result<Option<Value>, Reason> {
+    match work.context.nylas.message(work.account, message_id).await {
+        ReadOutcome::Answered(mut answer) => {
+            let message = answer.get_mut("data").map(Value::take);
+            Ok(message.filter(|message| !message.is_null()))
+        }
+        ReadOutcome::Gone => Ok(None),
+        ReadOutcome::Unknown => Err(Reason::MailboxNotAnswering),
+    }
+}
+
+/// Who wrote a message, what shows it, and the thread it is in, if a mail of ours began that.
+struct Classified {
+    class: Class,
+    reason: Reason,
+    thread: Option<Thread>,
+}
+
+/// Classifies a message by itself and by its thread.
+async fn classify<P: Ports>(
+    work: &Work<'_, '_, P>,
+    message_id: &str,
+    mail: &InboundMail<'_>,
+    own_addresses: &[String],
+) -> Result<Classified, Reason> {
+    let (class, reason) = mail.classify(own_addresses);
+    let mut classified = Classified {
+        class,
+        reason,
+        thread: None,
+    };
+    let Some(thread_id) = mail.thread_id() else {
+        return Ok(classified);
+    };
+    if !matches!(class, Class::Person | Class::Junk) {
+        return Ok(classified);
+    }
+    classified.thread = correlate(work, thread_id).await?;
+    if let Some(thread) = &classified.thread {
+        if thread.message_id.as_deref() == Some(message_id) {
+            (classified.class, classified.reason) = (Class::Own, Reason::OwnMessageId);
+        } else if class == Class::Junk {
+            // Whoever answers a mail of ours is no spammer.
+            (classified.class, classified.reason) = (Class::Person, Reason::Person);
+        }
+    }
+    Ok(classified)
+}
+
+/// The person's answer to a forward goes to the user. From this address to the mailbox comes what went another way.
+fn is_from_forward_address<P: Ports>(work: &Work<'_, '_, P>, mail: &InboundMail<'_>) -> bool {
+    let person = work.context.config.forward_to.as_deref();
+    person.is_some_and(|person| person.eq_ignore_ascii_case(mail.from()))
+}
+
+/// Queues the reply for the agent and the person. Returns who gets it.
+async fn hand_on<P: Ports>(
+    work: &Work<'_, '_, P>,
+    id: &str,
+    message_id: &str,
+    mail: &InboundMail<'_>,
+    thread: Option<&Thread>,
+) -> Result<Vec<&'static str>, Reason> {
+    let (context, config) = (work.context, work.context.config);
+    let sender = keyed_hash(mail.from(), &config.nylas_api_key);
+    let reply = Reply {
+        id,
+        account: work.account,
+        message_id,
+        mail,
+        thread,
+        sender_is_recipient: thread.is_some_and(|thread| thread.recipient == sender),
+        redacted: redact_body(mail.text("body")),
+        subject: subject(mail.text("subject")),
+    };
+    let mut handed_to = Vec::new();
+    if config.agent.is_some() {
+        let payload = reply.for_agent();
+        enqueue(context, &Message::HandOff { payload }).await?;
+        handed_to.push("agent");
+    }
+    if let Some(person) = &config.forward_to
+        && !is_from_forward_address(work, mail)
+    {
+        forward(context, &reply, person).await?;
+        handed_to.push("person");
+    }
+    Ok(handed_to)
+}
+
+/// Remembers the message, so that it is not processed again.
+async fn remember<P: Ports>(
+    work: &Work<'_, '_, P>,
+    id: &str,
+    classified: Classified,
+    handed_to: Vec<&'static str>,
+    record: &mut Record,
+) -> Worked {
+    let class = classified.class.outcome();
     record.outcome = if handed_to.is_empty() {
-        class.outcome()
+        class
     } else {
         Outcome::HandedOn
     };
-    record.reason = reason;
-    if let Some(thread) = thread {
+    record.reason = classified.reason;
+    if let Some(thread) = classified.thread {
         record.svix_id = Some(thread.svix_id);
         record.slug = thread.slug;
     }
     let reply = ReplyRecord {
-        class: class.outcome(),
+        class,
         at: work.context.now(),
         account: work.account.clone(),
         svix_id: record.svix_id.clone(),
         handed_to,
     };
-    ledger.put_reply(&id, &reply).await?;
-    Ok(Done::Done)
-}
-
-/// What the thread says of who wrote the message.
-fn reclassify(
-    (class, reason): (Class, Reason),
-    thread: Option<&Thread>,
-    message_id: &str,
-) -> (Class, Reason) {
-    match thread {
-        None => (class, reason),
-        Some(thread) if thread.message_id.as_deref() == Some(message_id) => {
-            (Class::Own, Reason::OwnMessageId)
-        }
-        // Who answers a mail of ours is not spam.
-        Some(_) if class == Class::Junk => (Class::Person, Reason::Person),
-        Some(_) => (class, reason),
-    }
-}
-
-/// A person's message that is about to be handed on.
-struct Handing<'a> {
-    id: &'a str,
-    message_id: &'a str,
-    mail: &'a InboundMail<'a>,
-    thread: Option<&'a Thread>,
-}
-
-/// Queues the reply for the agent and the person. Returns who gets it, and whether the person themself wrote it.
-///
-/// # Errors
-/// The queue did not take it.
-async fn hand_on<P: Ports>(
-    work: &Work<'_, '_, P>,
-    handing: &Handing<'_>,
-) -> Result<(Vec<&'static str>, bool), crate::ports::QueueError> {
-    let (context, mail) = (work.context, handing.mail);
-    let key = &context.config.nylas_api_key;
-    let reply = Reply {
-        id: handing.id,
-        account: work.account,
-        message_id: handing.message_id,
-        mail,
-        thread: handing.thread,
-        sender_is_recipient: handing
-            .thread
-            .is_some_and(|thread| thread.recipient == keyed_hash(mail.from(), key)),
-        redacted: redact_body(mail.text("body")),
-        subject: subject(mail.text("subject")),
-    };
-    let mut handed_to = Vec::new();
-    if context.config.agent.is_some() {
-        let payload = reply.for_agent();
-        enqueue(context, &Message::HandOff { payload }).await?;
-        handed_to.push("agent");
-    }
-    let mut is_own = false;
-    if let Some(person) = &context.config.forward_to {
-        // The person's answer to a forward goes to the user; this one came past that.
-        is_own = person.eq_ignore_ascii_case(mail.from());
-        if !is_own {
-            forward(context, &reply, person).await?;
-            handed_to.push("person");
-        }
-    }
-    Ok((handed_to, is_own))
+    work.context.ledger.put_reply(id, &reply).await?;
+    Ok(())
 }

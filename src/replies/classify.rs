@@ -1,4 +1,4 @@
-//! A message in an Agent Account's mailbox: who wrote it, a person or a machine.
+//! Who wrote a message in an Agent Account's mailbox: a person, a machine, or the relay itself.
 
 use crate::{
     model::outcome::{Outcome, Reason},
@@ -12,19 +12,19 @@ use serde_json::Value;
 /// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Somebody: the only ones whose mail is handed on.
+    /// Only a person's mail is handed on.
     Person,
-    /// A machine answering, as an out-of-office notice (RFC 3834).
+    /// An automatic answer, such as an out-of-office notice (RFC 3834).
     Automatic,
     /// A mailing list.
     List,
-    /// A mail system, about a mail that could not be delivered.
+    /// A mail system reports a mail that could not be delivered.
     Bounce,
     /// Taken for spam by Nylas.
     Junk,
-    /// Us.
+    /// The relay sent it.
     Own,
-    /// Not there any more.
+    /// It was deleted.
     Gone,
 }
 
@@ -42,7 +42,7 @@ impl Class {
     }
 }
 
-/// A message as Nylas gives it, with headers.
+/// A message as Nylas returns it, with headers.
 pub struct InboundMail<'a>(pub &'a Value);
 
 impl<'a> InboundMail<'a> {
@@ -54,7 +54,7 @@ impl<'a> InboundMail<'a> {
         Some(self.text("thread_id")).filter(|id| !id.is_empty())
     }
 
-    /// The writer's address, as they say.
+    /// The address in `From`. Anybody can write anything there.
     pub fn from(&self) -> &'a str {
         address_of(self.0, "from").unwrap_or_default()
     }
@@ -65,7 +65,7 @@ impl<'a> InboundMail<'a> {
         name.unwrap_or_default()
     }
 
-    /// Unix seconds.
+    /// When it came in, in Unix seconds.
     pub fn received_at(&self) -> u64 {
         let date = self.0.get("date").and_then(Value::as_u64);
         date.unwrap_or_default()
@@ -95,7 +95,7 @@ impl<'a> InboundMail<'a> {
         })
     }
 
-    /// Who wrote it, and what shows it. Our own first: nothing must ever answer those.
+    /// Who wrote it, and what shows it. Our own mails are recognized first, because nobody may ever answer them.
     pub fn classify(&self, own_addresses: &[String]) -> (Class, Reason) {
         if let Some(sign) = sent_by_us(self.0) {
             return (Class::Own, sign);

@@ -1,4 +1,4 @@
-//! Which mail of ours a message answers, and which messages are ours.
+//! Which mail of ours a message answers, and which addresses are ours.
 
 use super::work::Work;
 use crate::{
@@ -12,13 +12,13 @@ use crate::{
         time::UnixMillis,
     },
     nylas::mailbox::{IdentityOutcome, ReadOutcome, address_of},
-    ports::{Ports, StoreError},
+    ports::Ports,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The relay's own id of a message in a mailbox: fit for a key, a header and a mail's id, whatever
-/// Nylas' id is made of.
+/// The relay's own id of a message in a mailbox. It fits into a KV key, a header and a mail's id, whatever Nylas' id is
+/// made of.
 pub fn reply_id(account: &GrantId, message_id: &str) -> String {
     let hash = Sha256::new()
         .chain_update(account.as_str())
@@ -29,7 +29,7 @@ pub fn reply_id(account: &GrantId, message_id: &str) -> String {
     format!("reply_{}", hex::encode(half))
 }
 
-/// The queue message that has a message looked at, as a notification of it would.
+/// The queue message for a message that no notification reported: it is processed as if one had.
 pub fn notification_of(account: &GrantId, message_id: &str) -> Message {
     let notification = json!({
         "id": format!("seen-{}", reply_id(account, message_id)),
@@ -49,46 +49,48 @@ pub fn is_own_address(config: &Config, address: &str) -> bool {
         .any(|account| account.has_address(address))
 }
 
-/// The addresses of all accounts. `None`: one of them is not known now.
-pub async fn own_addresses<P: Ports>(work: &Work<'_, '_, P>) -> Option<Vec<String>> {
+/// The addresses of all accounts.
+///
+/// # Errors
+/// One of them is not known now.
+pub async fn own_addresses<P: Ports>(work: &Work<'_, '_, P>) -> Result<Vec<String>, Reason> {
     let mut addresses = Vec::new();
     for account in &work.context.config.accounts {
         match identity(work.context, account).await {
             IdentityOutcome::Known(identity) => addresses.push(identity.email),
             // An account that is gone sends nothing.
             IdentityOutcome::AccountAtFault(_) => {}
-            IdentityOutcome::Unknown => return None,
+            IdentityOutcome::Unknown => return Err(Reason::AccountAddressUnknown),
         }
     }
-    Some(addresses)
+    Ok(addresses)
 }
 
-/// What is known of a thread.
-pub enum Correlated {
-    /// A mail of ours began it.
-    Ours(Thread),
-    NotOurs,
-    /// It cannot be told now.
-    Unknown(Reason),
+/// Whether Nylas knows the account's grant now. If it does not, a 404 says nothing of a message in the mailbox.
+pub async fn grant_answers<P: Ports>(work: &Work<'_, '_, P>) -> bool {
+    let identity = work.context.nylas.identity(work.account).await;
+    matches!(identity, IdentityOutcome::Known(_))
 }
 
-/// The mail of ours that began the thread: from the ledger, or else by asking the mailbox, which knows the metadata that the
-/// mail was sent with.
+/// The thread, if a mail of ours began it. If the ledger does not know the thread the mailbox is asked, because it
+/// keeps the metadata that the mail was sent with.
 ///
 /// # Errors
-/// The ledger did not answer.
+/// It is not known now.
 pub async fn correlate<P: Ports>(
     work: &Work<'_, '_, P>,
     thread_id: &str,
-) -> Result<Correlated, StoreError> {
+) -> Result<Option<Thread>, Reason> {
     let context = work.context;
     if let Some(thread) = context.ledger.thread(work.account, thread_id).await? {
-        return Ok(Correlated::Ours(thread));
+        return Ok(Some(thread));
     }
     let answer = match context.nylas.thread(work.account, thread_id).await {
         ReadOutcome::Answered(answer) => answer,
-        ReadOutcome::Gone => return Ok(Correlated::NotOurs),
-        ReadOutcome::Unknown => return Ok(Correlated::Unknown(Reason::MailboxNotAnswering)),
+        ReadOutcome::Gone if grant_answers(work).await => return Ok(None),
+        ReadOutcome::Gone | ReadOutcome::Unknown => {
+            return Err(Reason::MailboxNotAnswering);
+        }
     };
     let messages = answer.get("data").and_then(Value::as_array);
     let ours = messages.into_iter().flatten().find_map(|message| {
@@ -97,7 +99,7 @@ pub async fn correlate<P: Ports>(
         Some((id, message))
     });
     let Some((svix_id, message)) = ours else {
-        return Ok(Correlated::NotOurs);
+        return Ok(None);
     };
     let known = context.ledger.mail(&svix_id).await?;
     let (slug, user_id) = known
@@ -105,7 +107,7 @@ pub async fn correlate<P: Ports>(
         .unwrap_or_default();
     let date = message.get("date").and_then(Value::as_u64);
     let recipient = address_of(message, "to").unwrap_or_default();
-    Ok(Correlated::Ours(Thread {
+    Ok(Some(Thread {
         svix_id,
         slug,
         user_id,

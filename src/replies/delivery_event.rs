@@ -1,6 +1,6 @@
 //! What Nylas says later about a mail it accepted: delivered, bounced, complained about, or not sent after all.
 
-use super::work::{Done, Work};
+use super::work::{Work, Worked};
 use crate::{
     ledger::{
         mail::{MailRecord, MailState, Pending},
@@ -21,20 +21,20 @@ use crate::{
 };
 use std::time::Duration;
 
-/// What the ledger does not show yet is looked for this often: for five minutes, longer than a read is stale and shorter
-/// than a code is of use.
-const UNSEEN_TRIES: u32 = 6;
+/// The last delivery of a notification at which the ledger may be stale. The deliveries before it take five minutes: a
+/// read is stale for less, and a code is of use for longer.
+const STALE_UNTIL: u32 = 6;
 
 /// Processes a delivery event.
 ///
 /// # Errors
-/// The ledger did not answer.
+/// Why it must be retried.
 pub async fn process<P: Ports>(
     work: &Work<'_, '_, P>,
     notification: &str,
     event: &DeliveryEvent,
     record: &mut Record,
-) -> Result<Done, StoreError> {
+) -> Worked {
     let ledger = &work.context.ledger;
     record.svix_id = event.svix_id.clone();
     (record.outcome, record.reason) = (event.kind.outcome(), Reason::NylasSaysSo);
@@ -42,7 +42,7 @@ pub async fn process<P: Ports>(
     let is_remembered = event.kind != DeliveryEventKind::Delivered;
     if is_remembered && ledger.was_processed(notification).await? {
         (record.outcome, record.reason) = (Outcome::Duplicate, Reason::WorkedOffBefore);
-        return Ok(Done::Done);
+        return Ok(());
     }
     let key = &work.context.config.nylas_api_key;
     match event.kind {
@@ -64,11 +64,7 @@ pub async fn process<P: Ports>(
             record.level = Level::Error;
             record.alert = Some(AlertKind::VirusFound);
         }
-        DeliveryEventKind::Failed => {
-            if let Done::Retry(reason) = send_failed(work, event, record).await? {
-                return Ok(Done::Retry(reason));
-            }
-        }
+        DeliveryEventKind::Failed => send_failed(work, event, record).await?,
     }
     if let Some(id) = &record.svix_id {
         remember(work, id, record.outcome).await?;
@@ -76,10 +72,10 @@ pub async fn process<P: Ports>(
     if is_remembered {
         ledger.put_processed(notification).await?;
     }
-    Ok(Done::Done)
+    Ok(())
 }
 
-/// Suppresses who does not exist, and counts bounces by domain.
+/// Suppresses addresses that do not exist, and counts bounces by domain.
 async fn bounced<P: Ports>(
     work: &Work<'_, '_, P>,
     event: &DeliveryEvent,
@@ -101,7 +97,7 @@ async fn bounced<P: Ports>(
     Ok(())
 }
 
-/// Remembers the event, for people. The worst one stays, because notifications come in any order.
+/// Remembers the event, for people. Notifications come in any order, so `delivered` does not replace anything worse.
 async fn remember<P: Ports>(
     work: &Work<'_, '_, P>,
     id: &SvixId,
@@ -121,22 +117,22 @@ async fn remember<P: Ports>(
 pub struct SendFailed<'a> {
     /// The message that failed.
     pub message_id: Option<&'a str>,
-    /// The mail as it was kept while Nylas worked on it.
+    /// The mail as it was kept when Nylas accepted it with 202.
     pub pending: Option<&'a Pending>,
     pub known: Option<&'a MailRecord>,
-    /// The ledger may not show everything yet.
+    /// The ledger may not show yet what was written to it.
     pub may_be_stale: bool,
     pub now: UnixMillis,
 }
 
-/// What to do then.
+/// What to do about a mail that Nylas could not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterSendFailed {
-    /// The mail is not visible yet: look again later.
+    /// The ledger does not show the mail yet: retry.
     Wait,
     /// It was sent again already, or by another account.
     Nothing(Reason),
-    /// Its content is gone. A resend from Clerk's dashboard is judged afresh.
+    /// Its content was not kept. A resend from Clerk's dashboard starts afresh.
     Lost,
     /// It is too old to be of use.
     Expired,
@@ -177,35 +173,30 @@ pub fn after_send_failed(facts: &SendFailed<'_>) -> AfterSendFailed {
     }
 }
 
-/// A mail that Nylas queued and could not send.
+/// Processes `message.send_failed`: a mail that Nylas accepted with 202 and could not send.
 async fn send_failed<P: Ports>(
     work: &Work<'_, '_, P>,
     event: &DeliveryEvent,
     record: &mut Record,
-) -> Result<Done, StoreError> {
+) -> Worked {
     let (context, ledger) = (work.context, &work.context.ledger);
     record.level = Level::Error;
     let message_id = event.message_id.as_deref();
-    // An attempt that finds the message in the mailbox, or gets it as a replayed answer, has to know.
+    // For a later attempt that finds the message in the mailbox, or gets it as a replayed answer.
     if let Some(message_id) = message_id
         && !ledger.has_failed(message_id).await?
     {
         ledger.put_failed(message_id).await?;
     }
-    let id = match (&event.svix_id, message_id) {
-        (Some(id), _) => Some(id.clone()),
-        // Nylas' schema of this notification has no metadata.
-        (None, Some(message_id)) => ledger.accepted(message_id).await?,
-        (None, None) => None,
-    };
-    let may_be_stale = work.attempt < UNSEEN_TRIES && (id.is_some() || message_id.is_some());
+    let id = failed_mail(work, event).await?;
+    let may_be_stale = work.attempt < STALE_UNTIL && (id.is_some() || message_id.is_some());
     let Some(id) = id else {
         if may_be_stale {
-            return Ok(Done::Retry(Reason::MailNotVisibleYet));
+            return Err(Reason::MailNotVisibleYet);
         }
         record.reason = Reason::NotAMailOfTheRelay;
         record.alert = Some(AlertKind::SendFailed);
-        return Ok(Done::Done);
+        return Ok(());
     };
     record.svix_id = Some(id.clone());
     let pending = ledger.pending(&id).await?;
@@ -219,7 +210,7 @@ async fn send_failed<P: Ports>(
         now,
     });
     match (decision, pending) {
-        (AfterSendFailed::Wait, _) => return Ok(Done::Retry(Reason::MailNotVisibleYet)),
+        (AfterSendFailed::Wait, _) => return Err(Reason::MailNotVisibleYet),
         (AfterSendFailed::Nothing(reason), _) => record.reason = reason,
         (AfterSendFailed::SendAgain, Some(pending)) => {
             return send_again(work, pending, record).await;
@@ -248,7 +239,20 @@ async fn send_failed<P: Ports>(
             record.alert = Some(AlertKind::SendFailed);
         }
     }
-    Ok(Done::Done)
+    Ok(())
+}
+
+/// The mail that a message was sent for, as far as that can be told.
+async fn failed_mail<P: Ports>(
+    work: &Work<'_, '_, P>,
+    event: &DeliveryEvent,
+) -> Result<Option<SvixId>, StoreError> {
+    match (&event.svix_id, event.message_id.as_deref()) {
+        (Some(id), _) => Ok(Some(id.clone())),
+        // In Nylas' schema this notification has no metadata.
+        (None, Some(message_id)) => work.context.ledger.accepted(message_id).await,
+        (None, None) => Ok(None),
+    }
 }
 
 /// Queues the mail again, on the next hop of its route.
@@ -256,7 +260,7 @@ async fn send_again<P: Ports>(
     work: &Work<'_, '_, P>,
     pending: Pending,
     record: &mut Record,
-) -> Result<Done, StoreError> {
+) -> Worked {
     let context = work.context;
     let Pending {
         message_id,
@@ -270,17 +274,12 @@ async fn send_again<P: Ports>(
         .because(reason, mail.route.clone());
     context.ledger.put_mail(&email.svix_id, &memory).await?;
     let QueuedContent::Here(content) = &mail.content else {
-        return Ok(Done::Done);
+        return Ok(());
     };
-    if enqueue_mail(context, email, content, &mail.route, Duration::ZERO)
-        .await
-        .is_err()
-    {
-        return Ok(Done::Retry(Reason::CouldNotBeQueued));
-    }
+    enqueue_mail(context, email, content, &mail.route, Duration::ZERO).await?;
     record.level = Level::Warning;
     (record.outcome, record.reason) = (Outcome::Resent, reason);
-    Ok(Done::Done)
+    Ok(())
 }
 
 #[cfg(test)]

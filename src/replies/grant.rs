@@ -1,6 +1,6 @@
-//! An account's grant has changed: nobody signs in through an account that is gone.
+//! An account's grant has changed: without its grant an account sends no mail.
 
-use super::work::{Done, Work};
+use super::work::{Work, Worked};
 use crate::{
     model::{
         account::AccountFault,
@@ -9,18 +9,18 @@ use crate::{
         outcome::{Outcome, Reason},
     },
     nylas::{mailbox::IdentityOutcome, notification::GrantChange},
-    ports::{Ports, StoreError},
+    ports::Ports,
 };
 
 /// Processes the notification of a changed grant.
 ///
 /// # Errors
-/// The ledger did not answer.
+/// Why it must be retried.
 pub async fn process<P: Ports>(
     work: &Work<'_, '_, P>,
     change: GrantChange,
     record: &mut Record,
-) -> Result<Done, StoreError> {
+) -> Worked {
     let (level, outcome, alert) = match change {
         GrantChange::Expired => (Level::Error, Outcome::GrantExpired, AlertKind::GrantGone),
         GrantChange::Deleted => (Level::Error, Outcome::GrantDeleted, AlertKind::GrantGone),
@@ -42,12 +42,12 @@ pub async fn process<P: Ports>(
                 .await?
         }
         GrantChange::Deleted => ledger.mark_down(account, AccountFault::Gone).await?,
-        // Its name may be another now.
+        // Its name may have changed.
         GrantChange::Updated => {
             if let IdentityOutcome::Known(identity) = work.context.nylas.identity(account).await {
                 ledger.put_identity(account, &identity).await?;
             }
         }
     }
-    Ok(Done::Done)
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Nylas' webhook: verify, make durable in the queue.
+//! Nylas' webhook: a notification is verified and put into the queue.
 
 use super::correlate::is_own_address;
 use crate::{
@@ -19,20 +19,21 @@ use std::time::Duration;
 
 /// The largest notification accepted: 1.5 MiB. Nylas truncates a message at 1 MB.
 pub const NOTIFICATION_BYTES_MAX: usize = 3 * 512 * 1024;
-/// And the largest once unpacked.
+/// The largest notification accepted once it is unpacked.
 pub const UNPACKED_BYTES_MAX: usize = 4 * NOTIFICATION_BYTES_MAX;
 
 /// A request to `POST /api/webhooks/nylas`, its body read within [`NOTIFICATION_BYTES_MAX`].
 pub struct NylasRequest<'a> {
     pub signature: Option<&'a str>,
     pub body: &'a [u8],
-    /// `Content-Encoding: gzip`. The signature is over the bytes as they came.
+    /// `Content-Encoding: gzip`. The signature is over the compressed bytes.
     pub is_gzip: bool,
     pub started: UnixMillis,
 }
 
-/// Answers a notification of Nylas': 200 only once it is durable; 503, which Nylas repeats, and never 500, which it does
-/// not (<https://developer.nylas.com/docs/v3/notifications/>).
+/// Answers a notification from Nylas. The answer is 200 only once the notification is durable. A failure is answered
+/// 503, which Nylas repeats, and never 500, which it does not repeat
+/// (<https://developer.nylas.com/docs/v3/notifications/>).
 pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &NylasRequest<'_>) -> Answer {
     if !config.hears_nylas() {
         return Answer::new(503, Outcome::Misconfigured, Reason::SayNoWebhookSecret);
@@ -44,7 +45,7 @@ pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &NylasReques
             ports.log(&Record {
                 level: Level::Warning,
                 total_ms: Some(millis(ports.now().since(request.started))),
-                // Nothing of the request: it proves nothing.
+                // Nothing of the request is logged: a forger may have written it.
                 ..Record::new(Event::NylasWebhook, Outcome::BadSignature, forged.reason())
             });
             return Answer::new(401, Outcome::BadSignature, Reason::SayNylasSignature);
@@ -64,7 +65,7 @@ pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &NylasReques
             record.account = Some(read.account.clone());
             if config.account(&read.account).is_none() {
                 Answer::new(200, Outcome::Ignored, Reason::AnotherAccount)
-            } else if let Some(sign) = own_at_sight(config, &read.kind) {
+            } else if let Some(sign) = own_by_notification(config, &read.kind) {
                 Answer::new(200, Outcome::Ignored, sign)
             } else {
                 slim(&mut notification);
@@ -81,7 +82,7 @@ pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &NylasReques
     answer
 }
 
-/// The notification as JSON. It is unpacked only now, because only what is verified may be.
+/// The notification as JSON. Only what is verified is unpacked.
 async fn unpack<P: Ports>(
     ports: &P,
     verified: &VerifiedNotification<'_>,
@@ -117,8 +118,9 @@ async fn make_durable<P: Ports>(ports: &P, notification: &Value, record: &mut Re
     }
 }
 
-/// Most messages Nylas reports are those we sent: they need not go any further.
-fn own_at_sight(config: &Config, kind: &NotificationKind) -> Option<Reason> {
+/// What in the notification itself shows that a message is ours. Most messages Nylas reports are those we sent, and
+/// they need not go into the queue.
+fn own_by_notification(config: &Config, kind: &NotificationKind) -> Option<Reason> {
     let NotificationKind::Arrived {
         sent_by_us, from, ..
     } = kind

@@ -1,5 +1,5 @@
-//! What comes back: notifications of Nylas', users' replies on their way to an agent or a person, and what Nylas says
-//! later about a mail or an account.
+//! What comes back: notifications from Nylas, users' replies on their way to an agent or a person, and what Nylas
+//! reports about mails and accounts.
 
 pub mod agent;
 pub mod arrival;

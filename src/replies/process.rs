@@ -2,7 +2,7 @@
 
 use super::{
     arrival, delivery_event, grant,
-    work::{Work, settle},
+    work::{Work, disposition},
 };
 use crate::{
     config::Config,
@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits {
     send_timeout: None,
 };
 
-/// Processes a queued notification. No disposition: the message is given up.
+/// Processes a queued notification. No disposition: nobody can process it, so the message goes to the dead letters.
 pub async fn process<P: Ports>(
     ports: &P,
     config: &Config,
@@ -38,7 +38,7 @@ pub async fn process<P: Ports>(
 ) -> (Option<Disposition>, Vec<Alert>) {
     let notification = serde_json::from_str::<Value>(text).unwrap_or_default();
     let Ok(notification) = Notification::read(&notification) else {
-        // It could be read when it came: another version put it there.
+        // It was readable when it came in, so another version of the relay queued it.
         return (None, Vec::new());
     };
     let context = Context::new(ports, config, ports.now(), LIMITS);
@@ -67,7 +67,7 @@ pub async fn process<P: Ports>(
         }
         NotificationKind::Grant(change) => grant::process(&work, *change, &mut record).await,
     };
-    let disposition = settle(worked, &mut record, attempt);
+    let disposition = disposition(worked, &mut record, attempt);
     context.report(&context.complete(record));
     (disposition, context.into_alerts())
 }

@@ -1,5 +1,5 @@
-//! What no notification told of: Nylas replays nothing after an outage, so every mailbox is regularly looked through for
-//! messages that came in since the last time.
+//! Looks for messages that no notification reported. Nylas repeats no notification after an outage, so every mailbox is
+//! searched regularly for what came in since the last time.
 
 use super::correlate::{notification_of, reply_id};
 use crate::{
@@ -23,11 +23,11 @@ use crate::{
 use serde_json::Value;
 use std::time::Duration;
 
-/// The first look goes this far back: twice as long as there is between two.
+/// How far the first sweep goes back: twice the time between two sweeps.
 const FIRST_LOOK: Duration = MINUTE.saturating_mul(30);
-/// Each look begins this much before the last one's end, because a mailbox shows a message late.
+/// Each sweep begins this long before the end of the last one, because a mailbox may show a message late.
 const OVERLAP: Duration = MINUTE.saturating_mul(10);
-/// Pages of 50 messages read at one go; the rest is for the next time, a quarter of an hour later.
+/// Pages of 50 messages that one sweep reads. The next one, a quarter of an hour later, goes on from there.
 const PAGES_MAX: u32 = 4;
 const LIMITS: Limits = Limits {
     budget: MINUTE,
@@ -36,17 +36,17 @@ const LIMITS: Limits = Limits {
     send_timeout: None,
 };
 
-/// Looks through every mailbox.
+/// Searches every mailbox.
 pub async fn run<P: Ports>(ports: &P, config: &Config) {
     if !config.hears_nylas() {
-        // Nobody has asked for replies.
+        // Replies are not set up.
         return;
     }
     for account in &config.accounts {
         let context = Context::new(ports, config, ports.now(), LIMITS);
         let mut found = 0;
-        let looked = look(&context, account, &mut found).await;
-        let (level, outcome, reason) = match looked {
+        let searched = search(&context, account, &mut found).await;
+        let (level, outcome, reason) = match searched {
             Err(reason) => (Level::Warning, Outcome::Retry, reason),
             Ok(_) if found > 0 => (
                 Level::Warning,
@@ -65,14 +65,8 @@ pub async fn run<P: Ports>(ports: &P, config: &Config) {
     }
 }
 
-impl From<StoreError> for Reason {
-    fn from(_: StoreError) -> Self {
-        Self::LedgerRefused
-    }
-}
-
-/// Looks through one mailbox and counts what was missed. Returns whether it came to the end.
-async fn look<P: Ports>(
+/// Searches one mailbox, queues the messages that were missed and counts them. Returns whether it came to the end.
+async fn search<P: Ports>(
     context: &Context<'_, P>,
     account: &Account,
     found: &mut u32,
@@ -81,7 +75,7 @@ async fn look<P: Ports>(
     let grant_id = &account.grant_id;
     let now = context.now();
     let Some(mut look) = ledger.look(grant_id).await? else {
-        // The first time: what was there before the relay is none of its business.
+        // The first time: messages from before the relay are not its business.
         let look = Look {
             since: now.minus(FIRST_LOOK),
             ..Look::default()
@@ -100,7 +94,7 @@ async fn look<P: Ports>(
             .await;
         let ReadOutcome::Answered(page) = page else {
             if look.page_token.is_some() {
-                // The page may be lost, but not what is there: begin again at `since`.
+                // The page token may have expired. Begin again at `since`, so that no message is lost.
                 look.page_token = None;
                 ledger.put_look(grant_id, &look).await?;
             }
@@ -114,9 +108,7 @@ async fn look<P: Ports>(
                     .get("id")
                     .and_then(Value::as_str)
                     .unwrap_or_default();
-                enqueue(context, &notification_of(grant_id, id))
-                    .await
-                    .map_err(|_| Reason::CouldNotBeQueued)?;
+                enqueue(context, &notification_of(grant_id, id)).await?;
             }
         }
         let next = page.get("next_cursor").and_then(Value::as_str);
@@ -130,7 +122,7 @@ async fn look<P: Ports>(
     Ok(look.page_token.is_none())
 }
 
-/// Whether a message is somebody else's and was not processed.
+/// Whether somebody else wrote the message and it was not processed.
 async fn is_missed<P: Ports>(
     context: &Context<'_, P>,
     account: &Account,

@@ -1,4 +1,4 @@
-//! The work on one notification: what it needs, and how it ends.
+//! The work on one notification: what it needs, and what becomes of the queue message after it.
 
 use crate::{
     context::Context,
@@ -9,37 +9,40 @@ use crate::{
         outcome::{Outcome, Reason},
         time::millis,
     },
-    ports::StoreError,
+    ports::{QueueError, StoreError},
     queue::backoff::{PATIENT_TRIES, patient_delay},
 };
 
 /// What the work on one notification needs.
 pub struct Work<'a, 'c, P> {
     pub context: &'a Context<'c, P>,
-    /// The account the notification is about. What is said about sent mails counts also when the account is not configured
-    /// any more.
+    /// The account the notification is about. It may have been removed from the configuration: delivery events of its
+    /// mails count all the same.
     pub account: &'a GrantId,
     /// Which delivery of the queue message this is, from 1.
     pub attempt: u32,
 }
 
-/// How it ended.
-pub enum Done {
-    Done,
-    /// Once more, later.
-    Retry(Reason),
+/// How the work ended. The error says why it must be retried.
+pub type Worked = Result<(), Reason>;
+
+impl From<StoreError> for Reason {
+    fn from(_: StoreError) -> Self {
+        Self::LedgerRefused
+    }
 }
 
-/// What becomes of the queue message. The record is told. `None`: it is given up.
-pub fn settle(
-    worked: Result<Done, StoreError>,
-    record: &mut Record,
-    attempt: u32,
-) -> Option<Disposition> {
-    let reason = match worked {
-        Ok(Done::Done) => return Some(Disposition::Acknowledge),
-        Ok(Done::Retry(reason)) => reason,
-        Err(_) => Reason::LedgerRefused,
+impl From<QueueError> for Reason {
+    fn from(_: QueueError) -> Self {
+        Self::CouldNotBeQueued
+    }
+}
+
+/// What becomes of the queue message. A retry is noted in the record. `None`: the retries are used up, so the message
+/// goes to the dead letters.
+pub fn disposition(worked: Worked, record: &mut Record, attempt: u32) -> Option<Disposition> {
+    let Err(reason) = worked else {
+        return Some(Disposition::Acknowledge);
     };
     let delay = patient_delay(attempt);
     record.level = Level::Warning;

@@ -1,5 +1,5 @@
-//! A Worker's surroundings in memory, for what is easier to see here than in the real runtime: each alert from its cause to its
-//! text, and what a mail costs. Nothing in it waits.
+//! A Worker's surroundings in memory, for what is easier to see here than in the real runtime: each alert from its
+//! cause to its text, and what a mail costs. Nothing in it waits.
 //!
 //! Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
@@ -65,7 +65,14 @@ pub struct World {
     pub nylas: RefCell<Vec<(String, u16, Value)>>,
     /// What Nylas was asked to send: the URL, the idempotency key, the body.
     pub sends: RefCell<Vec<(String, String, String)>>,
+    /// The same, for one request only.
+    pub nylas_once: RefCell<Vec<(String, u16, Value)>>,
+    /// Every URL that was requested, but for the alert's address.
+    pub requested: RefCell<Vec<String>>,
     pub receiver_is_down: Cell<bool>,
+    /// Operations on KV that fail: `get` or `put`, and what the key begins with.
+    pub ledger_fails: RefCell<Vec<(&'static str, &'static str)>>,
+    pub queue_fails: Cell<bool>,
     /// What was asked of KV.
     pub costs: Cell<Costs>,
     /// Waits for KV since the last look, one after the other; and how many there had been at the last send.
@@ -117,7 +124,11 @@ impl World {
             posted: RefCell::default(),
             nylas: RefCell::default(),
             sends: RefCell::default(),
+            nylas_once: RefCell::default(),
+            requested: RefCell::default(),
             receiver_is_down: Cell::new(false),
+            ledger_fails: RefCell::default(),
+            queue_fails: Cell::new(false),
             costs: Cell::default(),
             waits: Cell::default(),
             waits_before_send: Cell::default(),
@@ -134,6 +145,20 @@ impl World {
         self.nylas
             .borrow_mut()
             .insert(0, (path.to_owned(), status, body));
+    }
+
+    /// The next request to a path that ends with this gets this answer.
+    pub fn answers_once(&self, path: &str, status: u16, body: Value) {
+        let answer = (path.to_owned(), status, body);
+        self.nylas_once.borrow_mut().push(answer);
+    }
+
+    /// What is kept under a key.
+    pub fn kept(&self, key: &str) -> Option<Value> {
+        let ledger = self.ledger.borrow();
+        ledger
+            .get(key)
+            .map(|text| serde_json::from_str(text).unwrap())
     }
 
     pub fn keep(&self, key: impl Into<String>, value: &Value) {
@@ -184,6 +209,39 @@ impl World {
         });
         self.raised.borrow_mut().extend(raised);
         self.alerts()
+    }
+
+    /// One delivery of a message of the queue, and nothing after it: what becomes of the message, and the last record's
+    /// outcome and reason.
+    pub fn process(&self, text: &str, attempt: u32) -> (Disposition, &'static str, &'static str) {
+        let body = Body::Text(text.to_owned());
+        let delivery = Delivery {
+            id: "queue-id",
+            body: &body,
+            attempt,
+        };
+        let (disposition, raised) = done(consumer::process(self, Ok(&self.config), &delivery));
+        self.raised.borrow_mut().extend(raised);
+        let records = self.records.borrow();
+        let last = records.last().unwrap();
+        (disposition, last.outcome.as_str(), last.reason.as_str())
+    }
+
+    /// The messages in the queue, which is empty then.
+    pub fn take_queue(&self) -> Vec<Value> {
+        let queued = self.queue.take();
+        let read = |text: &String| serde_json::from_str(text).unwrap();
+        queued.iter().map(read).collect()
+    }
+
+    fn ledger_fails_at(&self, operation: &str, key: &str) -> Result<(), StoreError> {
+        let fails = self.ledger_fails.borrow();
+        let is_failing =
+            |(failing, start): &(&str, &str)| *failing == operation && key.starts_with(start);
+        match fails.iter().any(is_failing) {
+            true => Err(StoreError::Failed),
+            false => Ok(()),
+        }
     }
 
     /// Raises what handlers returned, has the queue deliver it, and tells what came to the receiver.
@@ -261,18 +319,19 @@ impl Random for World {
 
 impl Store for World {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.count(|costs| {
-            costs.reads += 1;
-        });
+        self.count(|costs| costs.reads += 1);
         self.wait();
+        self.ledger_fails_at("get", key)?;
         Ok(self.ledger.borrow().get(key).cloned())
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
-        self.count(|costs| {
-            costs.reads += u32::try_from(keys.len()).unwrap();
-        });
+        let count = u32::try_from(keys.len()).unwrap();
+        self.count(|costs| costs.reads += count);
         self.wait();
+        for key in keys {
+            self.ledger_fails_at("get", key)?;
+        }
         let ledger = self.ledger.borrow();
         Ok(keys.iter().map(|key| ledger.get(key).cloned()).collect())
     }
@@ -280,6 +339,7 @@ impl Store for World {
     async fn put(&self, key: &str, value: &str, lifetime: Duration) -> Result<(), StoreError> {
         self.count(|costs| costs.writes += 1);
         self.wait();
+        self.ledger_fails_at("put", key)?;
         self.lifetimes.borrow_mut().insert(key.to_owned(), lifetime);
         let mut ledger = self.ledger.borrow_mut();
         ledger.insert(key.to_owned(), value.to_owned());
@@ -307,6 +367,9 @@ impl Store for World {
 
 impl Queue for World {
     async fn send_to_queue(&self, text: &str, _delay: Duration) -> Result<(), QueueError> {
+        if self.queue_fails.get() {
+            return Err(QueueError::Failed);
+        }
         self.queue.borrow_mut().push(text.to_owned());
         Ok(())
     }
@@ -333,6 +396,7 @@ impl Http for World {
             self.posted.borrow_mut().push(body);
             return answer(200, String::new());
         }
+        self.requested.borrow_mut().push(request.url.clone());
         let mut headers = request.headers.iter();
         if let Some((_, key)) =
             headers.find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"))
@@ -348,6 +412,11 @@ impl Http for World {
             self.waits_before_send.set(self.waits.get());
         }
         let path = request.url.split('?').next().unwrap();
+        let mut once = self.nylas_once.borrow_mut();
+        if let Some(at) = once.iter().position(|(end, ..)| path.ends_with(end)) {
+            let (_, status, body) = once.remove(at);
+            return answer(status, body.to_string());
+        }
         let nylas = self.nylas.borrow();
         match nylas.iter().find(|(end, ..)| path.ends_with(end)) {
             Some((_, status, body)) => answer(*status, body.to_string()),

@@ -30,9 +30,18 @@ fn a_message_survives_the_journey() {
 /// The format is a promise to messages already in the queue when a new version is deployed.
 #[test]
 fn a_message_of_the_first_version_can_be_read() {
-    let text = r#"{"mail":{"email":{"svix_id":"msg_1","created_at":1700000000123,"slug":"invitation","to":"jane@example.com","subject":"Code"},"content":{"here":{"html":"<p></p>"}},"queued_at":1700000001000,"trail":{"slots":[{"account":"g1","generation":0}],"accounts":["g1"]}}}"#;
+    let text = concat!(
+        r#"{"mail":{"email":{"svix_id":"msg_1","created_at":1700000000123,"slug":"invitation","#,
+        r#""to":"jane@example.com","subject":"Code"},"content":{"here":{"html":"<p></p>"}},"#,
+        r#""queued_at":1700000001000,"trail":{"slots":[{"account":"g1","generation":0}],"#,
+        r#""accounts":["g1"]}}}"#,
+    );
     assert!(matches!(Message::from_text(text), Some(Message::Mail(_))));
-    let text = r#"{"mail":{"email":{"svix_id":"msg_1","created_at":1700000000123,"slug":null,"to":"jane@example.com","subject":"Code"},"content":"in_ledger","queued_at":1700000001000}}"#;
+    let text = concat!(
+        r#"{"mail":{"email":{"svix_id":"msg_1","created_at":1700000000123,"slug":null,"#,
+        r#""to":"jane@example.com","subject":"Code"},"content":"in_ledger","#,
+        r#""queued_at":1700000001000}}"#,
+    );
     assert!(matches!(Message::from_text(text), Some(Message::Mail(_))));
 }
 

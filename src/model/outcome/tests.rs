@@ -1,5 +1,5 @@
-//! Every word that is answered, logged or stored. A change here is a change of the contract: people search their logs for
-//! these, and other versions of the relay read some of them.
+//! Every word that is answered, logged or stored. A change here is a change of the contract: people search their logs
+//! for these, and other versions of the relay read some of them.
 
 use super::*;
 use std::collections::BTreeSet;

@@ -8,12 +8,12 @@ fn notification(kind: &str, object: Value) -> Value {
     })
 }
 
-fn fate(kind: &str, object: Value) -> DeliveryEvent {
+fn delivery_event(kind: &str, object: Value) -> DeliveryEvent {
     match Notification::read(&notification(kind, object))
         .unwrap()
         .kind
     {
-        NotificationKind::DeliveryEvent(fate) => fate,
+        NotificationKind::DeliveryEvent(event) => event,
         other => panic!("{other:?}"),
     }
 }
@@ -26,7 +26,7 @@ fn sent() -> Value {
 }
 
 #[test]
-fn a_message_is_told_of_by_its_id_whatever_the_suffixes() {
+fn a_message_is_known_by_its_id_whatever_the_suffixes_of_the_type() {
     for suffix in [
         "",
         ".truncated",
@@ -34,12 +34,14 @@ fn a_message_is_told_of_by_its_id_whatever_the_suffixes() {
         ".metadata",
         ".cleaned.transformed.truncated",
     ] {
-        let object = json!({"id": "m1", "grant_id": "g1", "from": [{"email": "jane@example.com"}], "folders": ["INBOX"]});
+        let object = json!({
+            "id": "m1", "grant_id": "g1", "from": [{"email": "jane@example.com"}], "folders": ["INBOX"],
+        });
         let kind = format!("message.created{suffix}");
-        let notice = Notification::read(&notification(&kind, object)).unwrap();
-        assert_eq!(notice.account, GrantId::parse("g1").unwrap());
+        let read = Notification::read(&notification(&kind, object)).unwrap();
+        assert_eq!(read.account, GrantId::parse("g1").unwrap());
         assert_eq!(
-            notice.kind,
+            read.kind,
             NotificationKind::Arrived {
                 message_id: "m1".into(),
                 sent_by_us: None,
@@ -100,25 +102,28 @@ fn other_types_are_not_for_us_and_what_is_no_notification_is_unusable() {
 #[test]
 fn what_became_of_a_mail_names_it_and_whom_it_concerns() {
     let delivered = json!({"message": sent(), "delivered": {"delivered_at": 1, "recipients": ["jane@example.com"]}});
-    let said = fate("message.delivered", delivered);
-    assert_eq!(said.kind, DeliveryEventKind::Delivered);
-    assert_eq!(said.svix_id, SvixId::parse("msg_1"));
-    assert_eq!(said.message_id.as_deref(), Some("m1"));
-    assert_eq!(said.recipients[0].address, "jane@example.com");
+    let event = delivery_event("message.delivered", delivered);
+    assert_eq!(event.kind, DeliveryEventKind::Delivered);
+    assert_eq!(event.svix_id, SvixId::parse("msg_1"));
+    assert_eq!(event.message_id.as_deref(), Some("m1"));
+    assert_eq!(event.recipients[0].address, "jane@example.com");
 
-    let complaint = json!({"message": sent(), "complaint": {"type": "abuse", "complained_recipients": ["jane@example.com"]}});
-    let said = fate("message.complaint", complaint);
+    let complaint = json!({
+        "message": sent(),
+        "complaint": {"type": "abuse", "complained_recipients": ["jane@example.com"]},
+    });
+    let event = delivery_event("message.complaint", complaint);
     assert_eq!(
-        (said.kind, said.recipients.len()),
+        (event.kind, event.recipients.len()),
         (DeliveryEventKind::Complained, 1)
     );
 
-    let said = fate(
+    let event = delivery_event(
         "message.rejected",
         json!({"message": sent(), "rejected_at": 1}),
     );
     assert_eq!(
-        (said.kind, said.recipients.len()),
+        (event.kind, event.recipients.len()),
         (DeliveryEventKind::Rejected, 0)
     );
 }
@@ -126,12 +131,14 @@ fn what_became_of_a_mail_names_it_and_whom_it_concerns() {
 #[test]
 fn a_bounce_is_hard_by_the_other_servers_code_or_else_by_its_type() {
     let is_hard = |kind: &str, diagnostic: Value| {
-        let bounce = json!({"type": kind, "recipients": [{"email": "jane@example.com", "diagnostic_code": diagnostic}]});
-        let said = fate(
+        let bounce = json!({
+            "type": kind, "recipients": [{"email": "jane@example.com", "diagnostic_code": diagnostic}],
+        });
+        let event = delivery_event(
             "message.bounced",
             json!({"message": sent(), "bounce": bounce}),
         );
-        said.recipients[0].is_hard
+        event.recipients[0].is_hard
     };
     assert!(is_hard("Permanent", json!(null)));
     assert!(is_hard("NoSuchUser", json!(null)));
@@ -144,16 +151,16 @@ fn a_bounce_is_hard_by_the_other_servers_code_or_else_by_its_type() {
 
 #[test]
 fn a_failed_send_may_come_without_metadata_and_even_without_the_message() {
-    let said = fate(
+    let event = delivery_event(
         "message.send_failed",
         json!({"object": "message", "id": "m1", "grant_id": "g1"}),
     );
     assert_eq!(
-        (said.svix_id, said.message_id.as_deref()),
+        (event.svix_id, event.message_id.as_deref()),
         (None, Some("m1"))
     );
-    let said = fate("message.send_failed", json!(null));
-    assert_eq!((said.svix_id, said.message_id), (None, None));
+    let event = delivery_event("message.send_failed", json!(null));
+    assert_eq!((event.svix_id, event.message_id), (None, None));
 }
 
 #[test]
@@ -178,7 +185,7 @@ fn nylas_own_examples_are_read() {
         eprintln!("skipped: Nylas' examples are not beside the checkout");
         return;
     };
-    let mut read = 0;
+    let mut count = 0;
     for file in files {
         let path = file.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -190,18 +197,18 @@ fn nylas_own_examples_are_read() {
             .unwrap()
             .replace(['<', '>'], "");
         let notification: Value = serde_json::from_str(&text).unwrap();
-        let notice = Notification::read(&notification);
+        let read = Notification::read(&notification);
         let expected = match name
             .trim_start_matches("webhook-")
             .trim_end_matches(".json")
         {
             "message.created" => {
                 // Their example of an inbound message is one that was sent.
-                let NotificationKind::Arrived { sent_by_us, .. } = notice.unwrap().kind else {
+                let NotificationKind::Arrived { sent_by_us, .. } = read.unwrap().kind else {
                     panic!("{name}")
                 };
                 assert_eq!(sent_by_us, Some(Reason::SentFolder));
-                read += 1;
+                count += 1;
                 continue;
             }
             "message.created.cleaned"
@@ -214,11 +221,11 @@ fn nylas_own_examples_are_read() {
             | "grant.updated" => true,
             _ => false,
         };
-        assert_eq!(notice.is_ok(), expected, "{name}: {notice:?}");
+        assert_eq!(read.is_ok(), expected, "{name}: {read:?}");
         if !expected {
-            assert_eq!(notice, Err(NotForUs::OtherType), "{name}");
+            assert_eq!(read, Err(NotForUs::OtherType), "{name}");
         }
-        read += 1;
+        count += 1;
     }
-    assert_eq!(read, 14);
+    assert_eq!(count, 14);
 }

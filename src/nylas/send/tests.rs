@@ -180,7 +180,12 @@ fn what_is_sent_is_exactly_this() {
     // Byte for byte: Nylas compares requests of one key.
     assert_eq!(
         body,
-        r#"{"to":[{"email":"Jane@Example.com"}],"from":[{"email":"auth@mail.acme.com","name":"Acme"}],"reply_to":[{"email":"support@mail.acme.com"}],"subject":"Code","body":"<p>1</p>","metadata":{"key1":"msg_1"},"custom_headers":[{"name":"Auto-Submitted","value":"auto-generated"}]}"#
+        concat!(
+            r#"{"to":[{"email":"Jane@Example.com"}],"from":[{"email":"auth@mail.acme.com","#,
+            r#""name":"Acme"}],"reply_to":[{"email":"support@mail.acme.com"}],"subject":"Code","#,
+            r#""body":"<p>1</p>","metadata":{"key1":"msg_1"},"custom_headers":[{"name":"Auto-Submitted","#,
+            r#""value":"auto-generated"}]}"#,
+        )
     );
     let text = send_body(&email(), &Content::Text("1".into()), &identity).unwrap();
     assert!(text.contains(r#""body":"1","is_plaintext":true"#));

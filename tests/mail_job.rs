@@ -1,0 +1,418 @@
+//! A queued mail, from the message to what becomes of it: each decision of `mail::decide`, as the consumer carries it
+//! out. In memory (`tests/world`). The text of the alerts is in `tests/alerts.rs`.
+
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod world;
+
+use clerk_nylas_relay::{
+    consumer,
+    model::{
+        message::{Body, Delivery, Disposition},
+        problem::Problem,
+    },
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+use world::{HOUR, MINUTE, NOW, SECOND, World, done};
+
+const ACKNOWLEDGED: Disposition = Disposition::Acknowledge;
+const SEND: &str = "/messages/send";
+/// This recipient's first account is g2.
+const TO: &str = "marker@example.com";
+/// The last time that a sent mail comes back to be recorded.
+const RECORDED_OR_NOT: u32 = 6;
+
+fn is_retry(disposition: Disposition) -> bool {
+    matches!(disposition, Disposition::Retry(_))
+}
+
+/// A mail that was made and queued so long ago.
+fn queued(slug: &str, ago: u64) -> Value {
+    json!({"mail": {
+        "email": {
+            "svix_id": "msg_1", "created_at": NOW.0 - ago, "slug": slug, "to": TO, "subject": "marker",
+        },
+        "content": {"here": {"text": "marker"}}, "queued_at": NOW.0 - ago,
+    }})
+}
+
+/// A code that was queued a second ago.
+fn code() -> String {
+    queued("verification_code", SECOND).to_string()
+}
+
+/// The same mail, which was tried with its first account before.
+fn tried(mut mail: Value) -> String {
+    mail["mail"]["trail"] = json!({
+        "slots": [{"account": "g2", "generation": 0}], "accounts": ["g2", "g1"],
+        "begun_at": mail["mail"]["queued_at"],
+    });
+    mail.to_string()
+}
+
+fn accepted() -> Value {
+    json!({"request_id": "r", "data": {"id": "nylas-1", "thread_id": "t-1"}})
+}
+
+fn refused(kind: &str) -> Value {
+    json!({"request_id": "r", "error": {"type": kind, "message": "no"}})
+}
+
+fn record(world: &World) -> Option<Value> {
+    world.kept("mail:msg_1")
+}
+
+/// Remembers the mail in this state, since so long ago.
+fn remember(world: &World, state: &str, ago: u64) -> Value {
+    let record = json!({"state": state, "at": NOW.0 - ago, "message_id": "nylas-0"});
+    world.keep("mail:msg_1", &record);
+    record
+}
+
+fn sends(world: &World) -> usize {
+    world.sends.borrow().len()
+}
+
+/// The alerts raised so far, by what they are about.
+fn alerts(world: &World) -> Vec<&'static str> {
+    let raised = world.raised.borrow();
+    raised.iter().map(|alert| alert.outcome.as_str()).collect()
+}
+
+// ---- Before any attempt ----
+
+#[test]
+fn a_mail_that_was_sent_is_not_sent_again() {
+    let world = World::new();
+    let known = remember(&world, "sent", 0);
+    let ended = world.process(&code(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "duplicate", "sent_before"));
+    assert_eq!((sends(&world), record(&world)), (0, Some(known)));
+}
+
+#[test]
+fn a_mail_that_is_known_to_wait_is_sent() {
+    for state in ["queued", "waiting", "dead_lettered"] {
+        let world = World::new();
+        world.answers(SEND, 200, accepted());
+        remember(&world, state, 0);
+        let ended = world.process(&code(), 1);
+        assert_eq!(
+            ended,
+            (ACKNOWLEDGED, "sent", "accepted_by_nylas"),
+            "{state}"
+        );
+    }
+}
+
+/// The delivery before may have crashed before it raised the alert.
+#[test]
+fn a_mail_that_was_given_up_after_it_was_queued_is_not_sent_and_raises_its_alert_again() {
+    for state in ["rejected", "expired"] {
+        let world = World::new();
+        remember(&world, state, 0);
+        let ended = world.process(&code(), 2);
+        assert_eq!(ended, (ACKNOWLEDGED, state, "given_up_before"));
+        assert_eq!((sends(&world), alerts(&world)), (0, vec![state]));
+    }
+}
+
+/// Somebody pressed Resend, or sent the dead letter again.
+#[test]
+fn a_mail_that_was_given_up_before_it_was_queued_is_sent() {
+    for state in ["rejected", "expired"] {
+        let world = World::new();
+        world.answers(SEND, 200, accepted());
+        remember(&world, state, 2 * SECOND);
+        let ended = world.process(&code(), 1);
+        assert_eq!(
+            ended,
+            (ACKNOWLEDGED, "sent", "accepted_by_nylas"),
+            "{state}"
+        );
+    }
+}
+
+#[test]
+fn an_expired_mail_is_not_sent_and_remembered_as_expired() {
+    let world = World::new();
+    let old = queued("verification_code", 10 * MINUTE).to_string();
+    let ended = world.process(&old, 1);
+    assert_eq!(
+        ended,
+        (ACKNOWLEDGED, "expired", "older_than_its_content_lives")
+    );
+    assert_eq!(sends(&world), 0);
+    assert_eq!(record(&world).unwrap()["state"], "expired");
+    assert_eq!(alerts(&world), ["expired"]);
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_keeps_no_mail_from_being_sent() {
+    let world = World::new();
+    world.answers(SEND, 200, accepted());
+    world.ledger_fails.borrow_mut().push(("get", ""));
+    let ended = world.process(&code(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+}
+
+// ---- Its content ----
+
+#[test]
+fn a_content_in_the_ledger_that_is_not_visible_yet_is_waited_for() {
+    let world = World::new();
+    world.answers(SEND, 200, accepted());
+    let mut mail = queued("verification_code", SECOND);
+    mail["mail"]["content"] = json!("in_ledger");
+    let (disposition, outcome, reason) = world.process(&mail.to_string(), 1);
+    assert!(is_retry(disposition));
+    assert_eq!((outcome, reason), ("retry", "content_not_visible_yet"));
+    assert_eq!(sends(&world), 0);
+    world.keep("body:msg_1", &json!({"html": "<p>marker</p>"}));
+    let ended = world.process(&mail.to_string(), 2);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+    assert!(world.sends.borrow()[0].2.contains("<p>marker</p>"));
+}
+
+// ---- After an attempt ----
+
+#[test]
+fn a_mail_that_nylas_accepts_is_remembered_as_sent() {
+    let world = World::new();
+    world.answers(SEND, 200, accepted());
+    let ended = world.process(&code(), 3);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+    let known = record(&world).unwrap();
+    assert_eq!(
+        (&known["state"], &known["account"]),
+        (&json!("sent"), &json!("g2"))
+    );
+    assert_eq!(
+        (&known["message_id"], &known["attempts"]),
+        (&json!("nylas-1"), &json!(3))
+    );
+    assert_eq!(alerts(&world), [""; 0]);
+}
+
+/// It comes back under the same key, so Nylas repeats its answer and sends nothing.
+#[test]
+fn a_sent_mail_that_the_ledger_does_not_take_comes_back_until_it_does() {
+    let world = World::new();
+    world.answers(SEND, 200, accepted());
+    world.ledger_fails.borrow_mut().push(("put", "mail:"));
+    for attempt in 1..RECORDED_OR_NOT {
+        let ended = world.process(&code(), attempt);
+        let again = Disposition::Retry(Duration::from_secs(2));
+        assert_eq!(ended, (again, "sent", "sent_but_not_recorded"));
+    }
+    let ended = world.process(&code(), RECORDED_OR_NOT);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+    let sends = world.sends.borrow();
+    assert!(
+        sends.iter().all(|send| *send == sends[0]),
+        "one key, one body"
+    );
+}
+
+#[test]
+fn a_mail_that_nylas_refuses_for_good_is_rejected() {
+    let world = World::new();
+    world.answers(SEND, 400, refused("invalid_request_error"));
+    let ended = world.process(&code(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "rejected", "nylas_refused_mail"));
+    let known = record(&world).unwrap();
+    assert_eq!(
+        (&known["state"], &known["reason"]),
+        (&json!("rejected"), &json!("nylas_refused_mail"))
+    );
+    assert_eq!(alerts(&world), ["rejected"]);
+}
+
+#[test]
+fn a_mail_with_no_answer_is_retried_under_the_same_key() {
+    for failing in [
+        (503, "nylas_error"),
+        (429, "nylas_throttled"),
+        (409, "nylas_in_flight"),
+    ] {
+        let world = World::new();
+        world.answers(SEND, failing.0, refused("api.internal_error"));
+        let text = tried(queued("verification_code", SECOND));
+        for attempt in [1, 2] {
+            let (disposition, outcome, reason) = world.process(&text, attempt);
+            assert!(is_retry(disposition));
+            assert_eq!((outcome, reason), ("retry", failing.1));
+        }
+        assert_eq!(record(&world), None);
+        let sends = world.sends.borrow();
+        assert_eq!((sends.len(), &sends[0]), (2, &sends[1]));
+    }
+}
+
+#[test]
+fn the_first_attempt_begins_the_route_so_its_message_is_replaced() {
+    // Nylas is silent.
+    let world = World::new();
+    let ended = world.process(&code(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "requeued", "nylas_timeout"));
+    let queue = world.take_queue();
+    let trail = &queue[0]["mail"]["trail"];
+    assert_eq!(trail["slots"][0]["account"], "g2");
+    assert_eq!(trail["accounts"], json!(["g2", "g1"]));
+}
+
+/// The first account refuses, the second does not answer: the next attempt must know that the mail is with the second.
+fn world_whose_route_goes_on() -> World {
+    let world = World::new();
+    world.answers(SEND, 503, refused("api.internal_error"));
+    world.answers("g2/messages/send", 403, refused("api.forbidden"));
+    world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
+    world
+}
+
+#[test]
+fn a_message_whose_route_went_on_is_replaced_by_one_that_knows_the_route() {
+    let world = world_whose_route_goes_on();
+    let ended = world.process(&code(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "requeued", "nylas_error"));
+    let queue = world.take_queue();
+    assert_eq!(queue.len(), 1);
+    let hops = queue[0]["mail"]["trail"]["slots"].as_array().unwrap();
+    let accounts: Vec<&Value> = hops.iter().map(|hop| &hop["account"]).collect();
+    assert_eq!(accounts, ["g2", "g1"]);
+    // Which goes on where this one stopped.
+    world.sends.take();
+    world.answers("g1/messages/send", 200, accepted());
+    let ended = world.process(&queue[0].to_string(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+    assert_eq!(sends(&world), 1);
+}
+
+#[test]
+fn a_message_that_cannot_be_replaced_comes_back_as_it_is() {
+    let world = world_whose_route_goes_on();
+    world.queue_fails.set(true);
+    let (disposition, outcome, reason) = world.process(&code(), 1);
+    assert!(is_retry(disposition));
+    assert_eq!((outcome, reason), ("retry", "nylas_error"));
+}
+
+/// The free plan drops a message after a day.
+#[test]
+fn a_message_that_waited_for_half_a_day_is_replaced() {
+    for (hours, ended) in [(11, "retry"), (12, "requeued")] {
+        let world = World::new();
+        world.answers(SEND, 503, refused("api.internal_error"));
+        world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
+        let text = tried(queued("invitation", hours * HOUR));
+        let (_, outcome, reason) = world.process(&text, 9);
+        assert_eq!((outcome, reason), (ended, "nylas_error"), "{hours} hours");
+    }
+}
+
+#[test]
+fn a_mail_that_nylas_reported_as_failed_goes_on_to_the_next_hop() {
+    let world = World::new();
+    world.answers(SEND, 202, accepted());
+    world.keep("failed:nylas-1", &json!(NOW.0));
+    let ended = world.process(&code(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "requeued", "nylas_could_not_send_it"));
+    assert_eq!(record(&world), None);
+    let queue = world.take_queue();
+    let trail = &queue[0]["mail"]["trail"];
+    assert_eq!(trail["failed"], json!(["nylas-1"]));
+    assert_eq!(trail["slots"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_recorded_as_sent_and_known_to_have_failed_is_sent_again() {
+    let world = World::new();
+    world.answers(SEND, 200, accepted());
+    remember(&world, "sent", 0);
+    let mut mail = queued("verification_code", SECOND);
+    mail["mail"]["trail"] = json!({
+        "slots": [{"account": "g2", "generation": 0}, {"account": "g1", "generation": 0}],
+        "begun_at": NOW.0 - SECOND, "failed": ["nylas-0"],
+    });
+    let ended = world.process(&mail.to_string(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+    assert_eq!(record(&world).unwrap()["account"], "g1");
+}
+
+// ---- While the settings are wrong ----
+
+/// One delivery while the settings cannot be used. All log records, too.
+fn misconfigured(world: &World, text: &str) -> (Disposition, Vec<(&'static str, &'static str)>) {
+    let problem = Problem {
+        name: "NYLAS_API_KEY",
+        problem: "is missing",
+    };
+    let delivery = Delivery {
+        id: "queue-id",
+        body: &Body::Text(text.to_owned()),
+        attempt: 1,
+    };
+    let (disposition, raised) = done(consumer::process(world, Err(&[problem]), &delivery));
+    world.raise(raised);
+    let records = world.records.take();
+    let said = records.iter();
+    let said = said.map(|record| (record.outcome.as_str(), record.reason.as_str()));
+    (disposition, said.collect())
+}
+
+#[test]
+fn a_mail_waits_for_the_settings_for_at_least_a_minute() {
+    let world = World::new();
+    let (disposition, said) = misconfigured(&world, &code());
+    let Disposition::Retry(delay) = disposition else {
+        panic!("{disposition:?}");
+    };
+    assert!(delay >= Duration::from_secs(60), "{delay:?}");
+    assert_eq!(
+        said,
+        [("misconfigured", "settings"), ("retry", "misconfigured")]
+    );
+    assert_eq!(alerts(&world), ["misconfigured"]);
+    assert_eq!((sends(&world), record(&world)), (0, None));
+}
+
+#[test]
+fn a_mail_that_expires_while_the_settings_are_wrong_is_remembered_as_expired() {
+    let world = World::new();
+    let old = queued("verification_code", 10 * MINUTE).to_string();
+    let (disposition, said) = misconfigured(&world, &old);
+    assert_eq!(disposition, ACKNOWLEDGED);
+    assert_eq!(said, [("expired", "older_than_its_content_lives")]);
+    assert_eq!(record(&world).unwrap()["state"], "expired");
+    assert_eq!(alerts(&world), ["expired"]);
+}
+
+#[test]
+fn notifications_and_replies_wait_for_the_settings() {
+    for message in [
+        json!({"notification": {"text": "{}"}}),
+        json!({"hand_off": {"payload": {"id": "reply_1"}}}),
+    ] {
+        let world = World::new();
+        let (disposition, said) = misconfigured(&world, &message.to_string());
+        assert!(is_retry(disposition));
+        assert_eq!(said, [("misconfigured", "settings")]);
+        assert_eq!(alerts(&world), ["misconfigured"]);
+    }
+}
+
+/// There is no address to post it to.
+#[test]
+fn a_queued_alert_is_dropped_while_the_settings_are_wrong() {
+    let world = World::new();
+    let alert = json!({"alert": {"key": "k", "body": {}}}).to_string();
+    assert_eq!(misconfigured(&world, &alert), (ACKNOWLEDGED, Vec::new()));
+}

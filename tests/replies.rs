@@ -1,0 +1,622 @@
+//! What comes in: a message in a mailbox from its notification to whoever gets it, a reply on its way to the agent, and
+//! the search for messages that no notification reported. In memory (`tests/world`); the same in workerd is
+//! `tests/e2e/replies.rs`.
+
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod world;
+
+use clerk_nylas_relay::{
+    ledger::recipient::keyed_hash,
+    model::{id::GrantId, message::Disposition, secret::Secret},
+    replies::{
+        correlate::{notification_of, reply_id},
+        sweep,
+    },
+};
+use serde_json::{Value, json};
+use world::{MINUTE, NOW, SECOND, World, done};
+
+const ACKNOWLEDGED: Disposition = Disposition::Acknowledge;
+const AGENT: [(&str, &str); 2] = [
+    ("REPLY_WEBHOOK_URL", "https://agent.example/hook"),
+    (
+        "REPLY_WEBHOOK_SECRET",
+        "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr",
+    ),
+];
+const PERSON: (&str, &str) = ("REPLY_FORWARD_TO", "support@acme.example");
+/// The last delivery of a notification.
+const LAST_TRY: u32 = 95;
+/// From this delivery on a missing message may be deleted.
+const DELETED_FROM: u32 = 5;
+
+fn is_retry(disposition: Disposition) -> bool {
+    matches!(disposition, Disposition::Retry(_))
+}
+
+fn data(data: Value) -> Value {
+    json!({"request_id": "r", "data": data})
+}
+
+fn not_found() -> Value {
+    json!({"request_id": "r", "error": {"type": "not_found_error", "message": "none"}})
+}
+
+fn grant() -> Value {
+    data(json!({"id": "g1", "email": "auth@g1.example", "grant_status": "valid"}))
+}
+
+fn id() -> String {
+    reply_id(&GrantId::parse("g1").unwrap(), "m-1")
+}
+
+fn reply_key() -> String {
+    format!("reply:{}", id())
+}
+
+/// A person's message, with these fields instead.
+fn message(changes: Value) -> Value {
+    let mut message = json!({
+        "id": "m-1", "grant_id": "g1", "thread_id": "t-1", "subject": "Re: Hello", "body": "<p>It was not me</p>",
+        "from": [{"email": "jane@example.com"}], "to": [{"email": "auth@g1.example"}],
+        "date": NOW.0 / SECOND, "folders": ["inbox"], "headers": [],
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        message[name] = value.clone();
+    }
+    message
+}
+
+/// What the queue holds after Nylas reported the message.
+fn notification() -> String {
+    let data = json!({"object": {"id": "m-1", "grant_id": "g1"}});
+    let text = json!({"id": "n-1", "type": "message.created", "data": data}).to_string();
+    json!({"notification": {"text": text}}).to_string()
+}
+
+/// An agent and a person get replies. The message is in the mailbox, and the ledger does not know its thread.
+fn world_with(message: Value) -> World {
+    let world = World::with(&[AGENT[0], AGENT[1], PERSON]);
+    world.answers("/messages", 200, data(json!([])));
+    world.answers("/messages/m-1", 200, data(message));
+    world
+}
+
+/// The ledger knows that a mail of ours to Jane began the thread.
+fn know_thread(world: &World) {
+    let recipient = keyed_hash("jane@example.com", &Secret::new("nyk_marker"));
+    let thread = json!({
+        "svix_id": "msg_1", "slug": "verification_code", "user_id": "user_1", "message_id": "m-0",
+        "at": NOW.0 - MINUTE, "recipient": recipient,
+    });
+    world.keep("thread:g1:t-1", &thread);
+}
+
+/// The reply as the agent gets it.
+fn payload(queue: &[Value]) -> &Value {
+    let mut payloads = queue.iter().filter_map(|message| message.get("hand_off"));
+    &payloads.next().expect("a hand-off is queued")["payload"]
+}
+
+// ---- Who gets a message ----
+
+#[test]
+fn a_persons_message_goes_to_the_agent_and_the_person() {
+    let world = world_with(message(json!({})));
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+    let queue = world.take_queue();
+    assert_eq!(payload(&queue)["message"]["text"], "It was not me");
+    let forward = &queue[1]["mail"]["email"];
+    assert_eq!(forward["to"], PERSON.1);
+    assert_eq!(forward["reply_to"], "jane@example.com");
+    assert_eq!(queue.len(), 2);
+    let kept = world.kept(&reply_key()).unwrap();
+    assert_eq!(kept["class"], "person");
+    assert_eq!(kept["handed_to"], json!(["agent", "person"]));
+}
+
+#[test]
+fn what_is_not_a_persons_is_remembered_and_goes_to_nobody() {
+    let headers = json!([{"name": "Auto-Submitted", "value": "auto-replied"}]);
+    for (change, class, reason) in [
+        (json!({"headers": headers}), "automatic", "auto_submitted"),
+        (
+            json!({"from": [{"email": "Auth@G2.example"}]}),
+            "own",
+            "own_address",
+        ),
+        (
+            json!({"metadata": {"key1": "msg_1"}}),
+            "own",
+            "our_metadata",
+        ),
+        (json!({"folders": ["junk"]}), "junk", "junk_folder"),
+    ] {
+        let world = world_with(message(change));
+        let ended = world.process(&notification(), 1);
+        assert_eq!(ended, (ACKNOWLEDGED, class, reason));
+        assert_eq!(world.take_queue(), [Value::Null; 0]);
+        let kept = world.kept(&reply_key()).unwrap();
+        assert_eq!(
+            (&kept["class"], &kept["handed_to"]),
+            (&json!(class), &json!([]))
+        );
+    }
+}
+
+#[test]
+fn junk_that_answers_a_mail_of_ours_is_a_persons() {
+    let world = world_with(message(json!({"folders": ["junk"]})));
+    know_thread(&world);
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+    assert_eq!(world.take_queue().len(), 2);
+}
+
+#[test]
+fn the_mail_that_began_the_thread_is_ours() {
+    let world = world_with(message(json!({})));
+    know_thread(&world);
+    let mut thread = world.kept("thread:g1:t-1").unwrap();
+    thread["message_id"] = json!("m-1");
+    world.keep("thread:g1:t-1", &thread);
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "own", "own_message_id"));
+    assert_eq!(world.take_queue(), [Value::Null; 0]);
+}
+
+#[test]
+fn a_message_from_the_person_is_not_forwarded_to_them() {
+    let world = world_with(message(
+        json!({"from": [{"email": "Support@acme.example"}]}),
+    ));
+    world.process(&notification(), 1);
+    let queue = world.take_queue();
+    assert!(queue.iter().all(|message| message.get("mail").is_none()));
+    let kept = world.kept(&reply_key()).unwrap();
+    assert_eq!(
+        (&kept["class"], &kept["handed_to"]),
+        (&json!("own"), &json!(["agent"]))
+    );
+}
+
+#[test]
+fn a_message_processed_before_is_a_duplicate() {
+    let world = world_with(message(json!({})));
+    world.process(&notification(), 1);
+    world.take_queue();
+    world.requested.take();
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "duplicate", "worked_off_before"));
+    assert_eq!(world.take_queue(), [Value::Null; 0]);
+    assert_eq!(world.requested.take(), [""; 0]);
+}
+
+// ---- A message the mailbox does not show ----
+
+/// Without the message.
+fn empty_world() -> World {
+    let world = world_with(Value::Null);
+    world.answers("/messages/m-1", 404, not_found());
+    world
+}
+
+#[test]
+fn a_message_that_is_not_visible_yet_is_looked_for_again() {
+    let world = empty_world();
+    world.answers("/grants/g1", 200, grant());
+    for attempt in 1..DELETED_FROM {
+        let (disposition, outcome, reason) = world.process(&notification(), attempt);
+        assert!(is_retry(disposition));
+        assert_eq!((outcome, reason), ("retry", "message_not_visible_yet"));
+        assert_eq!(world.kept(&reply_key()), None);
+    }
+    world.answers("/messages/m-1", 200, data(message(json!({}))));
+    let ended = world.process(&notification(), DELETED_FROM);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+}
+
+#[test]
+fn a_message_that_stays_missing_while_the_grant_answers_is_gone() {
+    let world = empty_world();
+    world.answers("/grants/g1", 200, grant());
+    let ended = world.process(&notification(), DELETED_FROM);
+    assert_eq!(ended, (ACKNOWLEDGED, "gone", "message_gone"));
+    assert_eq!(world.kept(&reply_key()).unwrap()["class"], "gone");
+}
+
+#[test]
+fn a_message_is_not_gone_while_the_grant_does_not_answer() {
+    for status in [404, 401, 500] {
+        let world = empty_world();
+        world.answers("/grants/g1", status, not_found());
+        for attempt in [DELETED_FROM, LAST_TRY - 1] {
+            let (disposition, outcome, reason) = world.process(&notification(), attempt);
+            assert!(is_retry(disposition), "{status}");
+            assert_eq!((outcome, reason), ("retry", "mailbox_not_answering"));
+            assert_eq!(world.kept(&reply_key()), None);
+        }
+    }
+}
+
+/// The account may come back between the question for the message and the one for the grant.
+#[test]
+fn a_message_that_shows_up_once_the_grant_answers_is_not_gone() {
+    let world = world_with(message(json!({})));
+    world.answers_once("/messages/m-1", 404, not_found());
+    world.answers("/grants/g1", 200, grant());
+    let ended = world.process(&notification(), DELETED_FROM);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+}
+
+#[test]
+fn a_mailbox_that_does_not_answer_is_asked_again() {
+    let world = world_with(Value::Null);
+    world.answers("/messages/m-1", 503, not_found());
+    let (disposition, outcome, reason) = world.process(&notification(), DELETED_FROM);
+    assert!(is_retry(disposition));
+    assert_eq!((outcome, reason), ("retry", "mailbox_not_answering"));
+}
+
+// ---- What fails on the way ----
+
+#[test]
+fn while_the_ledger_fails_a_message_is_retried() {
+    for failing in [("get", "reply:"), ("get", "thread:"), ("put", "reply:")] {
+        let world = world_with(message(json!({})));
+        world.ledger_fails.borrow_mut().push(failing);
+        let (disposition, outcome, reason) = world.process(&notification(), 1);
+        assert!(is_retry(disposition), "{failing:?}");
+        assert_eq!((outcome, reason), ("retry", "ledger_refused"));
+        world.ledger_fails.take();
+        world.take_queue();
+        let ended = world.process(&notification(), 2);
+        assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+        assert_eq!(world.take_queue().len(), 2);
+    }
+}
+
+#[test]
+fn while_the_queue_fails_a_message_is_retried() {
+    let world = world_with(message(json!({})));
+    world.queue_fails.set(true);
+    let (disposition, outcome, reason) = world.process(&notification(), 1);
+    assert!(is_retry(disposition));
+    assert_eq!((outcome, reason), ("retry", "could_not_be_queued"));
+    assert_eq!(world.kept(&reply_key()), None);
+}
+
+/// Otherwise our own mail could be taken for a person's.
+#[test]
+fn while_our_own_address_is_not_known_a_message_is_retried() {
+    let one = [("NYLAS_ACCOUNTS", ""), ("NYLAS_GRANT_ID", "g1")];
+    let world = World::with(&one);
+    world.answers("/grants/g1", 503, not_found());
+    let (disposition, outcome, reason) = world.process(&notification(), 1);
+    assert!(is_retry(disposition));
+    assert_eq!((outcome, reason), ("retry", "account_address_unknown"));
+}
+
+#[test]
+fn a_notification_that_is_retried_for_a_day_goes_to_the_dead_letters() {
+    let world = world_with(Value::Null);
+    world.answers("/messages/m-1", 503, not_found());
+    let ended = world.process(&notification(), LAST_TRY);
+    assert_eq!(ended, (ACKNOWLEDGED, "dead_lettered", "retries_used_up"));
+    assert_eq!(
+        world.kept("dead:message-queue-id").unwrap().to_string(),
+        notification()
+    );
+}
+
+// ---- Which mail a message answers ----
+
+#[test]
+fn a_thread_the_ledger_knows_names_the_mail_without_asking_the_mailbox() {
+    let world = world_with(message(json!({})));
+    know_thread(&world);
+    world.process(&notification(), 1);
+    let answered = json!({
+        "svix_id": "msg_1", "template": "verification_code", "user_id": "user_1",
+        "sent_at": (NOW.0 - MINUTE) / SECOND, "sender_is_recipient": true,
+    });
+    assert_eq!(payload(&world.take_queue())["in_reply_to"], answered);
+    let requested = world.requested.take();
+    assert_eq!(requested.len(), 1, "only the message: {requested:?}");
+}
+
+/// The thread as the mailbox has it: the reply, and the mail it answers.
+fn thread_of(metadata: Value) -> Value {
+    let sent = json!({
+        "id": "m-0", "to": [{"email": "jane@example.com"}], "date": NOW.0 / SECOND - 60, "metadata": metadata,
+    });
+    data(json!([message(json!({})), sent]))
+}
+
+#[test]
+fn a_thread_the_ledger_does_not_know_is_asked_of_the_mailbox() {
+    let world = world_with(message(json!({})));
+    world.answers("/messages", 200, thread_of(json!({"key1": "msg_2"})));
+    let record = json!({"state": "sent", "at": NOW.0, "slug": "invitation", "user_id": "user_2"});
+    world.keep("mail:msg_2", &record);
+    world.process(&notification(), 1);
+    let answered = json!({
+        "svix_id": "msg_2", "template": "invitation", "user_id": "user_2",
+        "sent_at": NOW.0 / SECOND - 60, "sender_is_recipient": true,
+    });
+    assert_eq!(payload(&world.take_queue())["in_reply_to"], answered);
+    let kept = world.kept(&reply_key()).unwrap();
+    assert_eq!(kept["svix_id"], "msg_2");
+}
+
+#[test]
+fn a_thread_that_another_application_began_is_not_ours() {
+    for metadata in [json!(null), json!({"key1": "order-7"})] {
+        let world = world_with(message(json!({})));
+        world.answers("/messages", 200, thread_of(metadata));
+        world.process(&notification(), 1);
+        assert_eq!(payload(&world.take_queue())["in_reply_to"], Value::Null);
+    }
+}
+
+#[test]
+fn a_thread_the_mailbox_does_not_tell_is_asked_for_again() {
+    let world = world_with(message(json!({})));
+    world.answers("/messages", 503, not_found());
+    let (disposition, outcome, reason) = world.process(&notification(), 1);
+    assert!(is_retry(disposition));
+    assert_eq!((outcome, reason), ("retry", "mailbox_not_answering"));
+}
+
+#[test]
+fn a_404_for_a_thread_counts_only_if_the_grant_answers() {
+    let world = world_with(message(json!({})));
+    world.answers("/messages", 404, not_found());
+    world.answers("/grants/g1", 404, not_found());
+    let (disposition, outcome, reason) = world.process(&notification(), 1);
+    assert!(is_retry(disposition));
+    assert_eq!((outcome, reason), ("retry", "mailbox_not_answering"));
+    world.answers("/grants/g1", 200, grant());
+    let ended = world.process(&notification(), 2);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+    assert_eq!(payload(&world.take_queue())["in_reply_to"], Value::Null);
+}
+
+// ---- The agent ----
+
+fn hand_off() -> String {
+    json!({"hand_off": {"payload": {"id": id(), "message": {"text": "marker"}}}}).to_string()
+}
+
+fn handed_key() -> String {
+    format!("handed:{}", id())
+}
+
+#[test]
+fn a_reply_is_handed_on_once_the_agent_answers_2xx() {
+    for status in [200, 202, 204] {
+        let world = World::with(&AGENT);
+        world.answers("/hook", status, json!({}));
+        let ended = world.process(&hand_off(), 1);
+        assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "agent_took_it"));
+        assert!(world.kept(&handed_key()).is_some());
+    }
+}
+
+#[test]
+fn any_other_answer_of_the_agent_is_retried() {
+    for status in [301, 400, 404, 429, 500] {
+        let world = World::with(&AGENT);
+        world.answers("/hook", status, json!({}));
+        let (disposition, outcome, reason) = world.process(&hand_off(), 1);
+        assert!(is_retry(disposition));
+        assert_eq!((outcome, reason), ("retry", "agent_refused"));
+        assert_eq!(
+            world.records.borrow().last().unwrap().agent_status,
+            Some(status)
+        );
+        assert_eq!(world.kept(&handed_key()), None);
+    }
+}
+
+#[test]
+fn an_agent_that_does_not_answer_is_retried() {
+    let world = World::with(&AGENT);
+    let (disposition, outcome, reason) = world.process(&hand_off(), 1);
+    assert!(is_retry(disposition));
+    assert_eq!((outcome, reason), ("retry", "agent_timeout"));
+}
+
+#[test]
+fn a_repeated_hand_off_is_not_posted_again() {
+    let world = World::with(&AGENT);
+    world.answers("/hook", 200, json!({}));
+    world.process(&hand_off(), 1);
+    world.requested.take();
+    let ended = world.process(&hand_off(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "duplicate", "handed_on_before"));
+    assert_eq!(world.requested.take(), [""; 0]);
+}
+
+#[test]
+fn a_failing_ledger_does_not_keep_a_reply_from_the_agent() {
+    let world = World::with(&AGENT);
+    world.answers("/hook", 200, json!({}));
+    *world.ledger_fails.borrow_mut() = vec![("get", "handed:"), ("put", "handed:")];
+    let ended = world.process(&hand_off(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "agent_took_it"));
+    assert_eq!(world.requested.take(), [AGENT[0].1]);
+}
+
+#[test]
+fn a_reply_waits_while_no_agent_is_configured() {
+    let world = World::new();
+    let (disposition, outcome, reason) = world.process(&hand_off(), 1);
+    assert!(is_retry(disposition));
+    assert_eq!((outcome, reason), ("retry", "no_agent_configured"));
+}
+
+#[test]
+fn after_the_last_try_a_reply_goes_to_the_dead_letters_under_its_id() {
+    let world = World::with(&AGENT);
+    world.answers("/hook", 500, json!({}));
+    assert!(is_retry(world.process(&hand_off(), LAST_TRY - 1).0));
+    let ended = world.process(&hand_off(), LAST_TRY);
+    assert_eq!(ended, (ACKNOWLEDGED, "dead_lettered", "retries_used_up"));
+    let letter = world.kept(&format!("dead:{}", id())).unwrap();
+    assert_eq!(letter.to_string(), hand_off());
+}
+
+// ---- The sweep ----
+
+const LOOKED: &str = "looked:g1";
+
+/// One account whose mailbox was searched up to an hour ago.
+fn searched_world() -> World {
+    let accounts = r#"[{"grant_id":"g1","email":"auth@g1.example"}]"#;
+    let world = World::with(&[("NYLAS_ACCOUNTS", accounts)]);
+    let since = NOW.0 - 60 * MINUTE;
+    let look = json!({"page_token": null, "since": since, "until": since});
+    world.keep(LOOKED, &look);
+    world
+}
+
+/// One sweep: its outcome and reason.
+fn sweep(world: &World) -> (&'static str, &'static str) {
+    done(sweep::run(world, &world.config));
+    let record = world.records.borrow_mut().pop().unwrap();
+    (record.outcome.as_str(), record.reason.as_str())
+}
+
+fn since(world: &World) -> u64 {
+    world.kept(LOOKED).unwrap()["since"].as_u64().unwrap()
+}
+
+fn page_token(world: &World) -> Value {
+    world.kept(LOOKED).unwrap()["page_token"].clone()
+}
+
+#[test]
+fn the_first_sweep_only_notes_where_the_next_begins() {
+    let world = searched_world();
+    world.ledger.borrow_mut().clear();
+    assert_eq!(sweep(&world), ("looked", "nothing_missed"));
+    assert_eq!(world.requested.take(), [""; 0]);
+    assert_eq!(since(&world), NOW.0 - 30 * MINUTE);
+}
+
+#[test]
+fn a_message_that_no_notification_reported_is_queued_as_if_one_had() {
+    let world = searched_world();
+    world.answers("/messages", 200, data(json!([message(json!({}))])));
+    assert_eq!(sweep(&world), ("found", "missed_by_notifications"));
+    let account = GrantId::parse("g1").unwrap();
+    let expected = notification_of(&account, "m-1").to_text().unwrap();
+    assert_eq!(world.queue.take(), [expected]);
+}
+
+#[test]
+fn a_processed_message_is_not_missed() {
+    let world = searched_world();
+    world.keep(reply_key(), &json!({"class": "person"}));
+    world.answers("/messages", 200, data(json!([message(json!({}))])));
+    assert_eq!(sweep(&world), ("looked", "nothing_missed"));
+    assert_eq!(world.take_queue(), [Value::Null; 0]);
+}
+
+#[test]
+fn our_own_mail_is_not_missed() {
+    for change in [
+        json!({"folders": ["SENT"]}),
+        json!({"metadata": {"key1": "forward_1"}}),
+        json!({"from": [{"email": "Auth@g1.example"}]}),
+    ] {
+        let world = searched_world();
+        world.answers("/messages", 200, data(json!([message(change)])));
+        assert_eq!(sweep(&world), ("looked", "nothing_missed"));
+        assert_eq!(world.take_queue(), [Value::Null; 0]);
+    }
+}
+
+#[test]
+fn a_sweep_begins_ten_minutes_before_the_last_ones_end() {
+    let world = searched_world();
+    world.answers("/messages", 200, data(json!([])));
+    sweep(&world);
+    assert_eq!(since(&world), NOW.0 - 10 * MINUTE);
+    world.requested.take();
+    sweep(&world);
+    let after = format!("received_after={}&", (NOW.0 - 10 * MINUTE) / SECOND);
+    assert!(world.requested.take()[0].contains(&after));
+}
+
+#[test]
+fn a_sweep_that_does_not_come_to_the_end_goes_on_at_its_page() {
+    let world = searched_world();
+    let before = since(&world);
+    let page = json!({"request_id": "r", "data": [], "next_cursor": "page-2"});
+    world.answers("/messages", 200, page);
+    assert_eq!(sweep(&world), ("looked", "to_be_continued"));
+    assert_eq!(world.requested.take().len(), 4, "pages of one sweep");
+    assert_eq!(
+        (page_token(&world), since(&world)),
+        (json!("page-2"), before)
+    );
+    world.answers("/messages", 200, data(json!([])));
+    world.pass(15 * MINUTE);
+    assert_eq!(sweep(&world), ("looked", "nothing_missed"));
+    assert!(world.requested.take()[0].ends_with("&page_token=page-2"));
+    // What came in since the search began is for the next one.
+    assert_eq!(
+        (page_token(&world), since(&world)),
+        (Value::Null, NOW.0 - 10 * MINUTE)
+    );
+}
+
+#[test]
+fn a_lost_page_token_begins_the_search_again_and_loses_no_message() {
+    let world = searched_world();
+    let before = since(&world);
+    let look = json!({"page_token": "page-2", "since": before, "until": NOW.0 - 20 * MINUTE});
+    world.keep(LOOKED, &look);
+    world.answers("/messages", 400, not_found());
+    assert_eq!(sweep(&world), ("retry", "mailbox_not_answering"));
+    assert_eq!((page_token(&world), since(&world)), (Value::Null, before));
+}
+
+#[test]
+fn a_sweep_that_fails_begins_at_the_same_place_the_next_time() {
+    for reason in [
+        "mailbox_not_answering",
+        "could_not_be_queued",
+        "ledger_refused",
+    ] {
+        let world = searched_world();
+        let before = since(&world);
+        world.answers("/messages", 200, data(json!([message(json!({}))])));
+        match reason {
+            "mailbox_not_answering" => world.answers("/messages", 404, not_found()),
+            "could_not_be_queued" => world.queue_fails.set(true),
+            _ => world.ledger_fails.borrow_mut().push(("get", "reply:")),
+        }
+        assert_eq!(sweep(&world), ("retry", reason));
+        assert_eq!(since(&world), before);
+    }
+}
+
+#[test]
+fn without_notifications_no_mailbox_is_searched() {
+    let world = World::with(&[("NYLAS_WEBHOOK_SECRET", "")]);
+    done(sweep::run(&world, &world.config));
+    assert_eq!(world.requested.take(), [""; 0]);
+    assert!(world.records.borrow().is_empty());
+}
