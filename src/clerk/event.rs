@@ -108,8 +108,7 @@ fn filled<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
     text(object, field).filter(|value| !value.trim().is_empty())
 }
 
-/// Clerk's documents show seconds in one place and milliseconds in another. The two cannot be confused before the year
-/// 5138.
+/// Clerk's documents show seconds in one place and milliseconds in another. Until the year 5138 the size tells which.
 fn event_time(timestamp: &Value) -> Option<UnixMillis> {
     const MILLISECONDS_FROM: u64 = 100_000_000_000;
     let number = timestamp.as_u64().filter(|number| *number > 0)?;

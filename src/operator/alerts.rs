@@ -1,5 +1,4 @@
-//! Alerts: what an operator must know now is posted to `ALERT_WEBHOOK_URL`, with what it means for users and what to
-//! do.
+//! Alerts: what an operator must know now, what it means for users and what to do, posted to `ALERT_WEBHOOK_URL`.
 //!
 //! Alerts go through the queue, after the answer, so that none delays a mail. The same alert is held back for an hour.
 

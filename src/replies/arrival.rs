@@ -145,7 +145,8 @@ async fn classify<P: Ports>(
     Ok(classified)
 }
 
-/// The person's answer to a forward goes to the user. From this address to the mailbox comes what went another way.
+/// Whether the person who gets forwards wrote the message. It is not forwarded back to them. Their answer to a forward
+/// does not come here, because it goes to the user.
 fn is_from_forward_address<P: Ports>(work: &Work<'_, '_, P>, mail: &InboundMail<'_>) -> bool {
     let person = work.context.config.forward_to.as_deref();
     person.is_some_and(|person| person.eq_ignore_ascii_case(mail.from()))

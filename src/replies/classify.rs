@@ -14,7 +14,7 @@ use serde_json::Value;
 pub enum Class {
     /// Only a person's mail is handed on.
     Person,
-    /// An automatic answer, such as an out-of-office notice (RFC 3834).
+    /// An automatic answer, such as an out-of-office reply (RFC 3834).
     Automatic,
     /// A mailing list.
     List,

@@ -21,9 +21,9 @@ use crate::{
 };
 use std::time::Duration;
 
-/// The last delivery of a notification at which the ledger may be stale. The deliveries before it take five minutes: a
-/// read is stale for less, and a code is of use for longer.
-const STALE_UNTIL: u32 = 6;
+/// From this delivery of a notification on the ledger shows what was written before the first one. That is five minutes
+/// later: a read is stale for less, and a code is of use for longer.
+const NOT_STALE_FROM: u32 = 6;
 
 /// Processes a delivery event.
 ///
@@ -189,7 +189,7 @@ async fn send_failed<P: Ports>(
         ledger.put_failed(message_id).await?;
     }
     let id = failed_mail(work, event).await?;
-    let may_be_stale = work.attempt < STALE_UNTIL && (id.is_some() || message_id.is_some());
+    let may_be_stale = work.attempt < NOT_STALE_FROM && (id.is_some() || message_id.is_some());
     let Some(id) = id else {
         if may_be_stale {
             return Err(Reason::MailNotVisibleYet);
