@@ -15,7 +15,7 @@ use crate::{
     },
     ports::{Clock, Http, HttpError, HttpMethod, HttpResponse},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -213,7 +213,35 @@ pub(super) fn sent_mail(message: &Value) -> SentMail {
     }
 }
 
+/// What is wanted of an accepted send's answer. The rest, which is the whole mail, is passed over.
+#[derive(Default, Deserialize)]
+struct Accepted {
+    #[serde(default)]
+    data: AcceptedMessage,
+}
+
+#[derive(Default, Deserialize)]
+struct AcceptedMessage {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    thread_id: Option<String>,
+}
+
+fn accepted(response: &HttpResponse) -> SentMail {
+    let Accepted { data } = serde_json::from_str(&response.body).unwrap_or_default();
+    let short = |id: &String| id.len() <= 512;
+    SentMail {
+        message_id: data.id.filter(short),
+        thread_id: data.thread_id.filter(short),
+        is_queued: response.status == 202,
+    }
+}
+
 fn classify_send(response: &HttpResponse) -> SendOutcome {
+    if (200..=202).contains(&response.status) {
+        return SendOutcome::Sent(accepted(response));
+    }
     let body = parse(&response.body);
     let (error_type, message) = error_of(&body);
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
@@ -232,10 +260,6 @@ fn classify_send(response: &HttpResponse) -> SendOutcome {
         }
     };
     match response.status {
-        200..=202 => SendOutcome::Sent(SentMail {
-            is_queued: response.status == 202,
-            ..sent_mail(body.get("data").unwrap_or(&Value::Null))
-        }),
         401 => SendOutcome::AccountAtFault(AccountFault::Unauthorized),
         403 => SendOutcome::AccountAtFault(fault().unwrap_or(AccountFault::Forbidden)),
         // Nothing in a send can be missing but the grant.

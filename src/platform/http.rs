@@ -9,7 +9,7 @@ use crate::ports::{Http, HttpError, HttpMethod, HttpRequest, HttpResponse, WhenL
 use futures_util::future::{Either, select};
 use std::{cell::RefCell, collections::HashMap, pin::pin, time::Duration};
 use worker::{
-    js_sys::Object,
+    js_sys::{Object, Uint8Array},
     wasm_bindgen::{JsCast, JsValue},
     web_sys::{AbortController, Request, Response},
 };
@@ -71,13 +71,15 @@ async fn exchange(
         let value = answered.get(&constant(name)).as_string()?;
         Some(((*name).to_owned(), value))
     });
+    let headers = headers.collect();
+    // As bytes: a text would be turned into JavaScript's and back.
+    let bytes = Uint8Array::new(&settled(response.array_buffer()).await?).to_vec();
+    let body = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     Ok(HttpResponse {
         status: response.status(),
-        headers: headers.collect(),
-        body: settled(response.text())
-            .await?
-            .as_string()
-            .unwrap_or_default(),
+        headers,
+        body,
     })
 }
 
