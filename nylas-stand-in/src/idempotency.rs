@@ -77,12 +77,12 @@ impl Keys {
         }
     }
 
-    /// Frees the key, as if it had never been used.
+    /// Frees the key of a request in progress, as if it had never been used. A stored answer stays.
     pub fn release(&mut self, ticket: &Ticket) {
         if self
             .entries
             .get(&ticket.place)
-            .is_some_and(|entry| entry.ticket == ticket.number)
+            .is_some_and(|entry| entry.ticket == ticket.number && entry.answer.is_none())
         {
             self.entries.remove(&ticket.place);
         }

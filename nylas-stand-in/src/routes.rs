@@ -239,7 +239,7 @@ where
             headers,
             ..
         }) => Outcome::answered(Answer::scripted(status, &body, headers)),
-        Some(Action::AcceptAfter(delay)) => {
+        Some(Action::AcceptAfter(delay) | Action::FreeKeyOnHangUp(delay)) => {
             shared.clock.sleep(delay).await;
             Outcome::answered(go(shared, call, account))
         }

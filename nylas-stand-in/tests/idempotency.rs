@@ -17,6 +17,14 @@ fn rule(action: Action) -> Rule {
     }
 }
 
+/// Whether it becomes true within five seconds.
+fn eventually(is_true: impl Fn() -> bool) -> bool {
+    (0..250).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        is_true()
+    })
+}
+
 #[test]
 fn a_retry_gets_the_first_answer_and_sends_nothing() {
     let nylas = start();
@@ -118,6 +126,50 @@ fn a_key_in_flight_is_refused_until_the_answer_is_there() {
             .is_some()
     );
     assert!(send(&nylas, "k", &mail("a@example.com")).replayed());
+    assert_eq!(nylas.mails().len(), 1);
+}
+
+#[test]
+fn a_hang_up_frees_the_key_by_a_rule_and_asking_again_makes_two_mails() {
+    let nylas = start();
+    nylas.script(rule(Action::FreeKeyOnHangUp(Duration::from_secs(60))));
+    assert!(send_briefly(&nylas, "k", &mail("a@example.com")));
+    // The stand-in notices the hang-up a moment later.
+    let again = (0..50)
+        .map(|_| send(&nylas, "k", &mail("a@example.com")))
+        .inspect(|_| std::thread::sleep(Duration::from_millis(20)))
+        .find(|again| again.status != 409);
+    let again = again.expect("the key was not freed");
+    assert_eq!((again.status, again.replayed()), (200, false));
+    assert_eq!(nylas.mails().len(), 1);
+    nylas.advance_clock(Duration::from_secs(60));
+    assert!(eventually(|| nylas.mails().len() == 2));
+    let replayed = send(&nylas, "k", &mail("a@example.com"));
+    assert_eq!(
+        (replayed.replayed(), &replayed.body),
+        (true, &again.body),
+        "the answer of the request that has the key stays"
+    );
+}
+
+#[test]
+fn by_that_rule_a_caller_that_waits_keeps_the_key() {
+    let nylas = start();
+    nylas.script(rule(Action::FreeKeyOnHangUp(Duration::from_secs(60))));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| send(&nylas, "k", &mail("a@example.com")));
+        assert!(eventually(|| nylas.requests().len() == 1));
+        let busy = send(&nylas, "k", &mail("a@example.com"));
+        assert_eq!(
+            (busy.status, busy.kind()),
+            (409, "api.concurrent_idempotent_request")
+        );
+        nylas.advance_clock(Duration::from_secs(60));
+        let first = first.join().unwrap();
+        let replayed = send(&nylas, "k", &mail("a@example.com"));
+        assert_eq!((first.status, first.replayed()), (200, false));
+        assert_eq!((replayed.replayed(), replayed.body), (true, first.body));
+    });
     assert_eq!(nylas.mails().len(), 1);
 }
 

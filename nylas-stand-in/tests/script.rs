@@ -208,6 +208,11 @@ fn a_rule_in_json() {
     assert!(
         matches!(rule.action, Action::AcceptAfter(delay) if delay == Duration::from_millis(250))
     );
+    let rule: Rule =
+        serde_json::from_value(json!({ "action": { "free_key_on_hang_up_ms": 250 } })).unwrap();
+    assert!(
+        matches!(rule.action, Action::FreeKeyOnHangUp(delay) if delay == Duration::from_millis(250))
+    );
     assert!(
         serde_json::from_value::<Rule>(json!({ "action": "drop_before", "recepient": "x" }))
             .is_err()

@@ -4,7 +4,7 @@ use crate::relay::{Relay, Response, SECRET};
 use serde_json::{Value, json};
 use std::{
     sync::atomic::{AtomicU32, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Everything private in a test's event contains this, so that a leak can be found.
@@ -14,6 +14,14 @@ pub const MARKER: &str = "marker";
 pub fn now_seconds() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since_epoch.as_secs()).unwrap()
+}
+
+/// What this returns, and how long it took.
+#[allow(clippy::disallowed_methods)]
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = Instant::now();
+    let done = work();
+    (done, begun.elapsed())
 }
 
 /// An event and its Svix id.

@@ -2,14 +2,14 @@
 //! other's queue messages. These tests hold what `docs/deploy.md` promises; `tests/wire.rs` pins the forms themselves.
 
 use crate::{
-    ADMIN_TOKEN, EIGHTH, FIFTH, SEVENTH, SIXTH, SUPPORT, Stage,
-    clerk::{Event, now_seconds},
+    ADMIN_TOKEN, EIGHTH, FIFTH, GRANT, SEVENTH, SIXTH, SUPPORT, Stage,
+    clerk::{Event, now_seconds, timed},
     relay::{API_KEY, NYLAS_WEBHOOK_SECRET, Relay, Response, Settings, worker_name},
     replies::unique,
     tests::{SOON, notify, notify_at, notify_under, one_mail, pair, rule},
 };
 use base64::Engine;
-use nylas_stand_in::{Action, Inbound, Mail, MailEvent, SeenRequest};
+use nylas_stand_in::{Account, Action, Inbound, Mail, MailEvent, Options, SeenRequest, StandIn};
 use serde_json::{Value, json};
 use std::{fs, io::Write, path::Path, thread, time::Duration};
 
@@ -87,7 +87,9 @@ tests![
         upgrade_from_0_1_0_rollback_and_upgrade_on_one_ledger,
         upgrade_from_0_2_0_rollback_and_upgrade_on_one_ledger,
         the_forms_of_0_2_0_and_the_present_are_equal,
-        a_message_that_is_not_text_is_dead_lettered_whole;
+        a_message_that_is_not_text_is_dead_lettered_whole,
+        where_a_hang_up_frees_the_key_0_2_0_sends_twice_which_the_present_must_not,
+        a_nylas_that_refuses_connections_keeps_nobody_waiting_longer_than_under_0_2_0;
     each_way:
         a_mail_one_sent_is_a_duplicate_for_the_other,
         a_mail_one_queued_is_sent_once_by_the_other,
@@ -237,6 +239,78 @@ fn health_has_the_version_of_each(stage: &Stage) {
     let ok = |version| json!({"status": "ok", "version": version});
     assert_eq!(health, json!([ok(OLDER[0]), ok(OLDER[1]), ok(PRESENT)]));
     assert!(!OLDER.contains(&PRESENT));
+}
+
+// ---- A slow Nylas ----
+
+fn where_a_hang_up_frees_the_key_0_2_0_sends_twice_which_the_present_must_not(stage: &Stage) {
+    // 0.2.0 hangs up after its budget and asks again under the same key.
+    let versions_and_mails = [("0.2.0", 2), (PRESENT, 1)];
+    let takes = Duration::from_secs(20);
+    let events = versions_and_mails.map(|(version, _)| {
+        let event = Event::code();
+        let slow = Action::FreeKeyOnHangUp(takes);
+        stage.nylas.script(rule(&event, Some(1), slow));
+        assert_eq!(
+            deliver(stage, version, &event).answer(),
+            pair(200, "queued")
+        );
+        event
+    });
+    // Only the first send is slow, so it ends last.
+    thread::sleep(takes + SOON);
+    for (event, (version, mails)) in events.iter().zip(versions_and_mails) {
+        assert_eq!(
+            stage.nylas.mails_to(&event.to).len(),
+            mails,
+            "mails of {version}"
+        );
+    }
+}
+
+fn a_nylas_that_refuses_connections_keeps_nobody_waiting_longer_than_under_0_2_0(stage: &Stage) {
+    // Nobody listens on this port until Nylas is started.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let account = Account {
+        grant_id: GRANT.to_owned(),
+        email: "auth@acme.example".to_owned(),
+        name: Some("Acme".to_owned()),
+    };
+    // With the address configured, the send itself is the first request.
+    let accounts = json!([account]);
+    let settings = stage
+        .settings()
+        .var("NYLAS_API_BASE", format!("http://{address}"))
+        .var("NYLAS_GRANT_ID", "")
+        .var("NYLAS_ACCOUNTS", accounts.to_string());
+    let relay = Relay::start_beside("refused", &["0.2.0"], &settings);
+    let [(before, before_took), (now, now_took)] = ["0.2.0", PRESENT].map(|version| {
+        let event = Event::code();
+        let prefix = format!("/{}", worker_name(version));
+        let (response, took) = timed(|| event.deliver_under(&relay, &prefix));
+        assert_eq!(response.answer(), pair(200, "queued"), "{version}");
+        (event, took)
+    });
+    // Much less than the budget: nothing is waited for.
+    assert!(
+        now_took < before_took + Duration::from_secs(1),
+        "answered after {now_took:?}, by 0.2.0 after {before_took:?}"
+    );
+    let mut options = Options::new(API_KEY, vec![account]);
+    options.listen = address;
+    let nylas = StandIn::start_blocking(options).unwrap();
+    let [before_ms, now_ms] = [before, now].map(|event| {
+        let mail = nylas.wait_for_mail(&event.to, SOON);
+        mail.unwrap_or_else(|| panic!("no mail for {}", event.id))
+            .at_ms
+    });
+    // Both retry after about two seconds. The next retry comes about four seconds later.
+    assert!(
+        now_ms < before_ms + 3_000,
+        "the mail came at {now_ms}, that of 0.2.0 at {before_ms}"
+    );
 }
 
 // ---- Between the present version and every older one ----

@@ -37,6 +37,8 @@ pub const FIFTH: &str = "44444444-0000-4000-8000-000000000005";
 pub const SIXTH: &str = "44444444-0000-4000-8000-000000000006";
 pub const SEVENTH: &str = "44444444-0000-4000-8000-000000000007";
 pub const EIGHTH: &str = "44444444-0000-4000-8000-000000000008";
+/// `INLINE_SEND_BUDGET_MS` of the usual settings.
+pub const INLINE_BUDGET: Duration = Duration::from_millis(1_500);
 /// The person who gets forwarded replies.
 pub const PERSON: &str = "marker-support@example.com";
 /// The person who gets the forwarded replies of the versions on one ledger.
@@ -259,7 +261,10 @@ fn usual(nylas: &str) -> Settings {
     Settings::default()
         .var("NYLAS_API_BASE", nylas)
         .var("NYLAS_GRANT_ID", GRANT)
-        .var("INLINE_SEND_BUDGET_MS", "1500")
+        .var(
+            "INLINE_SEND_BUDGET_MS",
+            INLINE_BUDGET.as_millis().to_string(),
+        )
 }
 
 /// Every test and its name.

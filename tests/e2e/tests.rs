@@ -1,8 +1,8 @@
 //! Sign-in mails. Each test is one behaviour, named by it.
 
 use crate::{
-    FIRST, GRANT, SECOND, SUPPRESSED, Stage,
-    clerk::{Event, deliver, now_seconds, sign},
+    FIRST, GRANT, INLINE_BUDGET, SECOND, SUPPRESSED, Stage,
+    clerk::{Event, deliver, now_seconds, sign, timed},
     relay::{NYLAS_WEBHOOK_SECRET, OTHER_SECRET, Relay, SECRET},
 };
 use hmac::{Hmac, Mac};
@@ -25,6 +25,9 @@ tests![
     a_redelivery_of_a_sent_mail_is_a_duplicate,
     a_redelivery_of_a_queued_mail_is_a_duplicate,
     a_slow_nylas_is_handed_to_the_queue_and_one_mail_comes,
+    where_a_hang_up_frees_the_key_a_send_of_six_seconds_is_one_mail,
+    where_a_hang_up_frees_the_key_a_send_of_twenty_seconds_is_one_mail,
+    where_a_hang_up_frees_the_key_two_sends_of_eight_seconds_are_one_mail,
     a_nylas_that_is_down_and_comes_back_gets_one_mail,
     a_connection_lost_after_nylas_accepted_the_mail_is_one_mail,
     after_a_stored_500_the_mail_is_sent_under_another_key,
@@ -225,6 +228,39 @@ fn a_slow_nylas_is_handed_to_the_queue_and_one_mail_comes(stage: &Stage) {
     let record = stage.relay.wait_for_record(&event.id, "sent");
     assert_eq!(record["event"], "clerk_webhook");
     assert_eq!(record["reason"], "accepted_after_the_answer");
+}
+
+/// Nylas may free the key of a request whose client went away, and go on sending. Then a second request under that key
+/// is a second mail, so the relay must neither hang up nor send again.
+fn one_mail_where_a_hang_up_frees_the_key(stage: &Stage, takes: Duration, times: u32) {
+    let event = Event::code();
+    let slow = Action::FreeKeyOnHangUp(takes);
+    stage.nylas.script(rule(&event, Some(times), slow));
+    let (response, answered_after) = timed(|| event.deliver(&stage.relay));
+    assert_eq!(response.answer(), pair(200, "queued"));
+    assert_eq!(response.json()["reason"], "nylas_timeout");
+    assert!(
+        answered_after < INLINE_BUDGET + Duration::from_secs(1),
+        "answered after {answered_after:?}"
+    );
+    assert!(stage.nylas.wait_for_mail(&event.to, IN_THE_END).is_some());
+    // A second send, begun before the first one ended, would end in this time.
+    thread::sleep(takes + Duration::from_secs(2));
+    assert_eq!(stage.nylas.mails_to(&event.to).len(), 1, "{}", event.id);
+    let record = stage.relay.wait_for_record(&event.id, "sent");
+    assert_eq!(record["reason"], "accepted_after_the_answer");
+}
+
+fn where_a_hang_up_frees_the_key_a_send_of_six_seconds_is_one_mail(stage: &Stage) {
+    one_mail_where_a_hang_up_frees_the_key(stage, Duration::from_secs(6), 1);
+}
+
+fn where_a_hang_up_frees_the_key_a_send_of_twenty_seconds_is_one_mail(stage: &Stage) {
+    one_mail_where_a_hang_up_frees_the_key(stage, Duration::from_secs(20), 1);
+}
+
+fn where_a_hang_up_frees_the_key_two_sends_of_eight_seconds_are_one_mail(stage: &Stage) {
+    one_mail_where_a_hang_up_frees_the_key(stage, Duration::from_secs(8), 2);
 }
 
 fn a_nylas_that_is_down_and_comes_back_gets_one_mail(stage: &Stage) {

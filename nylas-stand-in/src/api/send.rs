@@ -24,6 +24,7 @@ enum Step {
     Done(Outcome),
     Never,
     AcceptAfter(Duration),
+    FreeKeyOnHangUp(Duration),
     AcceptThenDelay(Duration),
 }
 
@@ -37,18 +38,30 @@ struct Run {
     with_headers: bool,
 }
 
+/// Frees the key of a request in progress when dropped. The server drops what answers a request if the caller hangs up.
+struct FreesKey {
+    shared: Arc<Shared>,
+    ticket: Ticket,
+}
+
+impl Drop for FreesKey {
+    fn drop(&mut self) {
+        self.shared.lock().keys.release(&self.ticket);
+    }
+}
+
 pub async fn send(shared: &Arc<Shared>, call: &Call, account: &Account) -> Outcome {
     let (step, run) = decide(shared, call, account);
     match (step, run) {
         (Step::Done(outcome), _) => outcome,
         (Step::Never, _) | (_, None) => std::future::pending().await,
-        (Step::AcceptAfter(delay), Some(run)) => {
-            // A task of its own, so that it continues if the caller hangs up.
-            let task = tokio::spawn(async move {
-                run.shared.clock.sleep(delay).await;
-                run.accept(&mut run.shared.lock(), 200)
+        (Step::AcceptAfter(delay), Some(run)) => run.accept_after(delay).await,
+        (Step::FreeKeyOnHangUp(delay), Some(run)) => {
+            let _frees = run.ticket.clone().map(|ticket| FreesKey {
+                shared: Arc::clone(shared),
+                ticket,
             });
-            task.await.map_or(Outcome::Dropped, Outcome::answered)
+            run.accept_after(delay).await
         }
         (Step::AcceptThenDelay(delay), Some(run)) => {
             let answer = run.take(&mut run.shared.lock(), 200);
@@ -191,6 +204,7 @@ impl Run {
     fn scripted(&self, action: Action, state: &mut State) -> Step {
         match action {
             Action::AcceptAfter(delay) => Step::AcceptAfter(delay),
+            Action::FreeKeyOnHangUp(delay) => Step::FreeKeyOnHangUp(delay),
             Action::AcceptThenDelay(delay) => Step::AcceptThenDelay(delay),
             Action::NeverAnswer => Step::Never,
             Action::DropBefore => Step::Done(Outcome::Dropped),
@@ -213,6 +227,15 @@ impl Run {
                 Step::Done(end(state, self.ticket.clone(), answer, keep))
             }
         }
+    }
+
+    /// Accepts the mail after this time, even if the caller has hung up: the task is not the caller's.
+    async fn accept_after(self, delay: Duration) -> Outcome {
+        let task = tokio::spawn(async move {
+            self.shared.clock.sleep(delay).await;
+            self.accept(&mut self.shared.lock(), 200)
+        });
+        task.await.map_or(Outcome::Dropped, Outcome::answered)
     }
 
     /// Accepts the mail and stores the answer under the key.

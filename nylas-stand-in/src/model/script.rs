@@ -53,6 +53,10 @@ pub enum Action {
     /// The mail is accepted and answered after this time, even if the caller has hung up.
     #[serde(rename = "accept_after_ms")]
     AcceptAfter(#[serde(with = "as_millis")] Duration),
+    /// As `AcceptAfter`, but the key is free again as soon as the caller hangs up, while the send goes on. So whoever
+    /// hangs up and asks again makes two mails. Nylas does not document whether it holds or frees such a key.
+    #[serde(rename = "free_key_on_hang_up_ms")]
+    FreeKeyOnHangUp(#[serde(with = "as_millis")] Duration),
     /// The mail is accepted at once and answered after this time. Until then the key is in flight.
     #[serde(rename = "accept_then_delay_ms")]
     AcceptThenDelay(#[serde(with = "as_millis")] Duration),
