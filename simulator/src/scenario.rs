@@ -380,12 +380,12 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 is_twin || fault.starts_with("crash") || fault.ends_with("takes 20 s")
             });
             let was_changed = !stage.changes.is_empty();
-            if left_unkept {
+            if world.hung_up.borrow().contains(id) {
+                hung_up += 1;
+            } else if left_unkept {
                 residual += 1;
             } else if was_changed && crashed {
                 changed += 1;
-            } else if world.hung_up.borrow().contains(id) {
-                hung_up += 1;
             } else {
                 world.violate(format!(
                     "{id} became {} mails: {accepted:?}",
