@@ -15,7 +15,8 @@ pub fn read_lines(visible: &str) -> Vec<Line<'_>> {
     let mut attribution = 0_usize;
     for (at, line) in lines.iter().enumerate() {
         let ahead = lines.get(at..).unwrap_or_default();
-        if !is_history && attribution == 0 && !line.starts_with('>') {
+        let may_begin = !is_history && attribution == 0;
+        if may_begin && !line.is_empty() && !line.starts_with('>') {
             is_history = begins_history(ahead);
             attribution = attribution_lines(ahead);
             let after = ahead.get(attribution..).unwrap_or_default();

@@ -199,27 +199,24 @@ fn capitals_inside(text: &str) -> usize {
 fn is_rest_of_link(link: &Word<'_>, next: &Word<'_>) -> bool {
     let is_directly_below = link.gap.matches('\n').count() == 1;
     let is_alone = next.ends_line() || next.gap.is_empty();
-    is_ascii(next.text) && (is_directly_below && is_alone || is_piece_of_token(next.text))
+    let core = trim_punctuation(next.text);
+    is_ascii(core) && (is_directly_below && is_alone || is_piece_of_token(core))
 }
 
 /// Whether a line ends in the first half of a token and the next one begins with its second half.
 fn is_token_in_two_lines(first: &str, second: &str) -> bool {
-    let is_inner = |byte: Option<&u8>| {
-        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"-_.=%&/+~".contains(byte))
+    let is_inner = |letter: Option<char>| {
+        letter.is_some_and(|letter| letter.is_ascii_alphanumeric() || "-_.=%&/+~".contains(letter))
     };
-    first.len().saturating_add(second.len()) >= TOKEN_LENGTH_MIN
-        && is_inner(first.as_bytes().last())
-        && is_inner(second.as_bytes().first())
-        && is_ascii(first)
-        && is_ascii(second)
+    let (start, end) = (trim_punctuation(first), trim_punctuation(second));
+    start.len().saturating_add(end.len()) >= TOKEN_LENGTH_MIN
+        && is_inner(first.chars().next_back())
+        && is_inner(second.chars().next())
+        && [start, end]
+            .iter()
+            .all(|half| is_ascii(half) && is_piece_of_token(half))
         && !is_address(first)
-        && is_piece_of_token(first)
-        && is_piece_of_token(second)
-        && is_token(&format!(
-            "{}{}",
-            trim_punctuation(first),
-            trim_punctuation(second)
-        ))
+        && is_token(&format!("{start}{end}"))
 }
 
 fn is_ascii(word: &str) -> bool {
@@ -227,8 +224,7 @@ fn is_ascii(word: &str) -> bool {
 }
 
 /// Long, or with digits, capitals or signs where words have none.
-fn is_piece_of_token(word: &str) -> bool {
-    let core = trim_punctuation(word);
+fn is_piece_of_token(core: &str) -> bool {
     core.len() >= 4
         && (core.len() >= 16
             || capitals_inside(core) > 0
@@ -238,5 +234,5 @@ fn is_piece_of_token(word: &str) -> bool {
 }
 
 fn trim_punctuation(word: &str) -> &str {
-    word.trim_matches(|letter: char| !letter.is_ascii_alphanumeric())
+    word.trim_matches(|letter: char| !letter.is_alphanumeric())
 }

@@ -22,6 +22,8 @@ pub const TEXT_BYTES_MAX: usize = 24 * 1024;
 const BODY_BYTES_MAX: usize = 512 * 1024;
 /// No more of the new and of the quoted part is searched. Much of it may be removed, and something has to be left.
 const PART_BYTES_MAX: usize = 2 * TEXT_BYTES_MAX;
+/// One character may become eighteen; a person's text hardly grows.
+const NORMAL_BYTES_MAX: usize = 3 * PART_BYTES_MAX;
 const SUBJECT_CHARS_MAX: usize = 200;
 const SUBJECT_BYTES_MAX: usize = 4 * 1024;
 
@@ -60,14 +62,13 @@ pub fn redact_body(body: &str) -> Redacted {
         searched.push_str(line_kept);
         kept.push(line.is_quoted);
     }
-    for (is_quoted, line) in kept
-        .into_iter()
-        .zip(redact(&normal::normalise(&searched)).split('\n'))
-    {
+    let normal = normal::normalise(&searched);
+    let searched = whole_words(&normal, NORMAL_BYTES_MAX);
+    for (is_quoted, line) in kept.into_iter().zip(redact(searched).split('\n')) {
         let part = if is_quoted { &mut quoted } else { &mut text };
         part.push(line);
     }
-    let is_cut = looked_at.len() < body.len() || page.is_broken;
+    let is_cut = looked_at.len() < body.len() || searched.len() < normal.len() || page.is_broken;
     let (text, quoted) = (text.finish(), quoted.finish());
     let is_lost = page.has_more && text.0.is_empty() && quoted.0.is_empty();
     Redacted {

@@ -14,7 +14,7 @@ mod tokens;
 mod tree;
 
 use super::normal::visible;
-use elements::{ends_line, is_known, is_void};
+use elements::{KNOWN, Kind, LINE, NEVER, PRE, VOID};
 use style::Style;
 use tokens::{Other, Sink, Tag};
 use tree::{Look, Tree};
@@ -61,11 +61,12 @@ impl Sink for Reader {
         // Outlook puts the history behind a mark, and not into an element.
         const HISTORY: [&str; 3] = ["divrplyfwdmsg", "appendonsend", "outlookmessageheader"];
         let name = tag.name.as_str();
-        self.is_html |= is_known(name);
+        let kind = Kind::of(name);
+        self.is_html |= kind.is(KNOWN);
         self.is_history |= tag.has_any(&HISTORY);
         let was_quote = self.tree.look().is_quote;
-        self.tree.before_start(name);
-        if ends_line(name) || was_quote && !self.tree.look().is_quote {
+        self.tree.before_start(name, kind);
+        if kind.is(LINE) || was_quote && !self.tree.look().is_quote {
             self.new_line();
         }
         if matches!(name, "td" | "th") {
@@ -74,16 +75,16 @@ impl Sink for Reader {
         if name == "img" {
             self.page.has_more = true;
         }
-        if is_void(name) {
+        if kind.is(VOID) {
             return;
         }
         let was_quote = self.tree.look().is_quote;
         let own = Look {
             is_quote: name == "blockquote" || tag.has_any(&QUOTES),
-            is_hidden: tag.is_hidden || elements::is_never_shown(name),
-            style: Style::parse(&tag.style).with_lines_of(name),
+            is_hidden: tag.is_hidden || kind.is(NEVER),
+            style: Style::parse(&tag.style).in_element(kind.is(PRE)),
         };
-        self.tree.start(name, own, tag.is_self_closing);
+        self.tree.start(name, kind, own, tag.is_self_closing);
         if !was_quote && self.tree.look().is_quote {
             self.new_line();
         }
@@ -93,10 +94,11 @@ impl Sink for Reader {
     }
 
     fn end(&mut self, name: &str) {
-        self.is_html |= is_known(name);
+        let kind = Kind::of(name);
+        self.is_html |= kind.is(KNOWN);
         let was_quote = self.tree.look().is_quote;
-        self.tree.end(name);
-        if ends_line(name) || was_quote && !self.tree.look().is_quote {
+        self.tree.end(name, kind);
+        if kind.is(LINE) || was_quote && !self.tree.look().is_quote {
             self.new_line();
         }
     }

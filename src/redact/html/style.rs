@@ -60,9 +60,8 @@ impl Style {
         }
     }
 
-    /// With what an element of that name does of its own.
-    pub fn with_lines_of(self, name: &str) -> Self {
-        let keeps_lines = matches!(name, "pre" | "textarea" | "listing" | "xmp" | "plaintext");
+    /// In an element that shows line breaks by itself, or does not.
+    pub fn in_element(self, keeps_lines: bool) -> Self {
         Self {
             keeps_lines: self.keeps_lines.or(keeps_lines.then_some(true)),
             ..self

@@ -1,6 +1,6 @@
 //! What is seen of an HTML body.
 
-use super::{Page, read, tree::Tree};
+use super::{Page, elements::Kind, read, tree::Tree};
 
 fn page(body: &str) -> Page {
     read(body).unwrap_or_default()
@@ -184,7 +184,7 @@ fn elements_deeper_than_any_mail_are_counted_and_not_kept() {
     assert_eq!(text(&deep("<div>", 10_000)), "x\n\ny");
     let mut tree = Tree::default();
     for _ in 0..10_000 {
-        tree.start("div", super::Look::default(), false);
+        tree.start("div", Kind::of("div"), super::Look::default(), false);
     }
     assert!(tree.depth() <= 256);
 }

@@ -1,10 +1,7 @@
 //! The elements that are open, and whether text in them can be seen.
 
 use super::{
-    elements::{
-        belongs_to_head, ended_by, ends_drawing, ends_paragraph, is_formatting, is_scope,
-        is_special,
-    },
+    elements::{DRAW, FORMAT, HEAD, KINDS, Kind, Limit, PARA, SPECIAL, TABLE, ended_by},
     style::Style,
 };
 
@@ -38,16 +35,28 @@ impl Look {
 
 struct Element {
     name: String,
+    kind: Kind,
     own: Look,
     /// With those around it.
     look: Look,
 }
 
-#[derive(Default)]
 pub struct Tree {
     open: Vec<Element>,
+    /// How many of each kind are open, so that what is not open is not looked for.
+    counts: [u16; KINDS],
     /// How many more are open than are kept.
     deeper: usize,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self {
+            open: Vec::new(),
+            counts: [0; KINDS],
+            deeper: 0,
+        }
+    }
 }
 
 impl Tree {
@@ -64,18 +73,18 @@ impl Tree {
     }
 
     /// Ends the elements that a start tag ends without their own end tags.
-    pub fn before_start(&mut self, name: &str) {
-        if !belongs_to_head(name) {
-            self.end_up_to(&["head"], |_| false);
+    pub fn before_start(&mut self, name: &str, kind: Kind) {
+        if !kind.is(HEAD) {
+            self.end_up_to(&["head"], Limit::None);
         }
-        if ends_drawing(name) {
-            self.end_up_to(&["svg", "math"], |_| false);
+        if kind.is(DRAW) {
+            self.end_up_to(&["svg", "math"], Limit::None);
         }
-        if let Some((ended, is_limit)) = ended_by(name) {
-            self.end_up_to(ended, is_limit);
+        if let Some((ended, limit)) = ended_by(name) {
+            self.end_up_to(ended, limit);
         }
-        if ends_paragraph(name) {
-            self.end_up_to(&["p"], |name| is_scope(name) || name == "button");
+        if kind.is(PARA) {
+            self.end_up_to(&["p"], Limit::Paragraph);
         }
     }
 
@@ -86,11 +95,11 @@ impl Tree {
             .last()
             .is_some_and(|element| element.name == "head")
         {
-            self.open.pop();
+            self.truncate(self.open.len().saturating_sub(1));
         }
     }
 
-    pub fn start(&mut self, name: &str, own: Look, is_self_closing: bool) {
+    pub fn start(&mut self, name: &str, kind: Kind, own: Look, is_self_closing: bool) {
         let is_drawing = matches!(name, "svg" | "math");
         // The standard ignores the page, head and body of a quoted mail.
         let is_ignored = matches!(name, "html" | "head" | "body")
@@ -102,59 +111,82 @@ impl Tree {
             self.deeper = self.deeper.saturating_add(1);
             return;
         }
-        let look = own.inside(self.look());
+        self.count(kind, |count| count.saturating_add(1));
         self.open.push(Element {
             name: name.to_owned(),
+            kind,
             own,
-            look,
+            look: own.inside(self.look()),
         });
     }
 
-    pub fn end(&mut self, name: &str) {
+    pub fn end(&mut self, name: &str, kind: Kind) {
         // What follows the end of the body is part of it.
         if matches!(name, "html" | "body") {
             return;
         }
         if self.deeper > 0 {
             self.deeper = self.deeper.saturating_sub(1);
-            return;
-        }
-        match name {
-            "table" | "thead" | "tbody" | "tfoot" | "tr" | "td" | "th" | "caption" => {
-                self.end_up_to(&[name], |name| matches!(name, "table" | "template"));
-            }
-            _ if is_formatting(name) => self.end_one(name),
-            _ if is_special(name) => self.end_up_to(&[name], is_scope),
-            _ => self.end_up_to(&[name], is_special),
+        } else if kind.is(FORMAT) {
+            self.end_one(name);
+        } else if kind.is(TABLE) {
+            self.end_up_to(&[name], Limit::Table);
+        } else if kind.is(SPECIAL) {
+            self.end_up_to(&[name], Limit::Scope);
+        } else {
+            self.end_up_to(&[name], Limit::Special);
         }
     }
 
     /// Where the innermost open element of one of these names is, if no limit is inside it.
-    fn position(&self, names: &[&str], is_limit: impl Fn(&str) -> bool) -> Option<usize> {
+    fn position(&self, names: &[&str], limit: Limit) -> Option<usize> {
+        let is_open = |name: &&str| {
+            self.counts
+                .get(Kind::of(name).id)
+                .is_some_and(|count| *count > 0)
+        };
+        if !names.iter().any(is_open) {
+            return None;
+        }
         for (at, element) in self.open.iter().enumerate().rev() {
             if names.contains(&element.name.as_str()) {
                 return Some(at);
             }
-            if is_limit(&element.name) {
+            if limit.stops_at(&element.name, element.kind) {
                 return None;
             }
         }
         None
     }
 
-    fn end_up_to(&mut self, names: &[&str], is_limit: impl Fn(&str) -> bool) {
-        if let Some(at) = self.position(names, is_limit) {
-            self.open.truncate(at);
-            self.deeper = 0;
+    fn end_up_to(&mut self, names: &[&str], limit: Limit) {
+        if let Some(at) = self.position(names, limit) {
+            self.truncate(at);
+        }
+    }
+
+    fn truncate(&mut self, length: usize) {
+        while self.open.len() > length {
+            if let Some(element) = self.open.pop() {
+                self.count(element.kind, |count| count.saturating_sub(1));
+            }
+        }
+        self.deeper = 0;
+    }
+
+    fn count(&mut self, kind: Kind, change: impl Fn(u16) -> u16) {
+        if let Some(count) = self.counts.get_mut(kind.id) {
+            *count = change(*count);
         }
     }
 
     /// Ends an element and not those inside it.
     fn end_one(&mut self, name: &str) {
-        let Some(at) = self.position(&[name], is_scope) else {
+        let Some(at) = self.position(&[name], Limit::Scope) else {
             return;
         };
-        self.open.remove(at);
+        let element = self.open.remove(at);
+        self.count(element.kind, |count| count.saturating_sub(1));
         let mut parent = at
             .checked_sub(1)
             .and_then(|at| self.open.get(at))
