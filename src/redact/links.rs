@@ -2,6 +2,7 @@
 
 use super::{
     LINK_REMOVED,
+    normal::is_digit,
     words::{Word, is_address, replace_ranges, split_words},
 };
 use std::{iter, ops::Range};
@@ -180,6 +181,21 @@ fn is_token(run: &str) -> bool {
     run.len() >= TOKEN_LENGTH_MIN
         && run.bytes().any(|byte| byte.is_ascii_alphabetic())
         && (run.bytes().any(|byte| byte.is_ascii_digit()) || capitals_inside(run) >= 2)
+        && !is_joined_words(run)
+}
+
+/// As "24-hour-authentication": at most three digits, apart from the letters of ordinary words.
+fn is_joined_words(run: &str) -> bool {
+    let is_number = |group: &str| group.chars().all(is_digit);
+    let is_word = |group: &str| {
+        group.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && group.bytes().skip(1).all(|byte| byte.is_ascii_lowercase())
+    };
+    let digits = run.chars().filter(|letter| is_digit(*letter)).count();
+    digits <= 3
+        && run
+            .split(|letter: char| !letter.is_ascii_alphanumeric())
+            .all(|group| is_word(group) || is_number(group))
 }
 
 /// RFC 3986's characters.
@@ -199,8 +215,8 @@ fn capitals_inside(text: &str) -> usize {
 fn is_rest_of_link(link: &Word<'_>, next: &Word<'_>) -> bool {
     let is_directly_below = link.gap.matches('\n').count() == 1;
     let is_alone = next.ends_line() || next.gap.is_empty();
-    let core = trim_punctuation(next.text);
-    is_ascii(core) && (is_directly_below && is_alone || is_piece_of_token(core))
+    let start = first_run(next.text);
+    !start.is_empty() && (is_directly_below && is_alone || is_piece_of_token(start))
 }
 
 /// Whether a line ends in the first half of a token and the next one begins with its second half.
@@ -208,19 +224,25 @@ fn is_token_in_two_lines(first: &str, second: &str) -> bool {
     let is_inner = |letter: Option<char>| {
         letter.is_some_and(|letter| letter.is_ascii_alphanumeric() || "-_.=%&/+~".contains(letter))
     };
-    let (start, end) = (trim_punctuation(first), trim_punctuation(second));
+    let start = first
+        .rsplit(|letter| !is_url_char(letter))
+        .next()
+        .map_or("", trim_punctuation);
+    let end = first_run(second);
     start.len().saturating_add(end.len()) >= TOKEN_LENGTH_MIN
         && is_inner(first.chars().next_back())
         && is_inner(second.chars().next())
-        && [start, end]
-            .iter()
-            .all(|half| is_ascii(half) && is_piece_of_token(half))
+        && is_piece_of_token(start)
+        && is_piece_of_token(end)
         && !is_address(first)
         && is_token(&format!("{start}{end}"))
 }
 
-fn is_ascii(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic())
+/// The first run of URL characters in a word, after what opens it.
+fn first_run(word: &str) -> &str {
+    let opened = word.trim_start_matches(|letter: char| !letter.is_alphanumeric());
+    let run = opened.split(|letter| !is_url_char(letter)).next();
+    run.map_or("", trim_punctuation)
 }
 
 /// Long, or with digits, capitals or signs where words have none.

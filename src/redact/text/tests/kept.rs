@@ -10,6 +10,7 @@ fn ordinary_sentences_stay_as_they_are() {
         "Hi Jane, call me on the 2nd or 3rd, between 9am or so and noon.",
         "It costs $25, or 9.99 a month; 100% of it, 24/7.",
         "My 2-factor login and the 10-minute link e.g. on my iPhone 14, room B12",
+        "Die 2-Faktor-Authentifizierung und die 24-Stunden-Regel",
         "and/or yes/no, Mr. O'Neil-Smith, a.b, acme.example",
         "PLEASE HELP",
         "PLEASE help me, this is URGENT!",
