@@ -61,57 +61,19 @@ fn a_body_of_which_nothing_is_left_is_called_truncated() {
     }
 }
 
+/// Pieces that are repeated.
+#[rustfmt::skip]
+const SHAPES: &[&str] = &[
+    "<", ">", "&", "<a ", "<!--", "<div>", "</", "\n", "> ", "-", "_\n", "<a x=\"", "1 ", "From:\n", "wrote:\n",
+    "<title>", "&#", "x=", "<p>", "<b><p>", "</x>", "<i></p>", "<table><tr><td>", "<li><ul>", "<svg>", "<p hidden>",
+    "&NotEqualTilde", "a.", "a@", "/", "[.]", "4\u{301}", "\u{301}", "\u{fdfa}", "A ", "a1 ", "AB1-", "ABCDEF ",
+    "a1b2c3d4\n", "https://\n", "https://中", "中/", "x\n> y\n", "K7F ", "=\n",
+];
+
 /// If the work grew with the square of the size these would take hours.
 #[test]
 fn hostile_bodies_take_no_longer_than_others() {
-    let shapes = [
-        "<",
-        ">",
-        "&",
-        "<a ",
-        "<!--",
-        "<div>",
-        "</",
-        "\n",
-        "> ",
-        "-",
-        "_\n",
-        "<a x=\"",
-        "1 ",
-        "From:\n",
-        "wrote:\n",
-        "<title>",
-        "&#",
-        "x=",
-        "<p>",
-        "<b><p>",
-        "</x>",
-        "<i></p>",
-        "<table><tr><td>",
-        "<li><ul>",
-        "<svg>",
-        "<p hidden>",
-        "&NotEqualTilde",
-        "a.",
-        "a@",
-        "/",
-        "[.]",
-        "4\u{301}",
-        "\u{301}",
-        "\u{fdfa}",
-        "A ",
-        "a1 ",
-        "AB1-",
-        "ABCDEF ",
-        "a1b2c3d4\n",
-        "https://\n",
-        "https://中",
-        "中/",
-        "x\n> y\n",
-        "K7F ",
-        "=\n",
-    ];
-    for shape in shapes {
+    for shape in SHAPES {
         let body = format!("<p>{}", shape.repeat(BODY_BYTES_MAX / shape.len()));
         for body in [body.as_str(), body.get(3..).unwrap_or_default()] {
             let redacted = redact_body(body);
