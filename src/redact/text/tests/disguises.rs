@@ -325,3 +325,29 @@ fn a_wrapped_token_without_a_link_is_removed() {
         );
     }
 }
+
+#[test]
+fn halves_of_a_token_that_are_no_tokens_themselves_are_removed() {
+    let body = "my ticket is qWeRtYuI-pAsDfGh\nJkLzXc-4v is that so?";
+    assert_eq!(
+        redact_body(body).text,
+        "my ticket is [link removed]\n[link removed] is that so?"
+    );
+}
+
+#[test]
+fn a_line_of_one_word_directly_below_a_link_is_removed() {
+    let body = "https://x.example/verify?t=abcde\nfghij\nIs that so?";
+    assert_eq!(
+        redact_body(body).text,
+        "[link removed]\n[link removed]\nIs that so?"
+    );
+}
+
+#[test]
+fn what_nobody_can_pronounce_is_not_shouted() {
+    assert_eq!(
+        redact_body("AND THEN XKQZWP CAME").text,
+        "AND THEN [code removed] CAME"
+    );
+}
