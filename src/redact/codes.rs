@@ -1,138 +1,354 @@
-//! Links and codes.
-//!
-//! One rule holds for the new part, the quoted part and the subject alike: every link goes, and so does every run of
-//! four or more digits with nothing but spaces and punctuation between them, and every word of capitals and digits
-//! ("K7F-2Q9").
+//! Codes of letters and digits, and codes of capitals alone.
 
-use super::scan::cut;
+use super::{
+    CODE_REMOVED,
+    normal::is_between,
+    words::{Word, is_address, replace_ranges, split_words},
+};
+use std::ops::Range;
 
-const CODE_REMOVED: &str = "[code removed]";
-const LINK_REMOVED: &str = "[link removed]";
+/// No code that Clerk makes is shorter, and shorter ones are words like "B12" and "24h".
+const LENGTH_MIN: usize = 6;
+/// A spaced code may touch a word at its first character: "code:K 7 F 2 Q 9".
+const SPACED_MIN: usize = 5;
+/// A word of more capitals is a word.
+const CAPITALS_MAX: usize = 10;
 
-/// Replaces links and codes; see the head of this file.
-pub fn redact(text: &str) -> String {
-    redact_digits(&redact_words(text))
-}
-
-/// Words that are links, or parts of one, or codes of letters and digits.
-fn redact_words(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    // The line before ended in the middle of a link.
-    let mut goes_on = false;
-    while !rest.is_empty() {
-        let (word, after) = cut(rest, |letter| matches!(letter, ' ' | '\n'));
-        let (gap, next) = cut(after, |letter| !matches!(letter, ' ' | '\n'));
-        let ends_line = gap.starts_with('\n') || next.is_empty();
-        let is_link = is_link(word) || goes_on && ends_line && is_part_of_link(word);
-        out.push_str(if is_link {
-            LINK_REMOVED
-        } else if is_letter_code(word) {
-            CODE_REMOVED
+/// Removes codes. The text keeps its number of lines.
+pub fn redact_codes(text: &str) -> String {
+    let words = split_words(text);
+    let mut codes = Codes::default();
+    for (at, word) in words.iter().enumerate() {
+        codes.found.push(if is_address(word.text) {
+            Vec::new()
         } else {
-            word
+            codes_in(word.text, || is_shouted(&words, at))
         });
-        out.push_str(gap);
-        goes_on = is_link && ends_line || word.is_empty() && goes_on;
-        rest = next;
     }
-    out
+    codes.find_spaced(&words);
+    codes.write(&words)
 }
 
-fn is_link(word: &str) -> bool {
-    const SIGNS: [&str; 7] = [
-        "://", "www.", "mailto:", "__clerk", "token=", "ticket=", "code=",
-    ];
-    let word = word.to_ascii_lowercase();
-    let has_path = word.split_once('/').is_some_and(|(host, path)| {
-        let host = host.trim_start_matches(['<', '(', '[', '"', '\'']);
-        !path.is_empty() && host.contains('.') && host.bytes().any(|b| b.is_ascii_lowercase())
-    });
-    // A ticket, or what a mail client left of a link: long, and like nothing a person writes.
-    let is_token = word.len() >= 20
-        && is_url_text(&word)
-        && word.bytes().any(|byte| byte.is_ascii_digit())
-        && word.bytes().any(|byte| byte.is_ascii_lowercase());
-    has_path || is_token || SIGNS.iter().any(|sign| word.contains(sign))
+/// Letters and digits in a row.
+#[derive(Clone)]
+struct Group {
+    at: Range<usize>,
+    has_small: bool,
+    has_capital: bool,
+    has_digit: bool,
+    is_code: bool,
 }
 
-/// A line of its own below a link, of one word like no other: long, or with signs or capitals inside.
-fn is_part_of_link(word: &str) -> bool {
-    let mut small_before = false;
-    let has_capital_inside = word.bytes().any(|byte| {
-        let is_inside = small_before && byte.is_ascii_uppercase();
-        small_before = byte.is_ascii_lowercase();
-        is_inside
-    });
-    let has_sign = word
-        .bytes()
-        .any(|byte| byte.is_ascii_digit() || b"=&%_/?".contains(&byte));
-    is_url_text(word) && (word.len() >= 16 || has_sign || has_capital_inside)
-}
-
-fn is_url_text(word: &str) -> bool {
-    word.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%=&?+/#:;,<>()[]\"'".contains(&byte))
-}
-
-/// As "K7F-2Q9": capitals and digits.
-fn is_letter_code(word: &str) -> bool {
-    let code = word.trim_matches(|letter: char| letter.is_ascii_punctuation());
-    (6..=12).contains(&code.len())
-        && code
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-')
-        && code.bytes().any(|byte| byte.is_ascii_digit())
-        && code.bytes().any(|byte| byte.is_ascii_uppercase())
-}
-
-/// Runs of four or more digits, of any script, with nothing but spaces and punctuation between them.
-fn redact_digits(text: &str) -> String {
-    const DIGITS_MIN: u32 = 4;
-    let mut out = String::new();
-    // The run so far, what follows its last digit, and how many digits it has.
-    let (mut run, mut gap, mut digits) = (String::new(), String::new(), 0_u32);
-    let end_run = |out: &mut String, run: &mut String, digits: &mut u32| {
-        out.push_str(if *digits >= DIGITS_MIN {
-            CODE_REMOVED
-        } else {
-            run
-        });
-        run.clear();
-        *digits = 0;
-    };
-    for letter in text.chars() {
-        if is_digit(letter) {
-            run.push_str(&gap);
-            gap.clear();
-            run.push(letter);
-            digits = digits.saturating_add(1);
-        } else if digits > 0 && is_between(letter) {
-            gap.push(letter);
-        } else {
-            end_run(&mut out, &mut run, &mut digits);
-            out.push_str(&gap);
-            gap.clear();
-            out.push(letter);
+impl Group {
+    fn new(at: Range<usize>, text: &str) -> Self {
+        let has = |is_it: fn(&u8) -> bool| text.as_bytes().iter().any(is_it);
+        Self {
+            at,
+            has_small: has(u8::is_ascii_lowercase),
+            has_capital: has(u8::is_ascii_uppercase),
+            has_digit: has(u8::is_ascii_digit),
+            is_code: false,
         }
     }
-    end_run(&mut out, &mut run, &mut digits);
-    out.push_str(&gap);
-    out
+
+    fn is_mixed(&self) -> bool {
+        self.has_digit && (self.has_small || self.has_capital)
+    }
 }
 
-fn is_between(letter: char) -> bool {
-    letter.is_ascii_whitespace()
-        || letter.is_ascii_punctuation()
-        || matches!(letter, '\u{b7}' | '\u{2010}'..='\u{2027}' | '\u{2212}')
+/// The groups of a word that only punctuation separates. Letters other than ASCII's belong to no code, and part them.
+fn chains(word: &str) -> Vec<Vec<Group>> {
+    let mut chains = vec![Vec::new()];
+    let mut start = None;
+    for (at, letter) in word.char_indices().chain([(word.len(), ' ')]) {
+        if letter.is_ascii_alphanumeric() {
+            start = start.or(Some(at));
+            continue;
+        }
+        if let (Some(start), Some(chain)) = (start.take(), chains.last_mut()) {
+            let range = start..at;
+            let text = word.get(range.clone()).unwrap_or_default();
+            chain.push(Group::new(range, text));
+        }
+        if !is_between(letter) {
+            chains.push(Vec::new());
+        }
+    }
+    chains
 }
 
-/// Digits people read as such: of other scripts, full-width, mathematical, circled, raised, lowered.
-pub fn is_digit(letter: char) -> bool {
-    matches!(letter,
-        '0'..='9' | '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}'
-        | '\u{7c0}'..='\u{7c9}' | '\u{966}'..='\u{96f}' | '\u{9e6}'..='\u{9ef}'
-        | '\u{e50}'..='\u{e59}' | '\u{2070}' | '\u{2074}'..='\u{2079}' | '\u{2080}'..='\u{2089}'
-        | '\u{2460}'..='\u{249b}' | '\u{24ea}'..='\u{24ff}' | '\u{2776}'..='\u{2793}'
-        | '\u{ff10}'..='\u{ff19}' | '\u{1d7ce}'..='\u{1d7ff}' | '\u{1fbf0}'..='\u{1fbf9}')
+fn letters(groups: &[Group]) -> usize {
+    groups.iter().map(|group| group.at.len()).sum()
+}
+
+fn has_letter_and_digit(groups: &[Group]) -> bool {
+    groups.iter().any(|group| group.has_digit)
+        && groups
+            .iter()
+            .any(|group| group.has_small || group.has_capital)
+}
+
+/// Which parts of a word are codes.
+fn codes_in(word: &str, is_shouted: impl Fn() -> bool) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    if word.len() < LENGTH_MIN {
+        return found;
+    }
+    for mut chain in chains(word) {
+        // "K7F-2Q9", "XKQZWP".
+        for run in chain.chunk_by_mut(|a, b| a.has_small == b.has_small) {
+            let is_capital = run.first().is_some_and(|group| !group.has_small);
+            let length = letters(run);
+            if is_capital
+                && length >= LENGTH_MIN
+                && run.iter().any(|group| group.has_capital)
+                && (has_letter_and_digit(run) || length <= CAPITALS_MAX && !is_shouted())
+            {
+                run.iter_mut().for_each(|group| group.is_code = true);
+            }
+        }
+        // "abc-12d".
+        for run in chain.chunk_by_mut(|a, b| a.at.len() == b.at.len()) {
+            if run.len() > 1 && letters(run) >= LENGTH_MIN && has_letter_and_digit(run) {
+                run.iter_mut().for_each(|group| group.is_code = true);
+            }
+        }
+        // "k7f2q9", "k7f-2q9x".
+        for run in chain.chunk_by_mut(|a, b| a.is_mixed() == b.is_mixed()) {
+            if letters(run) >= LENGTH_MIN && run.iter().all(Group::is_mixed) {
+                run.iter_mut().for_each(|group| group.is_code = true);
+            }
+        }
+        for run in chain.chunk_by(|a, b| a.is_code == b.is_code) {
+            if let (Some(first), Some(last)) = (run.first(), run.last())
+                && first.is_code
+            {
+                found.push(first.at.start..last.at.end);
+            }
+        }
+    }
+    found
+}
+
+/// A word, if it is one group, and where it stands.
+struct Lone {
+    at: usize,
+    line: usize,
+    group: Option<Group>,
+}
+
+impl Lone {
+    /// Words of punctuation alone are passed over: "K - 7 - F".
+    fn all(words: &[Word<'_>]) -> Vec<Self> {
+        let mut line = 0_usize;
+        let mut all = Vec::new();
+        for (at, word) in words.iter().enumerate() {
+            if word.text.contains(|letter| !is_between(letter)) {
+                let group = lone_group(word.text);
+                all.push(Self { at, line, group });
+            }
+            line = line.saturating_add(usize::from(word.ends_line()));
+        }
+        all
+    }
+
+    fn length(&self) -> usize {
+        self.group.as_ref().map_or(0, |group| group.at.len())
+    }
+
+    fn is_mixed(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::is_mixed)
+    }
+
+    fn is_in_capitals(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| !group.has_small)
+    }
+}
+
+/// What was found in each word.
+#[derive(Default)]
+struct Codes {
+    found: Vec<Vec<Range<usize>>>,
+    /// The rest of a code whose marker stands in the place of its first word.
+    dropped: Vec<bool>,
+}
+
+impl Codes {
+    /// Codes with spaces inside: "K 7 F 2 Q 9", "k7f 2q9", "K7F ABC".
+    fn find_spaced(&mut self, words: &[Word<'_>]) {
+        self.dropped = vec![false; words.len()];
+        let lone = Lone::all(words);
+        // One letter or digit a word, over lines, too: the cells of a table become such words.
+        let is_single = |word: &Lone| word.length() == 1;
+        for run in lone.chunk_by(|a, b| is_single(a) == is_single(b)) {
+            if run.len() >= SPACED_MIN && run.iter().all(is_single) {
+                self.mark(run);
+            }
+        }
+        for run in lone.chunk_by(|a, b| a.is_mixed() == b.is_mixed()) {
+            self.mark_code(run);
+        }
+        let is_like = |a: &Lone, b: &Lone| {
+            a.length() == b.length() && a.is_in_capitals() == b.is_in_capitals()
+        };
+        for run in lone.chunk_by(|a, b| a.line == b.line && is_like(a, b)) {
+            if run.iter().all(Lone::is_in_capitals) {
+                self.mark_code(run);
+            }
+        }
+    }
+
+    /// Marks a run that is long enough and has a group of letters and digits.
+    fn mark_code(&mut self, run: &[Lone]) {
+        let length: usize = run.iter().map(Lone::length).sum();
+        if run.len() > 1 && length >= LENGTH_MIN && run.iter().any(Lone::is_mixed) {
+            self.mark(run);
+        }
+    }
+
+    fn mark(&mut self, run: &[Lone]) {
+        for (count, word) in run.iter().enumerate() {
+            if let (Some(found), Some(dropped), Some(group)) = (
+                self.found.get_mut(word.at),
+                self.dropped.get_mut(word.at),
+                &word.group,
+            ) {
+                *found = vec![group.at.clone()];
+                *dropped |= count > 0;
+            }
+        }
+    }
+
+    fn write(&self, words: &[Word<'_>]) -> String {
+        let mut out = String::new();
+        for (at, (word, found)) in words.iter().zip(&self.found).enumerate() {
+            let is_dropped = |at: usize| self.dropped.get(at).copied().unwrap_or_default();
+            if !is_dropped(at) {
+                replace_ranges(&mut out, word.text, found, CODE_REMOVED);
+            }
+            if is_dropped(at.saturating_add(1)) {
+                out.extend(word.gap.chars().filter(|letter| *letter == '\n'));
+            } else {
+                out.push_str(word.gap);
+            }
+        }
+        out
+    }
+}
+
+/// The only group of a word that has one.
+fn lone_group(word: &str) -> Option<Group> {
+    // Longer words are no part of a code, and cost more to look at.
+    if word.len() > 32 {
+        return None;
+    }
+    let mut chains = chains(word);
+    let mut chain = chains.pop()?;
+    let group = chain.pop()?;
+    (chains.is_empty() && chain.is_empty()).then_some(group)
+}
+
+/// Whether a word of capitals is one that people shout, and no code: one of a list, or one among other shouted words
+/// that can be pronounced.
+fn is_shouted(words: &[Word<'_>], at: usize) -> bool {
+    let Some(word) = words.get(at) else {
+        return false;
+    };
+    let core = word
+        .text
+        .trim_matches(|letter: char| !letter.is_alphanumeric());
+    if SHOUTED_WORDS.contains(&core) {
+        return true;
+    }
+    let before = at
+        .checked_sub(1)
+        .and_then(|at| words.get(at))
+        .filter(|word| !word.ends_line());
+    let after = words
+        .get(at.saturating_add(1))
+        .filter(|_| !word.ends_line());
+    let is_among_others = before
+        .is_some_and(|word| !word.text.ends_with(':') && is_in_capitals(word.text))
+        || after.is_some_and(|word| is_in_capitals(word.text));
+    is_among_others && is_pronounceable(core) && !names_a_code(words, at)
+}
+
+const SHOUTED_WORDS: [&str; 36] = [
+    "ACCOUNT",
+    "ALWAYS",
+    "ANYMORE",
+    "ANYTHING",
+    "BLOCKED",
+    "CANCEL",
+    "CANNOT",
+    "DELETE",
+    "DRINGEND",
+    "EVERYTHING",
+    "EXPIRED",
+    "IMPORTANT",
+    "IMPORTANTE",
+    "INVALID",
+    "LOCKED",
+    "NOTHING",
+    "PASSWORD",
+    "PLEASE",
+    "PROBLEM",
+    "REALLY",
+    "REMOVE",
+    "REQUEST",
+    "SECURITY",
+    "SOMEONE",
+    "STOPPED",
+    "SUPPORT",
+    "THANKS",
+    "UNABLE",
+    "URGENT",
+    "URGENTE",
+    "VERIFY",
+    "WARNING",
+    "WICHTIG",
+    "WITHOUT",
+    "WORKING",
+    "YOURSELF",
+];
+
+fn is_in_capitals(word: &str) -> bool {
+    word.chars().filter(|letter| letter.is_uppercase()).count() >= 2
+        && !word
+            .chars()
+            .any(|letter| letter.is_lowercase() || letter.is_numeric())
+}
+
+/// No four consonants and no four vowels in a row. About half of all codes of six letters pass.
+fn is_pronounceable(word: &str) -> bool {
+    let is_vowel = |letter: &u8| b"AEIOUY".contains(letter);
+    let letters: Vec<u8> = word.bytes().filter(u8::is_ascii_uppercase).collect();
+    letters
+        .chunk_by(|a, b| is_vowel(a) == is_vowel(b))
+        .all(|run| run.len() < 4)
+}
+
+/// Whether one of the few words before, in the same line, says that a code follows.
+fn names_a_code(words: &[Word<'_>], at: usize) -> bool {
+    const STARTS: [&str; 8] = [
+        "cod",
+        "c\u{f3}d",
+        "kod",
+        "\u{43a}\u{43e}\u{434}",
+        "pass",
+        "token",
+        "otp",
+        "pin",
+    ];
+    let from = at.saturating_sub(6);
+    let before = words.get(from..at).unwrap_or_default();
+    before
+        .iter()
+        .rev()
+        .take_while(|word| !word.ends_line())
+        .any(|word| {
+            let word = word.text.to_lowercase();
+            let word = word.trim_start_matches(|letter: char| !letter.is_alphanumeric());
+            STARTS.iter().any(|start| word.starts_with(start))
+        })
 }

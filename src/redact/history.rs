@@ -1,32 +1,35 @@
 //! Which part of a reply is new, and which is the history it quotes.
 
-/// Divides visible text into what is new and what is quoted. Every line ends up in one of the two.
-pub fn split_history(visible: &str) -> (String, String) {
+/// A line, without the marks of a quote.
+pub struct Line<'a> {
+    pub text: &'a str,
+    pub is_quoted: bool,
+}
+
+/// Says of each line whether it is new or quoted.
+pub fn read_lines(visible: &str) -> Vec<Line<'_>> {
     let lines: Vec<&str> = visible.split('\n').map(str::trim).collect();
-    let (mut text, mut quoted) = (String::new(), String::new());
+    let mut read = Vec::with_capacity(lines.len());
     let mut is_history = false;
-    // The lines of an attribution still to come.
+    // How many more lines belong to an attribution.
     let mut attribution = 0_usize;
     for (at, line) in lines.iter().enumerate() {
         let ahead = lines.get(at..).unwrap_or_default();
-        if !is_history && attribution == 0 && !line.starts_with('>') {
+        let may_begin = !is_history && attribution == 0;
+        if may_begin && !line.is_empty() && !line.starts_with('>') {
             is_history = begins_history(ahead);
             attribution = attribution_lines(ahead);
             let after = ahead.get(attribution..).unwrap_or_default();
-            // Whose quote is not marked line by line, the rest is quote.
+            // Without a mark on each line, everything below an attribution is quoted.
             is_history |= attribution > 0 && !next_is_marked(after);
         }
-        let is_quoted = is_history || attribution > 0 || line.starts_with('>');
+        read.push(Line {
+            text: line.trim_start_matches(['>', ' ']),
+            is_quoted: is_history || attribution > 0 || line.starts_with('>'),
+        });
         attribution = attribution.saturating_sub(1);
-        let part = if is_quoted { &mut quoted } else { &mut text };
-        let line = line.trim_start_matches(['>', ' ']);
-        // At most one empty line.
-        if !line.is_empty() || !part.is_empty() && !part.ends_with("\n\n") {
-            part.push_str(line);
-            part.push('\n');
-        }
     }
-    (text.trim().to_owned(), quoted.trim().to_owned())
+    read
 }
 
 fn next_is_marked(lines: &[&str]) -> bool {

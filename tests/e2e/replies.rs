@@ -89,7 +89,7 @@ fn reply(stage: &Stage, mail: &Mail, from: &str, words: &str, headers: &[(&str, 
             from_name: Some("Jane".to_owned()),
             subject: format!("Re: {}", mail.subject),
             body: format!(
-                "<div dir=\"ltr\">{words}: my code {CODE} is wrong</div><div class=\"gmail_quote\">\
+                "<div dir=\"ltr\">{words}: my code {CODE} or Ｋ７Ｆ２Ｑ９ is wrong</div><div class=\"gmail_quote\">\
                  <div class=\"gmail_attr\">On Monday Acme wrote:</div><blockquote>{quoted}<br>{LINK}</blockquote></div>"
             ),
             in_reply_to_message_id: Some(mail.id.clone()),
@@ -130,7 +130,11 @@ fn a_users_reply_reaches_the_agent_signed_and_without_the_code(stage: &Stage) {
     assert_eq!(message["from"]["name"], "Jane");
     assert_eq!(message["subject"], "Re: [code removed] is your code");
     let text = message["text"].as_str().unwrap();
-    assert_eq!(text, format!("{words}: my code [code removed] is wrong"));
+    // The second one is written in full-width letters: the runtime's own NFKC makes them ordinary ones.
+    assert_eq!(
+        text,
+        format!("{words}: my code [code removed] or [code removed] is wrong")
+    );
     let quoted = message["quoted_text"].as_str().unwrap();
     assert!(quoted.contains("Your code is"), "{quoted}");
     assert_eq!(message["thread_id"], mail.thread_id.as_str());
