@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{
     cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 use worker::{
@@ -86,9 +86,9 @@ impl Random for Platform {
 
 thread_local! {
     /// What this instance has seen.
-    static SEEN: RefCell<HashSet<String>> = RefCell::default();
+    static SEEN: RefCell<BTreeSet<String>> = RefCell::default();
     /// What it remembers, and until when.
-    static REMEMBERED: RefCell<HashMap<String, (String, UnixMillis)>> = RefCell::default();
+    static REMEMBERED: RefCell<BTreeMap<String, (String, UnixMillis)>> = RefCell::default();
 }
 
 impl Memory for Platform {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::ports::{Http, HttpError, HttpMethod, HttpRequest, HttpResponse, WhenLate};
 use futures_util::future::{Either, select};
-use std::{cell::RefCell, collections::HashMap, pin::pin, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, pin::pin, time::Duration};
 use worker::{
     js_sys::{Object, Uint8Array},
     wasm_bindgen::{JsCast, JsValue},
@@ -109,7 +109,7 @@ pub fn response(code: u16, body: &str, headers: &[(&'static str, &str)]) -> Resp
 /// The answer to a webhook: JSON that nobody may keep. What is the same for all of a status code is made once.
 pub fn json_response(code: u16, body: &str) -> Response {
     thread_local! {
-        static KNOWN: RefCell<HashMap<u16, Object>> = RefCell::default();
+        static KNOWN: RefCell<BTreeMap<u16, Object>> = RefCell::default();
     }
     let init = KNOWN.with_borrow_mut(|known| {
         let make = || {
