@@ -63,8 +63,8 @@ impl MailState {
 
     /// Which state may follow which.
     ///
-    /// A mail that was sent stays sent, whatever a slower attempt ends with, unless Nylas reported that it could not send
-    /// it (`send_failed`). Any other state may change: somebody presses Resend, or redrives a dead letter.
+    /// A mail that was sent stays sent, whatever a slower attempt ends with, unless Nylas reported that it could not
+    /// send it (`send_failed`). Any other state may change: somebody presses Resend, or redrives a dead letter.
     pub fn may_become(self, next: Self, send_failed: bool) -> bool {
         match (self, next) {
             (Self::Sent, Self::Sent) => true,
@@ -174,8 +174,8 @@ pub struct Pending {
 }
 
 impl<P: Store + Clock> Ledger<'_, P> {
-    /// Reads what is known of a mail and its recipient in one operation: the mail's record, and whether the recipient is
-    /// suppressed. `with_bounces`: the bounces of the recipient's domain, too. `account`: that account's address and
+    /// Reads what is known of a mail and its recipient in one operation: the mail's record, and whether the recipient
+    /// is suppressed. `with_bounces`: the bounces of the recipient's domain, too. `account`: that account's address and
     /// name, too.
     ///
     /// The answers are then given by [`Self::mail`], `is_suppressed`, `is_bouncing` and `identity`, without another

@@ -19,7 +19,7 @@
 //! | `looked:<grant id>` | [`Look`](account::Look): how far the sweep has got | 30 days |
 //! | `suppressed:<keyed hash>` | why and when this address was suppressed | bounce: 30 days; complaint: ten years |
 //! | `bouncing:<keyed hash>` | hard bounces at a domain without a delivery between them | an hour after the last |
-//! | `thread:<grant id>:<thread id>` | [`Thread`](reply::Thread): which mail a reply answers | 90 days |
+//! | `thread:<grant id>:<thread id>` | [`Thread`](reply::Thread), which only older versions write | 90 days |
 //! | `reply:<reply id>` | [`ReplyRecord`](reply::ReplyRecord): a mail that came in | 30 days |
 //! | `handed:<reply id>` | when the agent accepted it | 30 days |
 //! | `worked_off:<id>` | when a notification was processed; 0.1.0 keeps it unread under `notification:` | 3 days |

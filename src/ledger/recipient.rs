@@ -85,7 +85,8 @@ impl<P: Store + Clock + Memory> Ledger<'_, P> {
 
     /// Counts a hard bounce at the address' domain. Returns whether it is the one after which mails to the domain stop.
     ///
-    /// Without `message.delivered` we can't tell a dead domain from typos at a large provider, so nothing is counted then.
+    /// Without `message.delivered` we can't tell a dead domain from typos at a large provider, so nothing is counted
+    /// then.
     pub async fn count_bounce(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
         if !self.has(&format!("said:{DELIVERED}")).await? {
             return Ok(false);

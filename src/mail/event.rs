@@ -253,7 +253,8 @@ impl<P: Ports> Mail<'_, '_, P> {
         }));
     }
 
-    /// Puts the mail into the queue. If that fails, the answer will ask Clerk to send it again. `wait`: the least delay.
+    /// Puts the mail into the queue. If that fails, the answer will ask Clerk to send it again. `wait`: the least
+    /// delay.
     async fn queue(&self, route: &Route, reason: Reason, wait: Option<Duration>) -> Queued {
         let (context, email) = (self.context, self.email);
         let is_untried = reason == Reason::AlwaysQueued;
@@ -287,8 +288,8 @@ struct Queued {
 }
 
 impl Queued {
-    /// Records that. Another delivery of the webhook then finds the mail in the queue and does nothing, or continues its
-    /// route. Safe to lose.
+    /// Records that. Another delivery of the webhook then finds the mail in the queue and does nothing, or continues
+    /// its route. Safe to lose.
     async fn record<P: Ports>(self, mail: &Mail<'_, '_, P>, route: &Route) {
         let (context, email) = (mail.context, mail.email);
         // Another delivery of the same webhook may have sent the mail meanwhile.

@@ -31,8 +31,8 @@ use crate::{
 };
 use std::{cell::RefCell, time::Duration};
 
-/// The consumer begins requests for one mail within a minute, and waits up to 30 s for each. It waits longer for a send,
-/// because Nylas works on one for up to two minutes and the relay must not abort it.
+/// The consumer begins requests for one mail within a minute, and waits up to 30 s for each. It waits longer for a
+/// send, because Nylas works on one for up to two minutes and the relay must not abort it.
 const LIMITS: Limits = Limits {
     budget: MINUTE,
     timeout: Duration::from_secs(30),
@@ -150,9 +150,8 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                     Ending::lost(Outcome::Rejected, reason, AlertKind::Rejected).into()
                 }
                 Verdict::Retry { reason, wait } => {
-                    let must_replace =
-                        decide::must_replace(&before, &route, queued_at, context.now());
-                    defer(context, &email, content, &route, must_replace, reason, wait).await
+                    let replace = decide::must_replace(&before, &route, queued_at, context.now());
+                    defer(context, &email, content, &route, replace, reason, wait).await
                 }
             }
         }

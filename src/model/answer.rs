@@ -39,8 +39,8 @@ impl Answer {
 
     /// The answer to a verified webhook of Clerk's.
     ///
-    /// 503 asks Clerk to send it again. Everything else is 200, even if no mail was sent: a retry cannot help there, and
-    /// after five days of failures Svix disables the endpoint, which stops every mail.
+    /// 503 asks Clerk to send it again. Everything else is 200, even if no mail was sent: a retry cannot help there,
+    /// and after five days of failures Svix disables the endpoint, which stops every mail.
     pub fn to_clerk(id: SvixId, status: Outcome, reason: Reason) -> Self {
         let code = if status == Outcome::Retry { 503 } else { 200 };
         Self {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The id of one Clerk message. It is the same for every attempt, resend and replay of the message, so the relay uses it
-/// for everything: deduplication, Nylas' idempotency key, the ledger and the logs.
+/// The id of one Clerk message. It is the same for every attempt, resend and replay of the message, so the relay uses
+/// it for everything: deduplication, Nylas' idempotency key, the ledger and the logs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SvixId(String);

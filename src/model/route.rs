@@ -17,8 +17,8 @@ use std::time::Duration;
 /// never before the event. This is five minutes less, so that a request that starts in time also ends in time.
 pub const KEY_TRUSTED_FOR: Duration = MINUTE.saturating_mul(55);
 
-/// Each error that Nylas remembers under a key uses up a generation. When all are used up the mail stays at the last hop,
-/// whose key is free again after an hour.
+/// Each error that Nylas remembers under a key uses up a generation. When all are used up the mail stays at the last
+/// hop, whose key is free again after an hour.
 const GENERATIONS_MAX: u32 = 64;
 
 /// An account and a generation: one idempotency key at Nylas.
@@ -53,8 +53,8 @@ impl Hop {
 pub struct Route {
     #[serde(rename = "slots")]
     hops: Vec<Hop>,
-    /// The accounts that were configured when the mail came, in the recipient's order. Because of them, two attempts that
-    /// know nothing of each other follow the same route.
+    /// The accounts that were configured when the mail came, in the recipient's order. Because of them, two attempts
+    /// that know nothing of each other follow the same route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     accounts: Vec<GrantId>,
     /// When the route began. Nylas forgets a key an hour after its first use.
@@ -170,8 +170,8 @@ impl Route {
         self.advance_to(configured, |_, _| true)
     }
 
-    /// Goes on to the next hop because the current account is at fault. Returns `false`, and changes nothing, if there is
-    /// none.
+    /// Goes on to the next hop because the current account is at fault. Returns `false`, and changes nothing, if there
+    /// is none.
     pub fn leave_account(&mut self, configured: &[&GrantId]) -> bool {
         self.set_fault(true);
         let advanced = self.advance(configured);
@@ -230,8 +230,8 @@ impl Route {
     }
 }
 
-/// The accounts in one recipient's order of preference (rendezvous hashing). Every attempt gets the same order. A new or
-/// removed account changes the first choice only of the recipients that it gains or loses.
+/// The accounts in one recipient's order of preference (rendezvous hashing). Every attempt gets the same order. A new
+/// or removed account changes the first choice only of the recipients that it gains or loses.
 pub fn order<'a>(accounts: &'a [Account], recipient: &str) -> Vec<&'a GrantId> {
     let recipient = recipient.to_ascii_lowercase();
     let mut order: Vec<&GrantId> = accounts.iter().map(|account| &account.grant_id).collect();

@@ -19,8 +19,8 @@ pub struct Limits {
     pub budget: Duration,
     /// The longest that a read may take.
     pub timeout: Duration,
-    /// The longest that a send is waited for. `None`: as long as the runtime keeps the Worker alive, which is 30 s after
-    /// a webhook's answer (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
+    /// The longest that a send is waited for. `None`: as long as the runtime keeps the Worker alive, which is 30 s
+    /// after a webhook's answer (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
     pub send_timeout: Option<Duration>,
 }
 

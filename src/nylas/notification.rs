@@ -152,8 +152,8 @@ impl NotificationKind {
     }
 }
 
-/// Removes what is private, before the notification is queued. The relay fetches the message itself, so it needs none of
-/// that.
+/// Removes what is private, before the notification is queued. The relay fetches the message itself, so it needs none
+/// of that.
 pub fn slim(notification: &mut Value) {
     const PRIVATE: [&str; 5] = ["body", "snippet", "subject", "attachments", "headers"];
     let data = notification.get_mut("data");

@@ -2,8 +2,8 @@
 //!
 //! `POST /v3/grants/{grant_id}/messages/send`
 //! (<https://developer.nylas.com/docs/reference/api/messages/send-message/>). The status of an answer
-//! decides first, then `error.type`, without its `api.` prefix, because Nylas' own documents write it both ways. Words of
-//! the message decide only where an error has no type of its own.
+//! decides first, then `error.type`, without its `api.` prefix, because Nylas' own documents write it both ways. Words
+//! of the message decide only where an error has no type of its own.
 
 use super::client::{Nylas, error_of, parse};
 use crate::{
@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// The idempotency key of a send. Nylas remembers the outcome of a key for one hour, per grant.
 ///
-/// The key of generation 0 is the Svix id itself. Later generations exist because Nylas remembers errors, too, and a key
-/// with an error cannot send any more. `:` cannot occur in a [`SvixId`], so no two mails share a key.
+/// The key of generation 0 is the Svix id itself. Later generations exist because Nylas remembers errors, too, and a
+/// key with an error cannot send any more. `:` cannot occur in a [`SvixId`], so no two mails share a key.
 pub fn idempotency_key(id: &SvixId, generation: u32) -> String {
     match generation {
         0 => id.to_string(),
