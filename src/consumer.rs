@@ -18,18 +18,19 @@ use crate::{
 /// What becomes of a queue message, and the alerts raised on the way.
 pub type Processed = (Disposition, Vec<Alert>);
 
-/// Processes one message of the queue. Never fails: the message is acknowledged or comes back.
+/// Processes one message of the queue. Never fails: the message is acknowledged or retried.
 pub async fn process<P: Ports>(
     ports: &P,
     config: Result<&Config, &[Problem]>,
     delivery: &Delivery<'_>,
 ) -> Processed {
     let Some(message) = delivery.body.as_text().and_then(Message::from_text) else {
-        // A newer version, or somebody else, queued it: a person must look.
+        // A newer version of the relay queued it, or somebody else: a person must look at it.
         return give_up(ports, delivery).await;
     };
     let config = match (config, &message) {
         (Ok(config), _) => config,
+        // Without settings there is no address to post to. The alert about the settings does not go through the queue.
         (Err(_), Message::Alert { .. }) => return (Disposition::Acknowledge, Vec::new()),
         (Err(problems), _) => return misconfigured(ports, problems, message, delivery).await,
     };
@@ -54,13 +55,13 @@ pub async fn process<P: Ports>(
     }
 }
 
-/// Records a message of the dead-letter queue.
+/// Records a message as a dead letter: one of the dead-letter queue, or one that a handler gave up.
 pub async fn give_up<P: Ports>(ports: &P, delivery: &Delivery<'_>) -> Processed {
     let (disposition, alert) = dead_letter(ports, delivery).await;
     (disposition, alert.into_iter().collect())
 }
 
-/// While the settings are wrong everything waits. Only a mail that expired does not wait any longer.
+/// Defers a message while the settings are wrong, because none can be processed. Only an expired mail ends.
 async fn misconfigured<P: Ports>(
     ports: &P,
     problems: &[Problem],
@@ -80,7 +81,7 @@ async fn misconfigured<P: Ports>(
         let retry = Disposition::Retry(patient_delay(delivery.attempt));
         return (retry, raised);
     };
-    let (disposition, more) = job::wait_for_settings(ports, &mail, delivery.attempt).await;
+    let (disposition, more) = job::defer_until_configured(ports, &mail, delivery.attempt).await;
     raised.extend(more);
     (disposition, raised)
 }

@@ -1,4 +1,4 @@
-//! What handling one webhook or one queue message needs, in one place.
+//! What handling one webhook or one queue message needs, in one value.
 
 use crate::{
     config::Config,
@@ -18,14 +18,14 @@ use std::{
     time::Duration,
 };
 
-/// The ports, the settings, the ledger and Nylas, for one webhook or one queue message. It collects the alerts raised
-/// on the way, and what the log wants to know of the time spent.
+/// The ports, the settings, the ledger and the Nylas client, for one webhook or one queue message. It collects the
+/// alerts that are raised, and the durations and errors for the log record.
 pub struct Context<'a, P> {
     pub ports: &'a P,
     pub config: &'a Config,
     pub ledger: Ledger<'a, P>,
     pub nylas: Nylas<'a, P>,
-    /// When the work began.
+    /// When the request or the queue message came in. Budgets count from here.
     pub started: UnixMillis,
     alerts: RefCell<Vec<Alert>>,
     queue_error: Cell<Option<QueueError>>,
@@ -51,15 +51,18 @@ impl<'a, P: Ports> Context<'a, P> {
     }
 
     /// Puts a text into the queue. `Ok` once it is durable there.
+    ///
+    /// # Errors
+    /// Why the queue refused it. The log record will say so, too.
     pub async fn enqueue(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
-        let sent = self.ports.send_to_queue(text, delay).await;
-        if let Err(error) = sent {
+        let enqueued = self.ports.send_to_queue(text, delay).await;
+        if let Err(error) = enqueued {
             self.queue_error.set(Some(error));
         }
-        sent
+        enqueued
     }
 
-    /// Adds to a record what this work took, and what failed on the way.
+    /// Adds durations, the number of requests, the last errors and Nylas' last answer to a log record.
     pub fn complete(&self, record: Record) -> Record {
         Record {
             ledger_ms: Some(millis(self.ledger.spent())),
@@ -73,12 +76,13 @@ impl<'a, P: Ports> Context<'a, P> {
         .with_answer(self.nylas.last())
     }
 
-    /// Notes that Clerk's sender name is not this account's.
+    /// Notes that Clerk's sender name is not this account's, for [`Self::report_sender_name`].
     pub fn note_sender_name(&self, account: &GrantId) {
         *self.sender_name_differs.borrow_mut() = Some(account.clone());
     }
 
-    /// Tells the operator what was noted of the sender's name, once a day. After the mail is out: nobody waits for it.
+    /// Reports a sender name that was noted, at most once a day. Called after the send, because it asks the ledger and
+    /// no mail should wait for that.
     pub async fn report_sender_name(&self) {
         let noted = self.sender_name_differs.take();
         let Some(account) = noted.filter(|_| self.ports.first_seen("drift")) else {
@@ -94,13 +98,13 @@ impl<'a, P: Ports> Context<'a, P> {
         }
     }
 
-    /// Logs a record and keeps its alert, if it has one.
+    /// Logs a record and collects its alert, if it has one.
     pub fn report(&self, record: &Record) {
         self.ports.log(record);
         self.alerts.borrow_mut().extend(record.to_alert());
     }
 
-    /// The alerts raised so far. Whoever called the handler posts them, after the answer.
+    /// The alerts raised so far. The entry point queues them after the answer.
     pub fn into_alerts(self) -> Vec<Alert> {
         self.alerts.into_inner()
     }

@@ -1,8 +1,8 @@
-//! What the core needs of the world, as small traits.
+//! What the relay needs of the outside world, as small traits.
 //!
-//! Each has two implementations: the Worker's (`platform`) and the simulator's. A failure that a port reports is
-//! ambiguous unless its kind says otherwise: the thing may have happened. Errors say what kind of failure it was and
-//! nothing that could be private, so they may be logged.
+//! Each has two implementations: the Worker's (`platform`) and the simulator's. An operation that failed may have
+//! happened all the same, unless the kind of error rules it out. An error is a kind of failure and holds no data, so
+//! it may be logged.
 
 // The Worker runs in one thread and its JavaScript handles are not `Send`; no caller needs the bound.
 #![allow(async_fn_in_trait)]
@@ -10,18 +10,21 @@
 use crate::model::{log::Record, time::UnixMillis};
 use std::{error::Error, fmt, time::Duration};
 
-/// The time now.
+/// The clock.
 pub trait Clock {
+    /// The time now.
     fn now(&self) -> UnixMillis;
 }
 
-/// Waiting.
+/// Timers.
 pub trait Timer {
+    /// Waits for that long.
     async fn sleep(&self, length: Duration);
 }
 
 /// Randomness for jitter. Nothing secret depends on it.
 pub trait Random {
+    /// The next random number.
     fn random(&self) -> u32;
 }
 
@@ -34,9 +37,9 @@ pub enum StoreError {
     DailyLimit,
     /// 429: more than one write a second to one key.
     RateLimited,
-    /// The key or the value is too large, or has no text.
+    /// The key or the value is too large, or the value has no JSON form.
     TooLarge,
-    /// Anything else. It may have been done.
+    /// Anything else. The operation may have happened.
     Failed,
 }
 
@@ -53,10 +56,10 @@ impl StoreError {
     }
 }
 
-/// Why the queue did not take a message (<https://developers.cloudflare.com/queues/platform/limits/>).
+/// Why a message could not be queued (<https://developers.cloudflare.com/queues/platform/limits/>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueError {
-    /// No queue is bound: the relay runs in its simple form.
+    /// No queue is bound. The relay works without one: it then asks Clerk to send the webhook again.
     NotBound,
     /// The operations of the day are used up, as on the free plan.
     DailyLimit,
@@ -64,7 +67,7 @@ pub enum QueueError {
     RateLimited,
     /// The message is too large.
     TooLarge,
-    /// Anything else. It may have been taken.
+    /// Anything else. The message may be in the queue.
     Failed,
 }
 
@@ -88,7 +91,7 @@ pub enum HttpError {
     Timeout,
     /// The connection was lost.
     ConnectionLost,
-    /// No connection: name not found, refused, TLS failure; or anything else.
+    /// No connection (unknown name, refused, TLS failure), or any other failure.
     Unreachable,
 }
 
@@ -120,27 +123,29 @@ errors!(StoreError: "the store", QueueError: "the queue", HttpError: "the reques
 /// A key-value store without compare-and-set, whose reads may be stale (Workers KV:
 /// <https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
 pub trait Store {
+    /// The value of a key. `None`: there is none, or it is not visible here yet.
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
-    /// Reads several keys at once: one wait. The values come in the order of the keys.
+    /// Reads several keys in one operation. The values come in the order of the keys.
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError>;
-    /// Keeps `value` for `ttl`, which is at least 60 seconds.
+    /// Writes a value that expires after `ttl`, which is at least 60 seconds: KV accepts no shorter one.
     async fn put(&self, key: &str, value: &str, ttl: Duration) -> Result<(), StoreError>;
+    /// Removes a key. It is no error if there is none.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
-    /// Up to a thousand keys that begin with `prefix`, in their order.
+    /// The first thousand keys that begin with `prefix`, in lexicographic order.
     async fn list(&self, prefix: &str) -> Result<Listed, StoreError>;
 }
 
-/// A part of the store.
+/// The keys that a listing found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// Keys, and values shorter than [`LISTED_BYTES_MAX`].
+    /// Each key, with its value where that is short enough to be listed: see [`LISTED_BYTES_MAX`].
     pub entries: Vec<(String, Option<String>)>,
-    /// Whether there is no more.
+    /// Whether these are all the keys with the prefix.
     pub is_complete: bool,
 }
 
-/// A value this short is listed with its key: it is kept beside it as metadata, which KV limits to
-/// 1024 bytes of JSON, in which each of its bytes may take two.
+/// The longest value that a listing returns. Such a value is also stored as its key's metadata, which KV limits to
+/// 1024 bytes of JSON, and escaping may double its length.
 pub const LISTED_BYTES_MAX: usize = 500;
 
 /// The producer's end of the queue: at least once, in any order.
@@ -149,7 +154,7 @@ pub trait Queue {
     async fn send_to_queue(&self, text: &str, delay: Duration) -> Result<(), QueueError>;
 }
 
-/// One request. It holds the key and the mail, so it has no `Debug`.
+/// One request. It holds the API key and the mail, so it has no `Debug`.
 pub struct HttpRequest {
     pub method: HttpMethod,
     pub url: String,
@@ -158,14 +163,13 @@ pub struct HttpRequest {
     pub when_late: WhenLate,
 }
 
-/// What becomes of a request whose answer is late.
+/// What happens to a request whose answer does not come in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenLate {
-    /// It is aborted: nothing is lost but an answer.
+    /// It is aborted. For reads: only the answer is lost.
     Abort,
-    /// It goes on without anybody waiting for it. A send must never be aborted: what a server does with a request whose
-    /// client went away is not known, and one that frees its idempotency key and goes on sending makes two mails of
-    /// one.
+    /// It goes on, and nobody waits for it. For sends: Nylas does not say what happens to a request whose client went
+    /// away. If Nylas freed the idempotency key and went on sending, the retry would be a second mail.
     LetGo,
 }
 
@@ -195,8 +199,9 @@ impl HttpResponse {
 
 /// The outbound request. Redirects are not followed.
 pub trait Http {
-    /// `timeout` covers everything, the reading of the body included. Without one the answer is waited for as long as
-    /// the runtime lets the Worker live.
+    /// Makes a request and reads its answer to the end.
+    ///
+    /// `timeout` covers all of that. Without one the relay waits for as long as the runtime keeps the Worker alive.
     async fn fetch(
         &self,
         request: HttpRequest,
@@ -204,28 +209,29 @@ pub trait Http {
     ) -> Result<HttpResponse, HttpError>;
 }
 
-/// Unpacking of what comes compressed.
+/// Decompression.
 pub trait Gunzip {
-    /// `None`: it is not gzip, or more than `bytes_max` bytes come out.
+    /// `None`: the input is not gzip, or it decompresses to more than `bytes_max` bytes.
     async fn gunzip(&self, packed: &[u8], bytes_max: usize) -> Option<Vec<u8>>;
 }
 
-/// What this instance remembers, for as long as it lives.
+/// The memory of one instance of the Worker. It is gone when the instance ends.
 pub trait Memory {
-    /// Whether the instance hears of this for the first time.
+    /// Whether this is the first call with this text in the instance.
     fn first_seen(&self, what: &str) -> bool;
-    /// What was remembered under this name, unless it is too old.
+    /// The text that was remembered under this name, unless it expired.
     fn recall(&self, name: &str) -> Option<String>;
-    /// Remembers a text under a name for that long, or for less.
+    /// Remembers a text for `ttl`. The instance may forget it sooner.
     fn remember(&self, name: &str, text: &str, ttl: Duration);
 }
 
 /// Where log records go.
 pub trait Log {
+    /// Writes one record.
     fn log(&self, record: &Record);
 }
 
-/// All of them: what one entry point hands to the core.
+/// All the ports. Every handler gets them as one value.
 pub trait Ports: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log {}
 
 impl<T: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log> Ports for T {}

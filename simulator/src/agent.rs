@@ -1,4 +1,4 @@
-//! The agent behind `REPLY_WEBHOOK_URL`: it takes hand-offs, or fails to.
+//! The agent behind `REPLY_WEBHOOK_URL`, which accepts hand-offs or fails to.
 
 use crate::{executor::Millis, invocation::Invocation, world::World};
 use clerk_nylas_relay::{
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 pub const AGENT_URL: &str = "https://agent.example.com/replies";
 pub const AGENT_SECRET: &str = "whsec_QUdFTlQtU0VDUkVULTAxMjM0NTY3ODk=";
-/// What a quoted mail of ours holds: it must not come out anywhere.
+/// The code in the mail that every reply quotes. It must not reach anybody.
 pub const LIVE_CODE: &str = "48151623";
 
-/// The agent's side of a hand-off.
+/// The agent's answer to a hand-off.
 pub async fn to_agent(
     invocation: &Invocation,
     request: &HttpRequest,
@@ -44,8 +44,8 @@ pub async fn to_agent(
         &[
             "agent cannot be reached",
             "agent answers 500",
-            "agent takes it, answer lost",
-            "agent takes it, silence",
+            "agent accepts it, answer lost",
+            "agent accepts it, silence",
             "crash before the hand-off to the agent",
             "crash after the hand-off to the agent",
         ],
@@ -58,14 +58,14 @@ pub async fn to_agent(
         return Err(HttpError::ConnectionLost);
     }
     let id = webhook.id().as_str().to_owned();
-    world.note(|| format!("agent: asked to take {id}"));
-    let is_taken = way != 2;
+    world.note(|| format!("agent: is handed {id}"));
+    let is_accepted = way != 2;
     {
         let mut handed = world.mailroom.handed.borrow_mut();
         let entry = handed.entry(id).or_default();
-        *entry = (entry.0 + 1, entry.1 + u32::from(is_taken));
+        *entry = (entry.0 + 1, entry.1 + u32::from(is_accepted));
     }
-    if !is_taken {
+    if !is_accepted {
         return Ok(World::answer(500, &json!({})));
     }
     match way {

@@ -1,41 +1,45 @@
-//! Where a run may go one way or another: from a seed, or every way in turn.
+//! The forks of a run: at each it goes one of several ways, decided by a seed or by a script.
 
 use std::collections::BTreeSet;
 
-/// Decides at every fork. Way 0 is the one without a fault.
+/// Decides at every fork. Way 0 is the way without a fault.
 pub struct Choices {
     mode: Mode,
-    /// What was decided so far.
-    taken: Vec<Fork>,
-    /// Forks met so far.
+    /// The decisions so far, if a script made them.
+    decided: Vec<Fork>,
+    /// The number of forks so far.
     met: u64,
-    /// Forks, by their number, that go way 0 whatever the seed says.
+    /// Numbers of forks that go way 0 whatever the seed says.
     forbidden: BTreeSet<u64>,
-    /// The forks, by their number, that did not go way 0.
+    /// Numbers of the forks that did not go way 0.
     faults: Vec<u64>,
 }
 
+/// One fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fork {
+    /// The way it went, from 0.
     pub way: u32,
+    /// How many ways there were.
     pub ways: u32,
 }
 
 enum Mode {
-    /// A fault with this probability out of 1000, until faults stop.
+    /// Each fork is a fault with this probability, until faults stop.
     Random { state: u64, faults_per_mille: u32 },
-    /// These ways, then 0 for ever.
+    /// The first forks go these ways, all later ones way 0.
     Scripted { ways: Vec<u32> },
 }
 
 impl Choices {
+    /// Decisions from a seed. `faults_per_mille`: the probability of a fault at a fork, out of 1000.
     pub fn random(seed: u64, faults_per_mille: u32) -> Self {
         Self {
             mode: Mode::Random {
                 state: seed ^ 0x9e37_79b9_7f4a_7c15,
                 faults_per_mille,
             },
-            taken: Vec::new(),
+            decided: Vec::new(),
             met: 0,
             forbidden: BTreeSet::new(),
             faults: Vec::new(),
@@ -53,17 +57,18 @@ impl Choices {
         &self.faults
     }
 
+    /// Decisions from a script.
     pub fn scripted(ways: Vec<u32>) -> Self {
         Self {
             mode: Mode::Scripted { ways },
-            taken: Vec::new(),
+            decided: Vec::new(),
             met: 0,
             forbidden: BTreeSet::new(),
             faults: Vec::new(),
         }
     }
 
-    /// One of `ways` ways; 0 once `calm`.
+    /// Decides one fork of `ways` ways. Way 0 if the run is `calm`.
     pub fn fork(&mut self, ways: u32, calm: bool) -> u32 {
         let number = self.met;
         self.met += 1;
@@ -80,7 +85,7 @@ impl Choices {
                 }
             }
             Mode::Scripted { ways: script } => script
-                .get(self.taken.len())
+                .get(self.decided.len())
                 .copied()
                 .unwrap_or_default()
                 .min(ways - 1),
@@ -92,12 +97,12 @@ impl Choices {
             self.faults.push(number);
         }
         if matches!(self.mode, Mode::Scripted { .. }) {
-            self.taken.push(Fork { way, ways });
+            self.decided.push(Fork { way, ways });
         }
         way
     }
 
-    /// A number below `bound`: chance that is no fault. Always the middle when scripted.
+    /// A number below `bound`, for chance that is no fault. With a script it is always the middle.
     pub fn below(&mut self, bound: u64) -> u64 {
         match &mut self.mode {
             Mode::Random { state, .. } => next(state) % bound.max(1),
@@ -105,12 +110,13 @@ impl Choices {
         }
     }
 
-    pub fn taken(&self) -> &[Fork] {
-        &self.taken
+    /// The forks so far, if a script decided them.
+    pub fn decided(&self) -> &[Fork] {
+        &self.decided
     }
 }
 
-/// splitmix64.
+/// The next number of splitmix64 (<https://prng.di.unimi.it/splitmix64.c>).
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
@@ -119,8 +125,7 @@ fn next(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Every script with at most `faults_max` ways other than 0, each once, for a run that reports the
-/// forks it met.
+/// All scripts with at most `faults_max` faults, each once. Each run tells with its forks which script comes next.
 pub struct Exhaustive {
     next: Option<Vec<u32>>,
     faults_max: usize,
@@ -134,15 +139,15 @@ impl Exhaustive {
         }
     }
 
-    /// The script to run now.
+    /// The script to run now. `None`: all were run.
     pub fn script(&self) -> Option<&Vec<u32>> {
         self.next.as_ref()
     }
 
-    /// Goes on to the next script, from the forks the last run met.
+    /// Goes on to the next script, from the forks of the last run.
     pub fn advance(&mut self, met: &[Fork]) {
         let mut ways: Vec<u32> = met.iter().map(|fork| fork.way).collect();
-        // Count up from the last fork; a fork that would exceed the bound is cut off.
+        // Count up at the last fork. One that has no more ways, or would be a fault too many, is cut off.
         while let Some(last) = ways.len().checked_sub(1) {
             let faults_before = ways[..last].iter().filter(|way| **way > 0).count();
             if ways[last] + 1 < met[last].ways && faults_before < self.faults_max {

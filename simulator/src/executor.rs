@@ -1,4 +1,4 @@
-//! Tasks in one thread on a clock that jumps from event to event.
+//! Runs tasks in one thread, on a clock that jumps from one timer to the next.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,6 +15,7 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 /// Milliseconds of simulated time.
 pub type Millis = u64;
 
+/// The tasks, their timers and the clock.
 #[derive(Default)]
 pub struct Executor {
     now: Cell<Millis>,
@@ -26,23 +27,26 @@ pub struct Executor {
 }
 
 impl Executor {
+    /// An executor whose clock begins at `now`.
     pub fn starting_at(now: Millis) -> Rc<Self> {
         let executor = Self::default();
         executor.now.set(now);
         Rc::new(executor)
     }
 
+    /// The simulated time, since the Unix epoch.
     pub fn now(&self) -> Millis {
         self.now.get()
     }
 
+    /// Starts a task.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         let mut tasks = self.tasks.borrow_mut();
         tasks.push(Some(Box::pin(task)));
         self.ready.borrow_mut().push(tasks.len() - 1);
     }
 
-    /// Runs until nothing is left to do, or until `end`. Whether nothing is left.
+    /// Runs until nothing is left to do, or until `end`. Returns whether nothing is left.
     pub fn run_until(&self, end: Millis) -> bool {
         loop {
             while let Some(id) = self.pop_ready() {
@@ -58,7 +62,7 @@ impl Executor {
             let next = self.timers.borrow().peek().copied();
             match next {
                 None => return true,
-                // It stays for who goes on later.
+                // The timer stays for a later call.
                 Some(Reverse((at, _, _))) if at > end => return false,
                 Some(Reverse((at, _, id))) => {
                     self.timers.borrow_mut().pop();
@@ -74,11 +78,13 @@ impl Executor {
         (!ready.is_empty()).then(|| ready.remove(0))
     }
 
+    /// Waits for that long.
     pub async fn sleep(self: &Rc<Self>, length: Millis) {
         let until = self.now() + length;
         self.sleep_until(until).await;
     }
 
+    /// Waits until then.
     pub fn sleep_until(self: &Rc<Self>, until: Millis) -> Sleep {
         Sleep {
             executor: self.clone(),
@@ -88,6 +94,7 @@ impl Executor {
     }
 }
 
+/// Waits until a moment.
 pub struct Sleep {
     executor: Rc<Executor>,
     until: Millis,
@@ -113,8 +120,8 @@ impl Future for Sleep {
     }
 }
 
-/// Runs a future until it ends or `crashed` is set, whichever comes first; a crashed one is dropped
-/// where it stands, as a Worker's instance is.
+/// Runs a future until it ends or `crashed` is set. A crashed one is dropped in the middle, like the work of a Worker's
+/// instance that ends. It returns `None` then.
 pub struct Crashable<F> {
     future: Option<Pin<Box<F>>>,
     crashed: Rc<Cell<bool>>,
@@ -145,7 +152,7 @@ impl<F: Future> Future for Crashable<F> {
     }
 }
 
-/// A value handed from one task to another.
+/// A value that one task gives and another takes.
 pub struct Handover<T> {
     executor: Rc<Executor>,
     value: Rc<RefCell<Option<T>>>,
@@ -171,6 +178,7 @@ impl<T> Handover<T> {
         }
     }
 
+    /// Gives the value, and wakes the task that waits for it.
     pub fn give(&self, value: T) {
         *self.value.borrow_mut() = Some(value);
         if let Some(waiter) = self.waiter.take() {
@@ -178,7 +186,7 @@ impl<T> Handover<T> {
         }
     }
 
-    /// The value, or `None` when it was not there in time.
+    /// Waits for the value. `None` if it did not come in time.
     pub async fn take_within(&self, length: Millis) -> Option<T> {
         let mut sleep = std::pin::pin!(self.executor.sleep_until(self.executor.now() + length));
         std::future::poll_fn(|context| {

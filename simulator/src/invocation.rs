@@ -1,15 +1,17 @@
-//! One invocation of the Worker, from its request or message to its end, or its crash.
+//! One invocation of the Worker: a request, a queue message or a run of the schedule.
 
 use crate::world::World;
 use std::{cell::Cell, rc::Rc};
 
-/// One invocation of the Worker: the ports, and whether its instance is still there.
+/// One invocation of the Worker. The relay's ports are implemented for it.
 #[derive(Clone)]
 pub struct Invocation {
     pub world: Rc<World>,
+    /// Whether its instance crashed.
     pub crashed: Rc<Cell<bool>>,
+    /// Its number, from 1.
     pub number: u32,
-    /// Whether the ledger knew nothing of the mail.
+    /// Whether its last read of a mail's record found none.
     pub missed: Rc<Cell<bool>>,
 }
 
@@ -25,6 +27,7 @@ impl Invocation {
         }
     }
 
+    /// Ends the instance. Never returns.
     pub async fn crash(&self) {
         self.world.note(|| "the instance is gone".into());
         self.crashed.set(true);

@@ -1,8 +1,8 @@
-//! The relay's real code in a world that fails: one thread, no real time, everything from one seed.
+//! The relay's real code in a world that fails, in one thread, without real time, and repeatable from a seed.
 //!
-//! `docs/delivery.md` says what is promised; [`scenario`] sets a stage, [`svix`] sends, [`queue`]
-//! delivers, [`ports`] fail at every await, and [`scenario::Outcome`] holds what the invariants found.
-//! All of them share one [`world`].
+//! `docs/delivery.md` says what is promised. A [`scenario`] sets the stage. [`svix`] sends webhooks, [`nylas`] accepts
+//! mails and reports on them, [`queue`] delivers messages, and the [`ports`] may fail at every await. At the end the
+//! scenario checks the promise, and [`scenario::Outcome`] has what it found. All modules share one [`world`].
 
 pub mod agent;
 pub mod choices;

@@ -1,5 +1,8 @@
-//! `simulator seed N`: one run with its trace. `simulator soak MESSAGES [FIRST_SEED]`: many runs.
-//! `simulator explore FAULTS`: all paths of one message.
+//! The simulator's commands.
+//!
+//! - `simulator seed N` plays one run and prints its trace.
+//! - `simulator soak MESSAGES [FIRST_SEED]` plays one seed after the other, until so many messages were played.
+//! - `simulator explore FAULTS` plays every path of one message with up to so many faults.
 
 use simulator::{
     replies::Writer,
@@ -66,7 +69,7 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
     }
     println!(
         "{played} messages in {} runs: {sent} sent, {expired} expired; twice: {residual} after a \
-         refusal that was not kept, {changed} after a change of accounts, {hung_up} after a connection that was lost; \
+         refusal that was not kept, {changed} after a change of accounts, {hung_up} after a freed key; \
          at most {calls_max} requests for one",
         seed - first_seed
     );

@@ -1,4 +1,4 @@
-//! What Nylas tells: lost, repeated and late at times.
+//! Nylas' notifications, which may be lost, repeated or late.
 
 use crate::{
     executor::{Crashable, Millis},
@@ -16,25 +16,25 @@ use std::{fmt::Write, rc::Rc};
 pub const NYLAS_SECRET: &str = "MARKER-notification-secret";
 const SECOND: Millis = 1_000;
 const MINUTE: Millis = 60 * SECOND;
-/// Between Nylas' attempts to tell something.
-const TOLD_AGAIN_AFTER: [Millis; 2] = [MINUTE, 10 * MINUTE];
-/// After these Nylas tries again; after any other it never does.
+/// The waits between Nylas' attempts to deliver a notification.
+const RETRIED_AFTER: [Millis; 2] = [MINUTE, 10 * MINUTE];
+/// The statuses after which Nylas tries again. After any other it never does.
 const RETRIED: [u16; 6] = [408, 429, 502, 503, 504, 507];
 
-/// Nylas tells something: up to three attempts, then never again.
-pub async fn tell(world: Rc<World>, kind: String, data: Value) {
-    let number = world.mailroom.told.borrow().len() + 1;
+/// Delivers a notification: up to three attempts, then never again.
+pub async fn notify(world: Rc<World>, kind: String, data: Value) {
+    let number = world.mailroom.notifications.borrow().len() + 1;
     let notification = json!({
         "specversion": "1.0", "type": kind, "source": "/nylas", "id": format!("n-{number}"),
         "time": world.now() / SECOND, "data": data,
     });
     let body = notification.to_string();
-    world.mailroom.told.borrow_mut().push(notification);
+    world.mailroom.notifications.borrow_mut().push(notification);
     let way = world.fork(
         "notification",
         &[
             "notification lost",
-            "notification told twice",
+            "notification delivered twice",
             "notification ten minutes late",
         ],
     );
@@ -43,20 +43,20 @@ pub async fn tell(world: Rc<World>, kind: String, data: Value) {
         3 => world.executor.sleep(10 * MINUTE).await,
         _ => {}
     }
-    let mut is_told = false;
-    for pause in [0].into_iter().chain(TOLD_AGAIN_AFTER) {
+    let mut is_delivered = false;
+    for pause in [0].into_iter().chain(RETRIED_AFTER) {
         world.executor.sleep(pause).await;
         let status = deliver(&world, &body).await;
         world.note(|| format!("notification n-{number}: {status:?}"));
         if status == Some(500) {
             world.violate("a notification was answered 500: Nylas never repeats it".into());
         }
-        is_told = status.is_some_and(|status| !RETRIED.contains(&status));
-        if is_told {
+        is_delivered = status.is_some_and(|status| !RETRIED.contains(&status));
+        if is_delivered {
             break;
         }
     }
-    if !is_told {
+    if !is_delivered {
         world.faults.borrow_mut().push("notification lost");
     }
     if way == 2 {
@@ -68,7 +68,7 @@ pub async fn tell(world: Rc<World>, kind: String, data: Value) {
 async fn deliver(world: &Rc<World>, body: &str) -> Option<u16> {
     let ports = Invocation::new(world);
     let crashed = ports.crashed.clone();
-    // Where no relay is set up nobody answers.
+    // In a world without a relay nobody answers.
     let config = world.config.borrow().clone()?;
     let mac = Hmac::<sha2::Sha256>::new_from_slice(NYLAS_SECRET.as_bytes()).unwrap();
     let mut signature = String::new();
@@ -86,7 +86,7 @@ async fn deliver(world: &Rc<World>, body: &str) -> Option<u16> {
     Some(answer.code)
 }
 
-/// A mail that Nylas queued cannot be sent after all.
+/// After a while a mail that Nylas queued (202) turns out not to be sent, and Nylas reports it.
 pub fn fail_later(world: &Rc<World>, grant: String, svix_id: String, message_id: String) {
     let failing = world.clone();
     world.executor.spawn(async move {
@@ -102,6 +102,6 @@ pub fn fail_later(world: &Rc<World>, grant: String, svix_id: String, message_id:
         }
         let error = json!({"type": "api.provider_error", "message": "r", "status_code": 503});
         let data = json!({"grant_id": grant, "reason": "r", "error": error, "object": object});
-        tell(failing, "message.send_failed".to_owned(), data).await;
+        notify(failing, "message.send_failed".to_owned(), data).await;
     });
 }

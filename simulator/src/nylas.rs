@@ -1,33 +1,33 @@
-//! Nylas: it sends, keeps answers under their keys, and shows what is in a mailbox. Some of its requests go wrong.
+//! Nylas: it sends mails, remembers answers under their idempotency keys, and shows mailboxes. Requests may go wrong.
 //!
-//! What it answers is held against `nylas-stand-in` by `tests/agreement`: both play one list of cases.
+//! `tests/agreement` plays one list of cases on this and on `nylas-stand-in`, and both must answer alike.
 
 use crate::{
     executor::Millis,
     notifications,
     sabotage::Sabotage,
-    world::{Accepted, AccountState, Kept, World},
+    world::{Accepted, AccountState, Remembered, World},
 };
 use clerk_nylas_relay::ports::{HttpMethod, HttpResponse};
 use serde_json::{Value, json};
 use std::rc::Rc;
 
 const SECOND: Millis = 1_000;
-/// Nylas keeps a key for an hour from its first use.
-const KEY_KEPT: Millis = 3_600 * SECOND;
-/// The longest key it takes, in characters.
+/// Nylas remembers a key for an hour from its first use.
+const KEY_TTL: Millis = 3_600 * SECOND;
+/// The longest key that Nylas accepts, in characters.
 const KEY_LENGTH_MAX: usize = 256;
-/// How long after an answer a mail may still be accepted behind it.
+/// How long after an ambiguous answer Nylas may still accept the mail.
 const LATE_ACCEPTANCE_MAX: Millis = 10 * SECOND;
-/// The two of its six system folders that hold anything here: name and attribute.
+/// Name and attribute of the two system folders that hold anything here. Nylas has six.
 const FOLDERS: [(&str, &str); 2] = [("inbox", "\\Inbox"), ("sent", "\\Sent")];
 
-/// The thread a mail began: each has its own, and a second mail of the same webhook begins another.
+/// The thread of a mail. Each mail begins its own, even a second mail of the same webhook.
 pub fn thread_of(message_id: &str) -> String {
     format!("t-{message_id}")
 }
 
-/// A folder's id. Not its name: Nylas does not say that they are equal.
+/// A folder's id. It differs from the folder's name, because Nylas does not say that they are equal.
 pub fn folder_id(grant: &str, name: &str) -> String {
     format!("folder-{grant}-{name}")
 }
@@ -35,13 +35,14 @@ pub fn folder_id(grant: &str, name: &str) -> String {
 /// A request to an account.
 pub struct Request<'a> {
     pub method: HttpMethod,
-    /// What follows `/v3/grants/`: the account, then what is asked of it.
+    /// What follows `/v3/grants/`: the account, then the rest of the path and the query.
     pub path: &'a str,
+    /// The idempotency key.
     pub key: Option<&'a str>,
     pub body: Option<&'a str>,
 }
 
-/// Nylas' side of a request: its answer, and when that is ready.
+/// Handles a request. Returns the answer, and when it is ready.
 pub fn handle(world: &Rc<World>, request: &Request<'_>) -> (HttpResponse, Millis) {
     let grant = request.path.split(['/', '?']).next().unwrap();
     match request.method {
@@ -78,8 +79,8 @@ fn not_found() -> HttpResponse {
     error(404, "not_found_error", "requested object not found")
 }
 
-/// What an account that does not send answers. Its reference has the 403, 404, 423 and 429; its staff say that a pause
-/// comes as a 400.
+/// The answer of an account that does not send. Nylas' reference has the 403, 404, 423 and 429. Its staff say that a
+/// paused account answers 400.
 fn refusal_of(state: AccountState) -> Option<HttpResponse> {
     Some(match state {
         AccountState::Healthy => return None,
@@ -119,10 +120,10 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
     };
     let name = key.unwrap_or("without a key");
     let refusal = match refusal {
-        // A refusal that no key keeps is made before keys are looked at.
+        // A refusal that is not remembered is made before Nylas looks at the key.
         Some(answer) if !is_kept => {
             let status = answer.status;
-            world.note(|| format!("Nylas {grant} {name}: {status}, not kept"));
+            world.note(|| format!("Nylas {grant} {name}: {status}, not remembered"));
             let refused = (grant.to_owned(), svix_id);
             world.unkept_refusals.borrow_mut().push(refused);
             return (answer, quick);
@@ -136,7 +137,7 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
     let mut accepted_at = Some(quick);
     let message_id = format!("m-{grant}-{name}-{}", world.accepted.borrow().len());
     let message = sent_message(grant, &message_id, now / SECOND, &request);
-    let mut answer = taken(grant, &message);
+    let mut answer = acceptance(grant, &message);
     let mut fails = false;
     let unavailable = || error(503, "api.internal_error", "Service unavailable");
     let timed_out = || error(504, "provider_error", "Provider request timed out.");
@@ -148,10 +149,10 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
             "nylas takes 29 s",
             "nylas takes 110 s",
             "nylas queues it (202)",
-            "504, mail taken",
-            "504, mail taken late",
-            "503, mail not taken",
-            "504 after 110 s, mail taken late",
+            "504, mail accepted",
+            "504, mail accepted late",
+            "503, mail not accepted",
+            "504 after 110 s, mail accepted late",
             "429",
             "400",
             "423",
@@ -211,7 +212,7 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
         let at = at.max(done_at);
         world.note(|| {
             format!(
-                "Nylas {grant} {name}: TAKES THE MAIL at {:.3}s",
+                "Nylas {grant} {name}: ACCEPTS THE MAIL at {:.3}s",
                 at as f64 / 1000.0
             )
         });
@@ -234,7 +235,7 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
     }
     world.note(|| format!("Nylas {grant} {name}: {}", answer.status));
     if let Some(key) = key {
-        let kept = Kept {
+        let remembered = Remembered {
             first_at: now,
             done_at,
             body: body.to_owned(),
@@ -242,16 +243,16 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
             answer: answer.body.clone(),
         };
         let place = (grant.to_owned(), key.to_owned());
-        world.kept.borrow_mut().insert(place, kept);
+        world.remembered.borrow_mut().insert(place, remembered);
     }
     (answer, done_at)
 }
 
-/// The client of a send has gone away. Nylas goes on, and may free the key meanwhile. Whether it did.
+/// The client of a send hung up. Nylas goes on sending, and may free the key. Returns whether it did.
 pub fn hang_up(world: &World, grant: &str, key: &str) -> bool {
     let place = (grant.to_owned(), key.to_owned());
-    let mut kept = world.kept.borrow_mut();
-    let is_in_flight = kept
+    let mut remembered = world.remembered.borrow_mut();
+    let is_in_flight = remembered
         .get(&place)
         .is_some_and(|entry| world.now() < entry.done_at);
     if !world.rules.hang_up_frees_keys || !is_in_flight {
@@ -260,20 +261,20 @@ pub fn hang_up(world: &World, grant: &str, key: &str) -> bool {
     world.note(|| {
         format!("Nylas {grant} {key}: the client hung up, the key is free, the send goes on")
     });
-    kept.remove(&place);
+    remembered.remove(&place);
     true
 }
 
-/// What a key that was used before has for its request; `None` if the key is free.
+/// The answer to a request whose key was used before. `None` if the key is free.
 fn known_under(world: &World, grant: &str, key: &str, body: &str) -> Option<HttpResponse> {
     if key.chars().count() > KEY_LENGTH_MAX {
         let message = "Idempotency-Key must be 256 characters or fewer.";
         return Some(error(400, "api.invalid_idempotency_key", message));
     }
     let now = world.now();
-    let mut kept = world.kept.borrow_mut();
-    kept.retain(|_, entry| now < entry.first_at + KEY_KEPT);
-    let known = kept.get(&(grant.to_owned(), key.to_owned()))?;
+    let mut remembered = world.remembered.borrow_mut();
+    remembered.retain(|_, entry| now < entry.first_at + KEY_TTL);
+    let known = remembered.get(&(grant.to_owned(), key.to_owned()))?;
     if known.body != body {
         let message = "The Idempotency-Key was reused with a different request payload. Use a different key, or \
                        match the original payload.";
@@ -295,7 +296,7 @@ fn known_under(world: &World, grant: &str, key: &str, body: &str) -> Option<Http
     })
 }
 
-/// A mail that was taken, as it lies in the mailbox.
+/// An accepted mail, as the mailbox shows it.
 fn sent_message(grant: &str, id: &str, date: u64, request: &Value) -> Value {
     json!({
         "date": date, "id": id, "object": "message", "grant_id": grant, "thread_id": thread_of(id),
@@ -305,8 +306,9 @@ fn sent_message(grant: &str, id: &str, date: u64, request: &Value) -> Value {
     })
 }
 
-/// The answer to a send: the message without `metadata` and `headers`, which its schema does not have.
-fn taken(grant: &str, message: &Value) -> HttpResponse {
+/// The answer to a send that was accepted: the message without `metadata` and `headers`, which its schema does not
+/// have.
+fn acceptance(grant: &str, message: &Value) -> HttpResponse {
     let mut message = message.clone();
     for not_there in ["metadata", "headers"] {
         message.as_object_mut().unwrap().remove(not_there);
@@ -317,7 +319,7 @@ fn taken(grant: &str, message: &Value) -> HttpResponse {
     )
 }
 
-/// Everything else that is asked of an account: itself, its folders, its messages.
+/// Answers a read: of the account, its folders or its messages.
 fn read(world: &World, grant: &str, what: &str) -> HttpResponse {
     let (path, query) = what.split_once('?').unwrap_or((what, ""));
     let query: Vec<(&str, &str)> = query
@@ -355,17 +357,17 @@ fn read(world: &World, grant: &str, what: &str) -> HttpResponse {
             let listed = list(world, grant, wanted);
             if let Some(svix_id) = svix_id {
                 let count = listed.len();
-                world.note(|| format!("Nylas {grant}: asked for {svix_id}, finds {count}"));
+                world.note(|| format!("Nylas {grant}: looked up {svix_id}, {count} found"));
             }
             data(json!(listed))
         }
         _ => {
             let id = path.strip_prefix("/messages/").unwrap();
             let with_headers = wanted("fields") == Some("include_headers");
-            let is_deaf = !with_headers || world.is_sabotaged(Sabotage::NoHeaders);
+            let hides_headers = !with_headers || world.is_sabotaged(Sabotage::NoHeaders);
             let mut messages = mailbox(world, grant).into_iter();
             match messages.find(|message| message["id"] == *id) {
-                Some(message) if is_deaf => data(without_headers(message)),
+                Some(message) if hides_headers => data(without_headers(message)),
                 Some(message) => data(message),
                 None => not_found(),
             }
@@ -373,7 +375,7 @@ fn read(world: &World, grant: &str, what: &str) -> HttpResponse {
     }
 }
 
-/// The messages that pass every filter of the query, newest first.
+/// The messages that match every filter of the query, newest first.
 fn list<'a>(world: &World, grant: &str, wanted: impl Fn(&str) -> Option<&'a str>) -> Vec<Value> {
     let after: Option<u64> = wanted("received_after").map(|after| after.parse().unwrap());
     if after.is_some() && world.is_sabotaged(Sabotage::BlindSweep) {
@@ -392,8 +394,8 @@ fn list<'a>(world: &World, grant: &str, wanted: impl Fn(&str) -> Option<&'a str>
     found.into_iter().map(without_headers).collect()
 }
 
-/// What is in an account's mailbox now: what came in, and what it sent. A mail shows up a second after it was taken;
-/// one that was queued and could not be sent may stay.
+/// The messages in an account's mailbox now: those that came in, and those it sent. A mail shows up a second after it
+/// was accepted. One that was queued and could not be sent may stay.
 fn mailbox(world: &World, grant: &str) -> Vec<Value> {
     let now = world.now();
     let came_in = world.mailroom.messages.borrow();

@@ -1,4 +1,4 @@
-//! The relay's ports onto the world. Every await of them may fail as the real thing does.
+//! The relay's ports, on the simulated world. Each operation may fail in every way that the real one can.
 
 use crate::{
     agent::{self, AGENT_URL},
@@ -24,10 +24,11 @@ use std::time::Duration;
 pub const API_KEY: &str = "MARKER-api-key";
 const SECOND: Millis = 1_000;
 const MINUTE: Millis = 60 * SECOND;
-/// Past every budget, and past Svix' patience.
+/// Longer than every inline budget, and longer than Svix waits for an answer.
 const SLOW: Millis = 20 * SECOND;
 /// How stale a read may be.
 const STALE_MAX: Millis = 120 * SECOND;
+
 impl Clock for Invocation {
     fn now(&self) -> UnixMillis {
         UnixMillis(self.world.now())
@@ -76,7 +77,7 @@ impl Store for Invocation {
         let value = match way {
             0 | 5 => world.version_at(key, world.now()),
             1 => world.version_at(key, world.now().saturating_sub(STALE_MAX)),
-            // What has been there for hours is old at worst.
+            // This key has been there for hours, so a read may be stale but cannot miss.
             2 if key.starts_with("looked:") => {
                 world.version_at(key, world.now().saturating_sub(STALE_MAX))
             }
@@ -93,7 +94,8 @@ impl Store for Invocation {
         Ok(value)
     }
 
-    /// One wait in the runtime; here each key may be stale or fail by itself, which is more than can happen there.
+    /// In the runtime this is one operation. Here each key may be stale or fail by itself, which is more than can
+    /// happen.
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
         let mut values = Vec::new();
         for key in keys {
@@ -157,7 +159,7 @@ impl Queue for Invocation {
             "queue send",
             &[
                 "queue refuses",
-                "queue refuses having taken it",
+                "queue refuses having accepted it",
                 "crash before the hand-off",
                 "crash after the hand-off",
                 "hand-off takes 20 s",
@@ -192,7 +194,7 @@ impl Http for Invocation {
         timeout: Option<Duration>,
     ) -> Result<HttpResponse, HttpError> {
         let world = &self.world;
-        // Without one the invocation ends first.
+        // Without a timeout the invocation ends first.
         let mut deadline = world.now() + timeout.map_or(10 * MINUTE, millis);
         if request.method == HttpMethod::Post && world.is_sabotaged(Sabotage::AbortSlowSends) {
             deadline = deadline.min(world.now() + 4 * SECOND);
@@ -218,7 +220,7 @@ impl Http for Invocation {
                 body["metadata"]["key1"].as_str().unwrap().to_owned()
             }
             (None, Some(id)) => id.to_owned(),
-            // About a message that came in.
+            // It is about a message that came in, not about a mail.
             (None, None) => "inbound".to_owned(),
         };
         *world.calls.borrow_mut().entry(svix_id.clone()).or_default() += 1;
@@ -299,27 +301,28 @@ impl Http for Invocation {
             if world.is_sabotaged(Sabotage::StepOnAmbiguous) && response.status >= 500 {
                 return Ok(replayed(World::answer(429, &json!({}))));
             }
-        } else if world.is_sabotaged(Sabotage::NoSettling) {
+        } else if world.is_sabotaged(Sabotage::NoReconciling) {
             response = World::answer(200, &json!({"data": []}));
         }
         Ok(response)
     }
 }
 
-/// The connection that a request waits on. Whoever drops it before the answer hangs up.
+/// The connection of a request. Dropping it before the answer came is hanging up.
 struct Connection<'a> {
     invocation: &'a Invocation,
     svix_id: &'a str,
     grant: &'a str,
-    /// None once the answer is there, and for what is no send.
+    /// The key of a send that has no answer yet.
     key: Option<&'a str>,
+    /// When the request was made.
     since: Millis,
-    /// The network lost it.
+    /// Whether the network lost the connection.
     is_lost: bool,
 }
 
-/// A send is waited for at least this long: until half a minute after the answer to its webhook.
-const WAITED_FOR: Millis = 30 * SECOND;
+/// The relay must wait for a send for at least this long: for so long the runtime lets it go on after its answer.
+const WAIT_MIN: Millis = 30 * SECOND;
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
@@ -328,7 +331,7 @@ impl Drop for Connection<'_> {
             .key
             .is_some_and(|key| nylas::hang_up(world, self.grant, key));
         let is_excused =
-            self.is_lost || self.invocation.crashed.get() || world.now() >= self.since + WAITED_FOR;
+            self.is_lost || self.invocation.crashed.get() || world.now() >= self.since + WAIT_MIN;
         if is_freed && is_excused {
             world.hung_up.borrow_mut().push(self.svix_id.to_owned());
         }

@@ -1,4 +1,4 @@
-//! The queue between the relay and its consumer: at least once, in any order, sometimes late.
+//! The queue: it delivers to the consumer at least once, in any order, sometimes late.
 
 use crate::{
     executor::{Crashable, Millis},
@@ -19,11 +19,11 @@ const SECOND: Millis = 1_000;
 /// As in `wrangler.toml`.
 const RETRIES_MAX: u32 = 100;
 
-/// Makes a message durable; it will be delivered after `delay`.
+/// Stores a message, and delivers it after `delay`.
 pub fn push(world: &Rc<World>, text: String, delay: Millis) {
     let id = svix_id(&text);
     *world.queued.borrow_mut().entry(id.clone()).or_default() += 1;
-    world.note(|| format!("queue: takes {id}, due in {delay} ms"));
+    world.note(|| format!("queue: accepts {id}, due in {delay} ms"));
     let message = deliver(world.clone(), text, id, delay);
     world.executor.spawn(message);
 }
@@ -64,7 +64,7 @@ async fn deliver(world: Rc<World>, text: String, id: String, delay: Millis) {
         match invoke(&world, &text, attempt, is_dead).await {
             Some(Disposition::Acknowledge) => break,
             Some(Disposition::Retry(delay)) => world.executor.sleep(millis(delay)).await,
-            // Gone in mid-work: the batch comes back.
+            // The instance crashed, so the batch is delivered again.
             None => world.executor.sleep(10 * SECOND).await,
         }
     }

@@ -1,11 +1,11 @@
-//! What comes in: users who answer, and machines that do. Every reply must reach the agent and the
-//! person all the same, and no code anybody.
+//! Messages that come into the mailboxes: from people, from machines and from the relay itself. Whatever fails, a
+//! person's reply must reach the agent and the person in charge, and a code must reach nobody.
 
 use crate::{
     agent::LIVE_CODE,
     executor::{Crashable, Millis},
     invocation::Invocation,
-    notifications::tell,
+    notifications::notify,
     nylas::{folder_id, thread_of},
     world::{Accepted, World},
 };
@@ -20,12 +20,13 @@ pub const FORWARD_TO: &str = "MARKER-support@example.com";
 
 const SECOND: Millis = 1_000;
 const MINUTE: Millis = 60 * SECOND;
-/// Who writes.
+
+/// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
     Person,
     OutOfOffice,
-    /// Our own mail, as it shows up in the mailbox.
+    /// The relay: its own mail shows up in the mailbox.
     Own,
 }
 
@@ -37,15 +38,15 @@ impl Writer {
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming {
     pub writer: Writer,
-    /// After the start.
+    /// When it comes in, after the start.
     pub at: Millis,
-    /// The account it comes to.
+    /// The account that receives it.
     pub account: u32,
-    /// Which of Clerk's messages it answers.
+    /// The number of the Clerk message that it answers, if any.
     pub answers: Option<u32>,
 }
 
-/// A message comes in, and Nylas tells of it.
+/// A message comes in, and Nylas reports it.
 pub async fn arrive(world: Rc<World>, number: u32, incoming: Incoming) {
     world.executor.sleep(incoming.at).await;
     let grant = format!("g{}", incoming.account);
@@ -60,7 +61,7 @@ pub async fn arrive(world: Rc<World>, number: u32, incoming: Incoming) {
             let accepted = world.accepted.borrow();
             let mut mails = accepted.iter().filter(|mail| mail.grant == grant);
             let mail = mails.find(|mail| mail.svix_id == svix_id);
-            // Or a mail from before.
+            // If the account did not send that mail, the message answers one from before the start.
             thread_of(mail.map_or(&svix_id, |mail| &mail.message_id))
         }
         None => format!("t-new-{number}"),
@@ -79,13 +80,13 @@ pub async fn arrive(world: Rc<World>, number: u32, incoming: Incoming) {
     world.note(|| format!("mailbox {grant}: {id} of {:?} comes in", incoming.writer));
     let entry = (grant, world.now(), message.clone());
     world.mailroom.messages.borrow_mut().push(entry);
-    // Nylas leaves headers out.
-    let mut told = message;
-    told["headers"].take();
-    tell(
+    // Notifications have no headers.
+    let mut reported = message;
+    reported["headers"].take();
+    notify(
         world,
         "message.created".to_owned(),
-        json!({ "object": told }),
+        json!({ "object": reported }),
     )
     .await;
 }
@@ -94,7 +95,7 @@ fn message_id(number: u32) -> String {
     format!("inbound-{number}")
 }
 
-/// Every quarter of an hour, until faults have stopped for two.
+/// Runs the sweep every 15 minutes, until two hours after faults stopped.
 pub async fn sweep_now_and_then(world: Rc<World>) {
     let end = world.calm_from + 120 * MINUTE;
     while world.now() < end {
@@ -106,14 +107,14 @@ pub async fn sweep_now_and_then(world: Rc<World>) {
     }
 }
 
-/// What must hold at the end.
+/// Checks what must hold at the end.
 pub fn judge(world: &World, incoming: &[Incoming]) {
     let faults = world.faults.borrow().clone();
     let handed = world.mailroom.handed.borrow().clone();
     for (number, message) in (0..).zip(incoming) {
         let grant = GrantId::parse(&format!("g{}", message.account)).unwrap();
         let id = reply_id(&grant, &message_id(number));
-        let (_, taken) = handed.get(&id).copied().unwrap_or_default();
+        let (_, accepted_by_agent) = handed.get(&id).copied().unwrap_or_default();
         let forward = id.replacen("reply_", "forward_", 1);
         let accepted = world.accepted.borrow();
         let forwarded: Vec<&Accepted> = accepted
@@ -122,21 +123,23 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
             .collect();
         let what = format!("{id} of {:?}", message.writer);
         if message.writer != Writer::Person {
-            if taken > 0 || !forwarded.is_empty() {
-                world.violate(format!("{what} was handed on: {taken}, {forwarded:?}"));
+            if accepted_by_agent > 0 || !forwarded.is_empty() {
+                world.violate(format!(
+                    "{what} was handed on: {accepted_by_agent}, {forwarded:?}"
+                ));
             }
             continue;
         }
-        if taken == 0 {
+        if accepted_by_agent == 0 {
             world.violate(format!("{what} never reached the agent"));
         }
-        // Where every outcome was known, and only Nylas repeated itself.
+        // Whether every outcome was known: Nylas did no more than repeat a notification.
         let is_known = faults
             .iter()
-            .all(|fault| *fault == "notification told twice");
-        if taken > 1 && is_known {
+            .all(|fault| *fault == "notification delivered twice");
+        if accepted_by_agent > 1 && is_known {
             world.violate(format!(
-                "{what} reached the agent {taken} times, for no reason"
+                "{what} reached the agent {accepted_by_agent} times, for no reason"
             ));
         }
         let outcomes = world.outcomes.borrow();
@@ -144,15 +147,15 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
             let ends = ["rejected", "expired", "dead_lettered", "failed"];
             outcomes.iter().any(|outcome| ends.contains(outcome))
         });
-        // A failed send nobody was told of is lost to us, too.
-        let untold = faults.contains(&"notification lost");
-        // And one that could not be told apart any more raised an alert, as for Clerk's mails.
-        let is_said = world
+        // The relay cannot know of a failed send whose notification was lost.
+        let is_unreported = faults.contains(&"notification lost");
+        // If it cannot find out which mail failed, it raises an alert, as for Clerk's mails.
+        let is_alerted = world
             .records
             .borrow()
             .iter()
             .any(|record| record.contains("not_a_mail_of_the_relay"));
-        if forwarded.is_empty() && !gave_up && !untold && !is_said {
+        if forwarded.is_empty() && !gave_up && !is_unreported && !is_alerted {
             world.violate(format!("{what} never reached the person"));
         }
         let refused_unkept = world.unkept_refusals.borrow();

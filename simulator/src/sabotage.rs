@@ -1,36 +1,36 @@
-//! Mistakes the rule could have, each told to the real code as a lie at one of its ports. A simulator
-//! that does not catch all of them proves nothing.
+//! Deliberate mistakes. Each makes one of the ports lie to the real code, as if the code had the mistake. A test fails
+//! if the simulator does not catch every one, because a simulator that misses mistakes proves nothing.
 
 /// One mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
     /// A new idempotency key for every attempt.
     KeyChangedPerAttempt,
-    /// A timeout or a 5xx is taken for a refusal, and the slot is left.
+    /// A timeout or a 5xx counts as a refusal, and the mail leaves the hop.
     StepOnAmbiguous,
-    /// "Is it in the mailbox?" is always answered with no.
-    NoSettling,
-    /// `sent` is written before the mail is.
+    /// A look-up never finds the mail.
+    NoReconciling,
+    /// `sent` is recorded before the mail is sent.
     LedgerBeforeSend,
-    /// The queue says yes before it has the message.
+    /// The queue reports success without having the message.
     AcknowledgeBeforeDurable,
-    /// A message that cannot be read is acknowledged and forgotten.
+    /// A message that cannot be read is acknowledged without becoming a dead letter.
     DropUndecodable,
-    /// A miss in the ledger is believed: it means nobody tried, so a key of its own will do.
+    /// A miss in the ledger counts as proof that no attempt was made, so a new key is used.
     IgnoreStaleness,
-    /// `Idempotent-Response` is not looked at.
+    /// `Idempotent-Response` is ignored.
     IgnoreReplayHeader,
-    /// Nothing is remembered of any mail.
+    /// The ledger remembers no mail.
     NoLedger,
-    /// Nothing is remembered of any reply.
+    /// The ledger remembers no reply.
     NoReplyMarks,
-    /// The headers that tell machines from people are not looked at.
+    /// The headers that distinguish machines from people are ignored.
     NoHeaders,
-    /// The look for missed messages sees none.
+    /// The sweep finds no message.
     BlindSweep,
     /// A send that takes longer than four seconds is aborted.
     AbortSlowSends,
-    /// A grant that is gone is taken for one that answers.
+    /// A grant that is gone counts as one that answers.
     IgnoreGoneGrant,
 }
 
@@ -38,7 +38,7 @@ impl Sabotage {
     pub const ALL: [Self; 14] = [
         Self::KeyChangedPerAttempt,
         Self::StepOnAmbiguous,
-        Self::NoSettling,
+        Self::NoReconciling,
         Self::LedgerBeforeSend,
         Self::AcknowledgeBeforeDurable,
         Self::DropUndecodable,

@@ -1,4 +1,4 @@
-//! A stage, a run on it, and what must hold at its end.
+//! A stage, a run on it, and the checks at its end.
 
 use crate::{
     agent,
@@ -28,8 +28,8 @@ const HOUR: Millis = 60 * MINUTE;
 const DAY: Millis = 24 * HOUR;
 const START: Millis = 1_764_000_000_000;
 
-/// Requests to Nylas one message may cost, whatever happens. Each attempt makes a handful, and the
-/// attempts of a week thin out to one in a quarter of an hour.
+/// The most requests to Nylas that one message may cost. Each attempt makes a handful, and the attempts of a week
+/// become rarer, down to one in 15 minutes.
 pub const CALLS_MAX: u32 = 2_000;
 
 /// What a run starts from.
@@ -39,24 +39,25 @@ pub struct Stage {
     /// How many accounts are configured at first.
     pub accounts: u32,
     pub inline_send_budget_ms: u64,
-    /// Slug, and when its event is made, after the start.
+    /// Clerk's messages: the slug, and when the event is made, after the start.
     pub messages: Vec<(&'static str, Millis)>,
-    /// How the accounts fare: which, from when on, how.
+    /// Changes of the accounts' states: the account, when, after the start, and its new state.
     pub weather: Vec<(u32, Millis, AccountState)>,
-    /// From when on other accounts are configured, and which.
+    /// Changes of the configured accounts: when, after the start, and the new list.
     pub changes: Vec<(Millis, Vec<u32>)>,
     /// When faults stop, after the start.
     pub calm_after: Millis,
+    /// Whether the queue holds a message that the relay cannot read.
     pub undecodable: bool,
-    /// What comes into the mailboxes.
+    /// The messages that come into the mailboxes.
     pub incoming: Vec<Incoming>,
     pub sabotage: Option<Sabotage>,
 }
 
 impl Stage {
-    /// A stage from a seed: several messages, accounts that come and go, a time of faults.
+    /// A stage from a seed: up to three messages, accounts that fail and recover, and a time of faults.
     pub fn from_seed(seed: u64, sabotage: Option<Sabotage>) -> Self {
-        // Other numbers than the run's own.
+        // So that the stage gets other random numbers than the run.
         let mut dice = Choices::random(seed ^ 0x5eed, 0);
         let mut die = |sides: u64| dice.below(sides);
         let calm_after = [10 * MINUTE, 2 * HOUR, 30 * HOUR][usize::try_from(die(3)).unwrap()];
@@ -114,7 +115,7 @@ impl Stage {
         let messages: Vec<_> = messages;
         let mut rules = rules;
         let mut incoming = Vec::new();
-        // Where accounts come and go a mailbox may go with what is in it.
+        // Not where the configured accounts change: a reply may lie in the mailbox of a removed account.
         if rules.has_queue && changes.is_empty() && die(3) == 0 {
             rules.hears_nylas = true;
             rules.failed_mail_stays = die(2) == 0;
@@ -147,7 +148,7 @@ impl Stage {
         }
     }
 
-    /// One message and no weather: every fault comes from a fork.
+    /// One message, and accounts that stay healthy: every fault comes from a fork.
     pub fn single(rules: Rules, accounts: u32, slug: &'static str) -> Self {
         Self {
             rules,
@@ -163,7 +164,7 @@ impl Stage {
         }
     }
 
-    /// One message that comes in, and two looks into the mailbox.
+    /// One message that comes in, and the sweep.
     pub fn incoming(writer: Writer) -> Self {
         let rules = Rules {
             throttling_is_kept: true,
@@ -187,7 +188,7 @@ impl Stage {
         }
     }
 
-    /// One code whose Nylas tells later what became of it.
+    /// One code, and a Nylas that reports delivery events to the relay.
     pub fn hearing(accounts: u32, failed_mail_stays: bool) -> Self {
         Self {
             messages: vec![("verification_code", 0)],
@@ -209,14 +210,14 @@ impl Stage {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub violations: Vec<String>,
-    /// Two mails where an account refused without Nylas keeping the refusal, then took the mail from
-    /// an attempt that knew nothing of the other: the residual risk of `docs/delivery.md`.
+    /// Second mails by residual risk 1 or 2 of `docs/delivery.md`: an account refused a mail, Nylas did not remember
+    /// the refusal, and the account accepted the mail from an attempt that did not know of the other.
     pub residual: u32,
-    /// Two mails where an instance crashed right after a send, or took too long to hand the mail off,
-    /// and the configured accounts changed before the next attempt: another one.
+    /// Second mails by residual risk 3: an instance crashed right after a send, or took too long to queue the mail, and
+    /// the configured accounts changed before the next attempt.
     pub changed: u32,
-    /// Two mails where Nylas freed the key of a send in flight whose client went away: after a crash, a lost
-    /// connection, or half a minute.
+    /// Second mails by residual risk 5: Nylas freed the key of a send in flight, after a crash, a lost connection, or
+    /// half a minute.
     pub hung_up: u32,
     pub messages: u32,
     pub sent: u32,
@@ -321,7 +322,7 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
         world.executor.spawn(arriving);
     }
     if !stage.incoming.is_empty() {
-        // A relay that was there before.
+        // The relay was set up before, so it has looked into the mailboxes.
         for account in 0..stage.accounts {
             let look = format!(r#"{{"since":{START},"until":{START}}}"#);
             world.plant(&format!("looked:g{account}"), &look);
@@ -330,15 +331,15 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
             .executor
             .spawn(replies::sweep_now_and_then(world.clone()));
     }
-    let settled = world.executor.run_until(START + 30 * DAY);
-    if !settled {
+    let is_at_rest = world.executor.run_until(START + 30 * DAY);
+    if !is_at_rest {
         world.violate("nothing came to rest within 30 days".into());
     }
     replies::judge(&world, &stage.incoming);
     judge(&world, stage, &messages)
 }
 
-/// The invariants.
+/// Checks the invariants, whose list is in `docs/delivery.md`.
 fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     let (mut residual, mut changed, mut hung_up) = (0, 0, 0);
     let (mut sent_count, mut expired_count) = (0, 0);
@@ -358,24 +359,24 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             .iter()
             .any(|mail| mail.svix_id == *id && mail.failed);
         let mut outcomes = world.outcomes.borrow().get(id).cloned().unwrap_or_default();
-        // A crash between the record and the log: the record says how it ended.
+        // If the instance crashed between the record and the log, only the record has the end.
         let stored = world.stored(&format!("mail:{id}")).unwrap_or_default();
         for end in ["rejected", "expired", "dead_lettered"] {
             if stored.contains(&format!("\"state\":\"{end}\"")) {
                 outcomes.push(end);
             }
         }
-        let life = millis(Slug::new(Some(message.slug)).ttl());
-        let expires_at = message.created_at + life;
-        // 1: at most one mail.
+        let ttl = millis(Slug::new(Some(message.slug)).ttl());
+        let expires_at = message.created_at + ttl;
+        // At most one mail.
         if accepted.len() > 1 {
             let refusals = world.unkept_refusals.borrow();
             let left_unkept = accepted
                 .iter()
                 .any(|mail| refusals.contains(&(mail.grant.clone(), id.clone())));
-            // What the instance knew went with it, or was nowhere else yet when Svix lost patience.
-            let crashed = world.faults.borrow().iter().any(|fault| {
-                // Or the change fell between two posts of one webhook.
+            // Whether what one attempt knew was lost with its instance, or not yet stored when Svix tried again.
+            let was_unrecorded = world.faults.borrow().iter().any(|fault| {
+                // The change may also fall between two posts of one webhook.
                 let is_twin = fault.starts_with("posted") || fault.starts_with("connection");
                 is_twin || fault.starts_with("crash") || fault.ends_with("takes 20 s")
             });
@@ -384,7 +385,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 hung_up += 1;
             } else if left_unkept {
                 residual += 1;
-            } else if was_changed && crashed {
+            } else if was_changed && was_unrecorded {
                 changed += 1;
             } else {
                 world.violate(format!(
@@ -393,7 +394,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 ));
             }
         }
-        // 2: one end, and in time.
+        // One end, and nothing sent after the TTL.
         if accepted
             .iter()
             .any(|mail| mail.requested_at > expires_at + SECOND)
@@ -406,22 +407,22 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         if is_sent {
             sent_count += 1;
         } else if failed {
-            // Sent again while it lived, or said to be lost; but what nobody told is known to nobody.
-            let untold = world.faults.borrow().contains(&"notification lost");
-            let said = ["failed", "rejected", "expired", "dead_lettered"];
-            let is_said = said.iter().any(|end| ended(end))
+            // It must be sent again before it expires, or reported as lost, unless the notification was lost.
+            let is_unreported = world.faults.borrow().contains(&"notification lost");
+            let ends = ["failed", "rejected", "expired", "dead_lettered"];
+            let has_end = ends.iter().any(|end| ended(end))
                 || world
                     .records
                     .borrow()
                     .iter()
                     .any(|record| record.contains("not_a_mail_of_the_relay"));
-            if !untold && !is_abandoned && !is_said {
+            if !is_unreported && !is_abandoned && !has_end {
                 world.violate(format!(
-                    "{id} failed after all and nobody says so: {outcomes:?}"
+                    "{id} failed later and that was not reported: {outcomes:?}"
                 ));
             }
         } else if ended("sent") {
-            world.violate(format!("{id} is said to be sent and is not"));
+            world.violate(format!("{id} was logged as sent and was not"));
         } else if !is_abandoned
             && !["rejected", "expired", "dead_lettered"]
                 .iter()
@@ -432,11 +433,11 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         if !is_sent && ended("expired") {
             expired_count += 1;
         }
-        // 6: once faults have stopped, what can still be sent is sent.
+        // Once faults have stopped, what has not expired is sent.
         let had_time = expires_at > calm_from.max(message.created_at) + 13 * HOUR
             || message.created_at > calm_from
             || expires_at > calm_from + 20 * MINUTE && stage.rules.has_queue && ended("queued");
-        // And one fault alone never costs a code, unless it is the queue sleeping through its life.
+        // And one fault alone never costs a code, unless the queue delivers it an hour late.
         let faults = world.faults.borrow();
         let had_time = had_time
             || stage.weather.is_empty()
@@ -445,19 +446,19 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 && faults.len() <= 1
                 && !faults.contains(&"delivered an hour late");
         drop(faults);
-        // What failed after all and could not be told apart any more raised an alert.
+        // A failure that the relay could not assign to a mail, or not repair, raised an alert.
         let alerted = |record: &String| {
             record.contains("not_a_mail_of_the_relay") || record.contains("content_not_kept")
         };
-        let untold = failed
+        let is_excused = failed
             && (world.faults.borrow().contains(&"notification lost")
                 || world.records.borrow().iter().any(alerted));
-        if !is_sent && had_time && !is_abandoned && !ended("rejected") && !untold {
+        if !is_sent && had_time && !is_abandoned && !ended("rejected") && !is_excused {
             world.violate(format!(
                 "{id} had time to be sent and was not: {outcomes:?}"
             ));
         }
-        // 5: bounded work.
+        // Bounded work.
         let calls = world.calls.borrow().get(id).copied().unwrap_or_default();
         if calls > CALLS_MAX {
             world.violate(format!("{id} cost {calls} requests"));
@@ -469,7 +470,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     if stage.undecodable && world.stored("dead:message-1").is_none() {
         world.violate("a message that cannot be read was dropped".into());
     }
-    // 4: nothing private in logs and keys. Answers are searched as they are given.
+    // Nothing private in log records and keys. Answers are checked when they are given.
     for text in world
         .records
         .borrow()
@@ -496,7 +497,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             .copied()
             .max()
             .unwrap_or_default(),
-        forks: world.choices.borrow().taken().to_vec(),
+        forks: world.choices.borrow().decided().to_vec(),
         faults: world.faults.borrow().clone(),
         fault_forks: world.choices.borrow().faults().to_vec(),
         trace: world
@@ -507,7 +508,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     }
 }
 
-/// The run of a seed.
+/// Plays the run of a seed.
 pub fn run_seed(seed: u64, sabotage: Option<Sabotage>, traced: bool) -> Outcome {
     run_without(seed, sabotage, BTreeSet::new(), traced)
 }
@@ -524,7 +525,7 @@ fn run_without(
     run(&stage, choices, traced)
 }
 
-/// A failing seed with as few of its faults as still make it fail, and its trace.
+/// Plays a failing seed without the faults that it does not need to fail, and returns that run with its trace.
 pub fn shrink(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let mut forbidden = BTreeSet::new();
     let mut outcome = run_seed(seed, sabotage, false);
@@ -542,7 +543,7 @@ pub fn shrink(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     }
 }
 
-/// Every rule of Nylas' that is not known, times one or two accounts.
+/// Sixteen worlds: every combination of what Nylas may remember, with and without a queue, with one or two accounts.
 pub fn all_stages(slug: &'static str) -> Vec<Stage> {
     let mut stages = Vec::new();
     for bits in 0..16_u32 {
@@ -560,16 +561,19 @@ pub fn all_stages(slug: &'static str) -> Vec<Stage> {
     stages
 }
 
-/// What came of all paths of a stage.
+/// What all paths of a stage came to.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
     pub paths: u64,
+    /// Paths that met residual risk 1 or 2.
     pub residual: u64,
+    /// Paths that met residual risk 5.
     pub hung_up: u64,
+    /// The script of the first path that broke a promise, and how.
     pub first_violation: Option<(Vec<u32>, Vec<String>)>,
 }
 
-/// Every path of a stage with at most `faults_max` faults.
+/// Plays every path of a stage with at most `faults_max` faults.
 pub fn explore(stage: &Stage, faults_max: usize) -> Explored {
     let mut explored = Explored::default();
     let mut search = Exhaustive::new(faults_max);

@@ -1,4 +1,4 @@
-//! The sender: Svix' schedule, its impatience, and people who press Resend.
+//! Svix, which sends Clerk's webhooks: its schedule, its timeout, and people who press Resend.
 
 use crate::{
     executor::{Crashable, Handover, Millis},
@@ -16,12 +16,12 @@ use hmac::{Hmac, Mac};
 use std::{cell::Cell, pin::pin, rc::Rc};
 
 const SECOND: Millis = 1_000;
-/// How long a Worker lives after its answer
+/// How long the runtime lets a Worker go on after its answer
 /// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
 const AFTER_THE_ANSWER: Millis = 30 * SECOND;
 const MINUTE: Millis = 60 * SECOND;
 const HOUR: Millis = 60 * MINUTE;
-/// Waits between attempts: <https://docs.svix.com/retries>.
+/// The waits before each attempt: <https://docs.svix.com/retries>.
 const SCHEDULE: [Millis; 8] = [
     0,
     5 * SECOND,
@@ -32,7 +32,9 @@ const SCHEDULE: [Millis; 8] = [
     10 * HOUR,
     10 * HOUR,
 ];
+/// How long Svix waits for an answer.
 const TIMEOUT: Millis = 15 * SECOND;
+/// The key that signs webhooks.
 pub const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 /// One message of Clerk's.
@@ -63,21 +65,21 @@ impl Message {
     }
 }
 
-/// Delivers a message until it is taken, and sometimes again.
+/// Delivers a message until an attempt succeeds, and sometimes once more.
 pub async fn send(world: Rc<World>, message: Message) {
     let wait = message.created_at.saturating_sub(world.now());
     world.executor.sleep(wait + 300).await;
-    let mut is_taken = false;
+    let mut is_delivered = false;
     for wait in SCHEDULE {
         let jitter = 80 + world.below(41);
         world.executor.sleep(wait * jitter / 100).await;
-        is_taken = deliver(&world, &message).await;
-        if is_taken {
+        is_delivered = deliver(&world, &message).await;
+        if is_delivered {
             break;
         }
     }
-    if !is_taken {
-        // Shown as failed in Clerk's dashboard: nobody took it, nobody may say so.
+    if !is_delivered {
+        // Clerk's dashboard shows the message as failed.
         world.abandoned.borrow_mut().push(message.svix_id.clone());
     }
     let again = match world.fork(
@@ -97,7 +99,7 @@ pub async fn send(world: Rc<World>, message: Message) {
     deliver(&world, &message).await;
 }
 
-/// One attempt. Whether Svix is content.
+/// One attempt. Returns whether it was answered 2xx.
 async fn deliver(world: &Rc<World>, message: &Message) -> bool {
     let signed_at = world.now() / SECOND;
     let way = world.fork(
@@ -135,7 +137,7 @@ async fn deliver(world: &Rc<World>, message: &Message) -> bool {
     answer.is_some_and(|answer| (200..300).contains(&answer.code))
 }
 
-/// Invokes the Worker with one request, in a task of its own: it goes on when Svix hangs up.
+/// Invokes the Worker with one request, in a task of its own, which goes on if Svix hangs up.
 fn post(world: &Rc<World>, message: &Message, signed_at: u64) -> Handover<Option<Answer>> {
     let handover = Handover::new(&world.executor);
     let (world, message, answered) = (world.clone(), message.clone(), handover.clone());
@@ -165,7 +167,7 @@ fn post(world: &Rc<World>, message: &Message, signed_at: u64) -> Handover<Option
             to_svix.give(Some(answer));
         };
         let work = Crashable::new(receive(&ports, &config, &request, respond), crashed);
-        // The runtime lets it go on for half a minute after its answer.
+        // The runtime lets it go on for a while after its answer.
         let end = async {
             while !is_answered.get() {
                 world.executor.sleep(SECOND).await;
@@ -181,7 +183,7 @@ fn post(world: &Rc<World>, message: &Message, signed_at: u64) -> Handover<Option
     handover
 }
 
-/// An answer of 2xx must be true, and durable, at this moment.
+/// Checks that an answer of 2xx is true and durable at the moment it is given.
 fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
     let id = &message.svix_id;
     let body = serde_json::to_string(&answer.body).unwrap();
@@ -206,7 +208,7 @@ fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
     let mut answered_sent = world.answered_sent.borrow_mut();
     if answer.body.status.as_str() == "sent" {
         let before = answered_sent.insert(id.clone(), world.now());
-        // Two at once may use up the one write a second that a key has.
+        // Two webhooks at once may exceed the one write a second that KV accepts per key.
         let was_alone = !world
             .faults
             .borrow()
@@ -216,7 +218,9 @@ fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
             && was_alone
             && before.is_some_and(|at| world.now() > at + 3 * SECOND)
         {
-            world.violate(format!("{id} was sent before and nobody remembers"));
+            world.violate(format!(
+                "{id} was sent before, and the ledger does not remember it"
+            ));
         }
     }
     drop(answered_sent);

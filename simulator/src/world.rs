@@ -1,4 +1,4 @@
-//! Everything that is and happens around the relay: accounts, mails, what is stored and queued, what went wrong.
+//! Everything around the relay: accounts, mails, the store, the queue, the settings, and what went wrong.
 
 use crate::{
     choices::Choices,
@@ -15,28 +15,31 @@ use std::{
 };
 
 const SECOND: Millis = 1_000;
-/// What stands in the documentation one way or the other, or not at all; both must hold.
+/// What the documents of the services leave open, or what differs between deployments. The promise must hold either
+/// way.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// A 429 is kept under its key like any other error; otherwise it is made before keys are looked at.
+    /// Whether Nylas remembers a 429 under the key, like any other error. Otherwise it answers 429 before it looks at
+    /// the key.
     pub throttling_is_kept: bool,
-    /// A refusal of the account is kept under its key; otherwise it is made before keys are looked at.
+    /// Whether Nylas remembers a refusal of the account under the key. Otherwise it refuses before it looks at the key.
     pub account_refusals_are_kept: bool,
     /// Whether a queue is bound.
     pub has_queue: bool,
-    /// Whether reads of the store are current and writes happen. See `docs/delivery.md`: what a mail's
-    /// trail remembers of an account that was taken out of the configuration is not known elsewhere.
+    /// Whether reads of the store are current and writes happen. That is so in worlds where accounts are removed from
+    /// the configuration: only a mail's route remembers a removed account, so losing it is a residual risk
+    /// (`docs/delivery.md`).
     pub store_is_reliable: bool,
-    /// Whether Nylas' notifications come, and are believed.
+    /// Whether the relay is set up for Nylas' notifications and for replies.
     pub hears_nylas: bool,
     /// Whether a mail that Nylas queued and could not send stays in the mailbox.
     pub failed_mail_stays: bool,
-    /// Whether a key is free again when the client of a request in flight goes away, while the send goes on. Otherwise
-    /// it is held until the send ends. No document says which.
+    /// Whether Nylas frees the key of a send in flight when the client hangs up, and goes on sending. Otherwise it
+    /// holds the key. No document says which.
     pub hang_up_frees_keys: bool,
 }
 
-/// How an account is.
+/// The state of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountState {
     Healthy,
@@ -47,16 +50,16 @@ pub enum AccountState {
     Throttled,
 }
 
-/// One mail Nylas took.
+/// One mail that Nylas accepted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Accepted {
     pub svix_id: String,
     pub message_id: String,
-    /// As it lies in the mailbox, but for its date.
+    /// As the mailbox shows it, except for its date.
     pub message: Rc<Value>,
-    /// Nylas queued it and could not send it: nobody got it.
+    /// Whether Nylas queued it and will not be able to send it.
     pub failed: bool,
-    /// That has turned out.
+    /// Whether that has happened by now.
     pub is_lost: bool,
     pub grant: String,
     pub key: String,
@@ -65,7 +68,7 @@ pub struct Accepted {
     pub visible_at: Millis,
 }
 
-/// All but the message: it is long, and says nothing more of what happened.
+/// Everything but the message, which is long and adds nothing.
 impl Debug for Accepted {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         to.debug_struct("Accepted")
@@ -82,18 +85,19 @@ impl Debug for Accepted {
     }
 }
 
-/// The mailboxes, and what the agent got.
+/// The mailboxes, notifications and hand-offs.
 #[derive(Default)]
 pub struct Mailroom {
+    /// The messages that came in: account, time, message.
     pub messages: RefCell<Vec<(String, Millis, Value)>>,
-    /// By the id of the reply: how often the agent was asked, and how often it took it.
+    /// By the id of the reply: how often the agent was handed it, and how often it accepted it.
     pub handed: RefCell<HashMap<String, (u32, u32)>>,
-    /// What Nylas has told, each once.
-    pub told: RefCell<Vec<Value>>,
+    /// Nylas' notifications, each once.
+    pub notifications: RefCell<Vec<Value>>,
 }
 
-/// What is kept under an idempotency key.
-pub struct Kept {
+/// What Nylas remembers under an idempotency key.
+pub struct Remembered {
     pub first_at: Millis,
     pub done_at: Millis,
     pub body: String,
@@ -101,7 +105,7 @@ pub struct Kept {
     pub answer: String,
 }
 
-/// What was written under a key, and when.
+/// What was written under a key of the store, and when.
 #[derive(Default)]
 pub struct Versions(pub Vec<(Millis, Option<String>)>);
 
@@ -114,35 +118,41 @@ pub struct World {
     pub choices: RefCell<Choices>,
     /// From then on nothing fails.
     pub calm_from: Millis,
+    /// By account: its states, and from when on.
     pub accounts: RefCell<BTreeMap<String, Vec<(Millis, AccountState)>>>,
     pub accepted: RefCell<Vec<Accepted>>,
-    pub kept: RefCell<HashMap<(String, String), Kept>>,
-    /// Keys for which an account refused without keeping the refusal.
+    /// By account and idempotency key.
+    pub remembered: RefCell<HashMap<(String, String), Remembered>>,
+    /// Accounts and Svix ids where the account refused the mail, and Nylas did not remember the refusal.
     pub unkept_refusals: RefCell<Vec<(String, String)>>,
-    /// Mails whose key was freed while a send was in flight, by something that the relay cannot help: see `hang_up`.
+    /// Mails whose key Nylas freed while a send was in flight, for a reason that the relay cannot prevent.
     pub hung_up: RefCell<Vec<String>>,
     pub store: RefCell<HashMap<String, Versions>>,
     /// Messages in the queue, by Svix id.
     pub queued: RefCell<HashMap<String, u32>>,
     /// The settings now.
     pub config: RefCell<Option<Config>>,
-    /// What went wrong, found while running.
+    /// Broken promises, found while running.
     pub violations: RefCell<Vec<String>>,
-    /// Messages every attempt of Svix' failed for.
+    /// Messages for which every attempt of Svix failed.
     pub abandoned: RefCell<Vec<String>>,
-    /// When a message was last answered `sent`.
+    /// When a webhook was last answered `sent`, by Svix id.
     pub answered_sent: RefCell<HashMap<String, Millis>>,
+    /// The number of invocations of the Worker.
     pub invocations: Cell<u32>,
+    /// Requests to Nylas, by Svix id.
     pub calls: RefCell<HashMap<String, u32>>,
+    /// Log records.
     pub records: RefCell<Vec<String>>,
-    /// Outcomes logged, by Svix id.
+    /// Outcomes in the log, by Svix id.
     pub outcomes: RefCell<HashMap<String, Vec<&'static str>>>,
+    /// Keys of the store that were read or written.
     pub keys_seen: RefCell<Vec<String>>,
-    /// What is in the mailboxes, and what came of it.
+    /// Mailboxes, notifications and hand-offs.
     pub mailroom: Mailroom,
-    /// Kept only when wanted: it costs more than the run.
+    /// What happened, line by line. Only on demand, because it costs more than the run.
     pub trace: Option<RefCell<Vec<String>>>,
-    /// Faults met that are not an account's, by Svix id: see `invariants`.
+    /// The faults so far. The states of accounts are not among them.
     pub faults: RefCell<Vec<&'static str>>,
 }
 
@@ -164,7 +174,7 @@ impl World {
             calm_from,
             accounts: RefCell::default(),
             accepted: RefCell::default(),
-            kept: RefCell::default(),
+            remembered: RefCell::default(),
             unkept_refusals: RefCell::default(),
             hung_up: RefCell::default(),
             store: RefCell::default(),
@@ -188,11 +198,12 @@ impl World {
         self.executor.now()
     }
 
+    /// Whether faults have stopped.
     pub fn is_calm(&self) -> bool {
         self.now() >= self.calm_from
     }
 
-    /// Way 0, or one of the faults named.
+    /// Decides a fork: way 0, or one of the faults, counted from 1.
     pub fn fork(&self, at: &'static str, faults: &[&'static str]) -> u32 {
         let ways = u32::try_from(faults.len() + 1).unwrap();
         let way = self.choices.borrow_mut().fork(ways, self.is_calm());
@@ -204,10 +215,12 @@ impl World {
         way
     }
 
+    /// A number below `bound`, for chance that is no fault.
     pub fn below(&self, bound: u64) -> u64 {
         self.choices.borrow_mut().below(bound)
     }
 
+    /// Adds a line to the trace.
     pub fn note(&self, what: impl FnOnce() -> String) {
         if let Some(trace) = &self.trace {
             let line = format!("{:>10.3}s  {}", self.now() as f64 / 1000.0, what());
@@ -215,10 +228,12 @@ impl World {
         }
     }
 
+    /// Whether the relay is played with this mistake.
     pub fn is_sabotaged(&self, by: Sabotage) -> bool {
         self.sabotage == Some(by)
     }
 
+    /// An answer of Nylas or of the agent.
     pub fn answer(status: u16, body: &Value) -> HttpResponse {
         HttpResponse {
             status,
@@ -227,7 +242,8 @@ impl World {
         }
     }
 
-    /// One write a second to a key. Whether it was let through; it is lost by way 1 and 3.
+    /// Writes a value. Returns whether the store accepted it: it accepts one write a second per key. By ways 1 and 3
+    /// the value is lost all the same.
     pub fn write(&self, key: &str, value: &str, way: u32) -> bool {
         let now = self.now();
         let mut store = self.store.borrow_mut();
@@ -236,8 +252,8 @@ impl World {
             .0
             .last()
             .is_some_and(|(written, _)| now < written + SECOND);
-        // Contents and dead letters are written once, under keys of their own: an acknowledged write
-        // of those is durable. The rest may be overtaken by another write, which is a loss.
+        // An acknowledged write is durable. But a key that is written repeatedly may get an older value written over
+        // a newer one, which is the same as a loss.
         let may_be_lost = ["mail:", "down:", "looked:", "bouncing:"]
             .iter()
             .any(|kind| key.starts_with(kind));
@@ -247,6 +263,7 @@ impl World {
         !too_fast
     }
 
+    /// The value of a key at a moment.
     pub fn version_at(&self, key: &str, at: Millis) -> Option<String> {
         let store = self.store.borrow();
         let versions = store.get(key)?;
@@ -265,12 +282,13 @@ impl World {
         versions.0.push((0, Some(value.to_owned())));
     }
 
+    /// Reports a broken promise.
     pub fn violate(&self, what: String) {
         self.note(|| format!("VIOLATION: {what}"));
         self.violations.borrow_mut().push(what);
     }
 
-    /// The newest value, as if every replica had it.
+    /// The newest value of a key.
     pub fn stored(&self, key: &str) -> Option<String> {
         self.version_at(key, self.now())
     }

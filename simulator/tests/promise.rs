@@ -1,5 +1,5 @@
-//! What `docs/delivery.md` promises, on every path of one message with up to three faults, on many
-//! seeds, and with proof that a mistake would be found.
+//! The promise of `docs/delivery.md`: on every path of one message with up to three faults, and on many seeds.
+//! Deliberate mistakes show that a violation would be found.
 
 use simulator::{
     replies::Writer,
@@ -7,8 +7,8 @@ use simulator::{
     scenario::{Stage, all_stages, explore, run_seed, shrink},
 };
 
-/// One code, sixteen worlds. Which accounts are asked at the same moment as they recover matters only
-/// where there are two: see the residual risks in `docs/delivery.md`.
+/// One code in sixteen worlds. A second mail by residual risk 1 (`docs/delivery.md`) needs two accounts, and a refusal
+/// that Nylas does not remember.
 #[test]
 fn every_path_of_one_message_with_up_to_three_faults_keeps_the_promise() {
     let stages = all_stages("verification_code");
@@ -39,7 +39,7 @@ fn every_path_of_one_message_with_up_to_three_faults_keeps_the_promise() {
 }
 
 /// A Nylas that frees the key of a request whose client went away, and goes on sending. The relay does not hang up, so
-/// a second mail needs a crash, a lost connection, or a send of over half a minute: the residual risk in
+/// a second mail needs a crash, a lost connection, or a send of over half a minute: residual risk 5 in
 /// `docs/delivery.md`.
 #[test]
 fn every_path_with_up_to_two_faults_where_a_hang_up_frees_the_key_keeps_the_promise() {
@@ -56,8 +56,8 @@ fn every_path_with_up_to_two_faults_where_a_hang_up_frees_the_key_keeps_the_prom
     assert!(hung_up > 0, "the risk that is documented was not met");
 }
 
-/// A mail that comes in: whatever two things go wrong, a person's reaches the agent and the person in
-/// charge, a machine's and our own reach nobody, and no code anybody.
+/// A message that comes in. A person's reaches the agent and the person in charge, a machine's and the relay's own
+/// reach nobody, and a code reaches nobody.
 #[test]
 fn every_path_of_one_reply_with_up_to_two_faults_reaches_who_it_is_for() {
     let explore_all = |writers: &[Writer]| {
@@ -77,7 +77,7 @@ fn every_path_of_one_reply_with_up_to_two_faults_reaches_who_it_is_for() {
     assert!(paths > 10_000, "only {paths} paths: the search has shrunk");
 }
 
-/// A code that Nylas queues and cannot send goes out on the next slot, once.
+/// A code that Nylas queues and cannot send is sent from the next hop, once.
 #[test]
 fn every_path_of_a_mail_that_may_fail_later_with_up_to_two_faults_keeps_the_promise() {
     let mut paths = 0;

@@ -1,17 +1,19 @@
 //! One attempt at one mail.
 //!
-//! The rule is about leaving a hop of the route (see [`Route`]):
+//! The rule says when a mail leaves a hop of its route (see [`Route`]). The numbers are those of `docs/delivery.md`:
 //!
-//! 1. After an ambiguous outcome (timeout, lost connection, 5xx) the mail stays: same hop, same key, again.
-//! 2. After a refusal that Nylas *replays* it leaves: whoever asks again gets the same, so the hop is dead.
-//! 3. After a refusal of the account that is not replayed it leaves for another account, once the mailbox says that it
-//!    does not hold the mail. Every mail asks its first account anew: if a memory of which account is down decided, two
-//!    attempts that remember differently would send to two accounts.
-//! 4. After a replayed *ambiguous* answer, or a key used with other bytes, the mailbox is asked what became of the mail
-//!    (reconciling). Found means sent. Not found leaves, if it is still not found [`RECONCILING_TAKES`] after the
-//!    answer was first seen.
-//!
-//! And before an attempt that may come after Nylas forgot the key, every mailbox is asked first.
+//! 1. After an ambiguous outcome (timeout, lost connection, 5xx) the mail stays. The next attempt uses the same hop,
+//!    and so the same key.
+//! 2. After a refusal that Nylas *replays* the mail leaves. Every attempt would get the same answer, so the hop is
+//!    dead.
+//! 3. After a refusal of the account that is not replayed the mail leaves for another account, once the mailbox shows
+//!    that it does not hold the mail. Every mail tries its first account anew. If a memory of which account is down
+//!    decided, two attempts that remember differently would send from two accounts.
+//! 4. After a replayed *ambiguous* answer, or where the key was used with other bytes, the mail is reconciled: it is
+//!    looked up in the mailbox. If it is found, it was sent. It leaves if it is still not found [`RECONCILING_TIME`]
+//!    after the answer was first seen.
+//! 5. An attempt that may come after Nylas forgot the key looks the mail up in every mailbox before it sends.
+//! 6. So does an attempt where an earlier one may be unrecorded.
 
 use super::identity::identity;
 use crate::{
@@ -34,35 +36,34 @@ use crate::{
 };
 use std::{cell::RefCell, time::Duration};
 
-/// A mailbox that does not show a mail this long after an ambiguous answer is taken not to have it. Until then the send
-/// may still be going on behind the answer.
-pub const RECONCILING_TAKES: Duration = Duration::from_secs(20);
+/// How long a mail is looked up after an ambiguous answer. Nylas may still accept it after that answer, and a mailbox
+/// shows a mail only a moment after it was accepted. A mail that is not found by then was not sent.
+pub const RECONCILING_TIME: Duration = Duration::from_secs(20);
 
-/// The same, where there was no answer at all: a send may go on for as long as Nylas works on one, which is two minutes
-/// at most.
-pub const RECONCILING_IN_SILENCE_TAKES: Duration = Duration::from_secs(150);
+/// The same, where there was no answer at all: Nylas works on a send for two minutes at most.
+pub const RECONCILING_TIME_WITHOUT_ANSWER: Duration = Duration::from_secs(150);
 
-/// A mail this old that is still only throttled tries another account.
+/// A mail that is still throttled at this age tries another account.
 pub const THROTTLING_TOLERATED: Duration = MINUTE;
 
-/// While the same key is in flight elsewhere.
+/// The delay while another request with the same key is in flight.
 const IN_FLIGHT_WAIT: Duration = Duration::from_secs(3);
 
-/// Hops left in one attempt. Bounds the requests of an attempt to Nylas.
+/// How many hops one attempt may try. It bounds the requests of an attempt to Nylas.
 const STEPS_MAX: u32 = 6;
 
-/// What an attempt came to.
+/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nylas has the mail.
+    /// Nylas accepted the mail, now or at an earlier attempt.
     Sent { account: GrantId, mail: SentMail },
-    /// Not now; the same again later.
+    /// The mail is not known to be sent. It needs another attempt.
     Retry {
         reason: Reason,
-        /// Not before.
+        /// The least delay before that.
         wait: Option<Duration>,
     },
-    /// Never.
+    /// Nylas refused the mail for good.
     Rejected { reason: Reason },
 }
 
@@ -81,23 +82,27 @@ pub struct Attempt<'a, 'c, P> {
 
 /// What follows from the outcome at one hop.
 enum Next {
+    /// The attempt ends. The mail stays at the hop.
     End(Verdict),
-    /// Leave the hop: it is proven not to hold the mail.
+    /// Leave the hop: it is proven that the mail was not sent there.
     Leave,
-    /// The same, because of the account. If there is no other account, the mail stays.
+    /// Leave the hop because its account is at fault. Without another account the mail stays.
     LeaveAccount(Reason),
-    /// The same, but the hop is dead: the mail cannot stay.
+    /// Leave the hop because its account is at fault. The refusal is replayed, so the mail cannot stay.
     LeaveDeadAccount,
-    /// Stay until the mailbox shows what became of the mail.
+    /// Stay, and look the mail up again after the delay.
     Reconcile(Reason, Duration),
 }
 
 impl<P: Ports> Attempt<'_, '_, P> {
-    /// Tries to send the mail, following its route as far as the rule allows. The route always shows where the mail is,
-    /// also to somebody who looks while this waits.
+    /// Tries to send the mail, and follows its route as far as the rule allows.
+    ///
+    /// `route` is always up to date: the caller may read it, and queue the mail with it, while the attempt is waiting
+    /// for Nylas.
     pub async fn run(&self, route: &RefCell<Route>) -> Verdict {
         let verdict = self.follow(route).await;
-        // `message.send_failed` can arrive before the send is recorded.
+        // Nylas accepted the mail but may have failed to send it since: `message.send_failed` can arrive before the
+        // send is recorded.
         if let Verdict::Sent { mail, .. } = &verdict
             && let Some(message_id) = &mail.message_id
             && mail.is_queued
@@ -115,7 +120,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
         let order = order(&self.context.config.accounts, &self.email.to);
         route.borrow_mut().remember_accounts(&order);
         let before = route.borrow().clone();
-        if let Some(verdict) = self.look_up_if_in_doubt(&before).await {
+        if let Some(verdict) = self.look_up_first(&before).await {
             return verdict;
         }
         {
@@ -146,24 +151,25 @@ impl<P: Ports> Attempt<'_, '_, P> {
                     }
                     true
                 }
-                Next::Reconcile(reason, takes) => {
+                Next::Reconcile(reason, delay) => {
                     route.reconcile_from(self.context.now());
                     return Verdict::Retry {
                         reason,
-                        wait: Some(takes),
+                        wait: Some(delay),
                     };
                 }
             };
             if !advanced {
-                return Verdict::retry(Reason::NoSlotLeft);
+                return Verdict::retry(Reason::NoHopLeft);
             }
         }
         Verdict::retry(Reason::OutOfSteps)
     }
 
-    /// Asks every mailbox that may hold the mail, when its keys may be forgotten or another attempt may have got
-    /// further along the route than this one knows.
-    async fn look_up_if_in_doubt(&self, route: &Route) -> Option<Verdict> {
+    /// Looks the mail up before any send, where rule 5 or 6 asks for it.
+    ///
+    /// Rule 6 needs two mailboxes: with one account, the key alone prevents a second mail.
+    async fn look_up_first(&self, route: &Route) -> Option<Verdict> {
         let keys_may_be_forgotten = self.email.age(self.context.now()) >= KEY_TRUSTED_FOR;
         let may_be_elsewhere = route.must_look_up() && self.mailboxes(route).len() > 1;
         if !keys_may_be_forgotten && !may_be_elsewhere {
@@ -172,7 +178,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
         self.look_up(route).await
     }
 
-    /// Every account that is or was configured for the mail.
+    /// Every account that may hold the mail: those configured now, and those when the mail came.
     fn mailboxes<'b>(&'b self, route: &'b Route) -> Vec<&'b GrantId> {
         let mut accounts = order(&self.context.config.accounts, &self.email.to);
         for account in route.accounts() {
@@ -183,7 +189,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
         accounts
     }
 
-    /// Looks for the mail in all of them.
+    /// Looks the mail up in every mailbox that may hold it. `None`: none of them does.
     async fn look_up(&self, route: &Route) -> Option<Verdict> {
         for account in self.mailboxes(route) {
             match self.context.nylas.find(account, self.email, route).await {
@@ -200,16 +206,16 @@ impl<P: Ports> Attempt<'_, '_, P> {
         None
     }
 
-    /// Tries one hop: sends, or asks what became of the mail.
+    /// Tries one hop: sends there, or looks the mail up where the account was removed.
     async fn try_hop(&self, hop: &Hop, route: &Route) -> Next {
         let Some(account) = self.context.config.account(&hop.account) else {
-            // The account was removed from the configuration while the mail was under way: only ask. Ask every mailbox,
-            // because where the route was lost an attempt may have got further than it says.
-            let is_reconciled = self.is_reconciled(hop, RECONCILING_IN_SILENCE_TAKES);
+            // The account was removed from the configuration while the mail was under way. Nothing can be sent there,
+            // so look the mail up: in every mailbox, because an attempt whose route was lost may have gone on.
+            let is_reconciled = self.is_reconciled(hop, RECONCILING_TIME_WITHOUT_ANSWER);
             return match self.look_up(route).await {
                 Some(sent @ Verdict::Sent { .. }) => Next::End(sent),
                 None if is_reconciled => Next::Leave,
-                _ => Next::Reconcile(Reason::AccountRemoved, RECONCILING_IN_SILENCE_TAKES),
+                _ => Next::Reconcile(Reason::AccountRemoved, RECONCILING_TIME_WITHOUT_ANSWER),
             };
         };
         let identity = match identity(self.context, account).await {
@@ -221,7 +227,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 return Next::End(Verdict::retry(Reason::AccountAddressUnknown));
             }
         };
-        // Asking for the address may have used up the time.
+        // Reading the address may have used up the time.
         if !self.context.nylas.has_time() {
             return Next::End(Verdict::retry(Reason::OutOfTime));
         }
@@ -243,7 +249,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
     async fn after_send(&self, hop: &Hop, route: &Route, answer: SendAnswer) -> Next {
         let reason = answer.outcome.reason();
         match (answer.outcome, answer.replayed) {
-            // Nylas accepted the mail here, and reported since that it could not send it.
+            // Nylas accepted the mail at this hop, and has since reported that it could not send it.
             (SendOutcome::Sent(mail), true) if route.has_failed(mail.message_id.as_deref()) => {
                 Next::Leave
             }
@@ -256,15 +262,15 @@ impl<P: Ports> Attempt<'_, '_, P> {
             (SendOutcome::AccountAtFault(_), true) => Next::LeaveDeadAccount,
             (SendOutcome::Rejected { reason }, false) => Next::End(Verdict::Rejected { reason }),
             (SendOutcome::Throttled { retry_after }, false) => {
-                let patience_is_over = self.email.age(self.context.now()) >= THROTTLING_TOLERATED;
-                if !patience_is_over || self.context.config.accounts.len() < 2 {
+                let is_tolerated = self.email.age(self.context.now()) < THROTTLING_TOLERATED;
+                if is_tolerated || self.context.config.accounts.len() < 2 {
                     return Next::End(Verdict::Retry {
                         reason,
                         wait: retry_after,
                     });
                 }
-                // This does not count as the account's fault: an attempt that sees the same 429 replayed must take the
-                // same route.
+                // The account does not count as at fault: an attempt that gets this 429 replayed leaves without that
+                // mark, and both must follow the same route.
                 match self.find(hop, route).await {
                     FindOutcome::Found(mail) => self.sent(hop, mail),
                     FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
@@ -276,24 +282,24 @@ impl<P: Ports> Attempt<'_, '_, P> {
             }
             (SendOutcome::Ambiguous { .. }, false) => Next::End(Verdict::retry(reason)),
             (SendOutcome::Ambiguous { .. }, true) | (SendOutcome::KeyConflict, _) => {
-                let is_reconciled = self.is_reconciled(hop, RECONCILING_TAKES);
+                let is_reconciled = self.is_reconciled(hop, RECONCILING_TIME);
                 match self.find(hop, route).await {
                     FindOutcome::Found(mail) => self.sent(hop, mail),
                     FindOutcome::NotFound if is_reconciled => Next::Leave,
-                    _ => Next::Reconcile(reason, RECONCILING_TAKES),
+                    _ => Next::Reconcile(reason, RECONCILING_TIME),
                 }
             }
         }
     }
 
-    /// Asks the hop's mailbox whether it holds the mail.
+    /// Looks the mail up in the hop's mailbox.
     async fn find(&self, hop: &Hop, route: &Route) -> FindOutcome {
         let nylas = &self.context.nylas;
         nylas.find(&hop.account, self.email, route).await
     }
 
-    /// Notes that Clerk's sender name is not the account's: it does not decide what users see, and whoever set it may
-    /// think that it does. The operator hears of it after the mail is out.
+    /// Notes a sender name in Clerk's settings that is not the account's. Users see the account's, and whoever set
+    /// Clerk's may not know that. It is reported after the send.
     fn compare_names(&self, account: &Account, identity: &Identity) {
         let wanted = self.email.from_local_part.as_deref().unwrap_or_default();
         let has = identity.email.split('@').next().unwrap_or_default();
@@ -302,9 +308,10 @@ impl<P: Ports> Attempt<'_, '_, P> {
         }
     }
 
-    fn is_reconciled(&self, hop: &Hop, takes: Duration) -> bool {
+    /// Whether the mail has been looked up at this hop for long enough.
+    fn is_reconciled(&self, hop: &Hop, needed: Duration) -> bool {
         hop.reconciling_since
-            .is_some_and(|since| self.context.now().since(since) >= takes)
+            .is_some_and(|since| self.context.now().since(since) >= needed)
     }
 
     fn sent(&self, hop: &Hop, mail: SentMail) -> Next {
@@ -314,10 +321,9 @@ impl<P: Ports> Attempt<'_, '_, P> {
         })
     }
 
-    /// The account refuses, not the mail: tell the operator once, and leave if the mailbox does not hold the mail.
+    /// The account is at fault, not the mail: raises an alert once, and leaves if the mailbox does not hold the mail.
     async fn account_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) -> Next {
-        let known = self.context.ledger.is_down(&hop.account).await;
-        if !known {
+        if !self.context.ledger.is_down(&hop.account).await {
             let marked = self.context.ledger.mark_down(&hop.account, fault).await;
             let outcome = if marked.is_ok() {
                 Outcome::MarkedDown
@@ -336,7 +342,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
             );
         }
         if self.context.config.accounts.len() < 2 {
-            // Nowhere else to go.
+            // There is no other account.
             return Next::End(Verdict::retry(fault.reason()));
         }
         match self.find(hop, route).await {

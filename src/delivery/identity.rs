@@ -1,4 +1,4 @@
-//! Whose mailbox it is.
+//! An account's own address and display name, which a send needs for `From`.
 
 use crate::{
     context::Context,
@@ -11,15 +11,16 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long an instance remembers an address. The ledger remembers it for longer, and hears of a change at once.
-const REMEMBERED_FOR: Duration = MINUTE.saturating_mul(10);
+/// How long an instance remembers an identity. A change is in the ledger at once, through `grant.updated`; an instance
+/// sees it when this is over.
+const IDENTITY_TTL: Duration = MINUTE.saturating_mul(10);
 
-/// Whether the account's address is neither configured nor remembered by the instance.
+/// Whether [`identity`] would have to ask the ledger: the address is neither configured nor remembered by the instance.
 pub fn must_be_looked_up<P: Ports>(context: &Context<'_, P>, account: &Account) -> bool {
     account.email.is_none() && recalled(context, account).is_none()
 }
 
-/// An account's own address and name: configured, remembered, or asked of Nylas.
+/// An account's own address and name: as configured, or remembered by the instance or the ledger, or read from Nylas.
 pub async fn identity<P: Ports>(context: &Context<'_, P>, account: &Account) -> IdentityOutcome {
     if let Some(email) = &account.email {
         return IdentityOutcome::Known(Identity {
@@ -34,7 +35,7 @@ pub async fn identity<P: Ports>(context: &Context<'_, P>, account: &Account) -> 
         Some(identity) => identity,
         None => match context.nylas.identity(&account.grant_id).await {
             IdentityOutcome::Known(identity) => {
-                // Safe to lose: it is asked again next time.
+                // Safe to lose: the next attempt then reads it from Nylas, too.
                 let _ = context
                     .ledger
                     .put_identity(&account.grant_id, &identity)
@@ -46,19 +47,19 @@ pub async fn identity<P: Ports>(context: &Context<'_, P>, account: &Account) -> 
     };
     if let Ok(text) = serde_json::to_string(&identity) {
         let name = format!("identity:{}", account.grant_id.as_str());
-        context.ports.remember(&name, &text, REMEMBERED_FOR);
+        context.ports.remember(&name, &text, IDENTITY_TTL);
     }
     IdentityOutcome::Known(named(account, identity))
 }
 
-/// What the instance remembers.
+/// The identity that the instance remembers.
 fn recalled<P: Ports>(context: &Context<'_, P>, account: &Account) -> Option<Identity> {
     let name = format!("identity:{}", account.grant_id.as_str());
     let text = context.ports.recall(&name)?;
     serde_json::from_str(&text).ok()
 }
 
-/// The configured name goes before the mailbox' own.
+/// The configured name takes precedence over the mailbox' own.
 fn named(account: &Account, identity: Identity) -> Identity {
     Identity {
         name: account.name.clone().or(identity.name),

@@ -1,4 +1,4 @@
-//! The heart: one mail, exactly once, whatever fails in between. `docs/delivery.md` has the argument.
+//! One mail, exactly once, whatever fails in between. `docs/delivery.md` has the rule and why it holds.
 
 pub mod attempt;
 pub mod identity;

@@ -1,4 +1,4 @@
-//! Remembers what became of a mail.
+//! Writes what became of a mail into the ledger.
 
 use crate::{
     context::Context,
@@ -21,23 +21,24 @@ pub struct Accepted<'a> {
     pub account: &'a GrantId,
     pub mail: SentMail,
     pub route: &'a Route,
-    /// Which delivery of the queue message it was; 1 where the webhook did it.
+    /// Which delivery of the queue message sent it, from 1; 1 if the webhook did.
     pub attempt: u32,
 }
 
 impl Accepted<'_> {
-    /// Whether Nylas may still report that it could not send the mail, and the relay would hear of it.
+    /// Whether Nylas may still report that it could not send the mail (202), to a relay that gets notifications.
     pub fn may_fail_later<P: Ports>(&self, context: &Context<'_, P>) -> bool {
         self.mail.is_queued && context.config.hears_nylas()
     }
 }
 
-/// Remembers a mail as sent, and with its content if it may still fail.
+/// Records a mail as sent. If it may still fail, its content is stored first.
 ///
-/// Which thread it began is not written: when somebody replies, which is rare, the mailbox knows.
+/// The thread that it begins gets no record of its own, which would be a second write for every mail. When somebody
+/// replies, which is rare, the mailbox is asked.
 ///
 /// # Errors
-/// The ledger did not take what a late failure needs, or the record itself.
+/// Why the ledger refused the content or the record.
 pub async fn record_sent<P: Ports>(
     context: &Context<'_, P>,
     accepted: Accepted<'_>,
@@ -56,7 +57,7 @@ pub async fn record_sent<P: Ports>(
                 route: accepted.route.clone(),
             },
         };
-        // Before the record: an attempt that finds the mail recorded as sent does no more.
+        // Before the record: an attempt that finds the mail recorded as sent does nothing more.
         ledger.put_pending(&pending).await?;
     }
     let record = MailRecord {
@@ -69,7 +70,7 @@ pub async fn record_sent<P: Ports>(
     ledger.put_mail(&email.svix_id, &record).await
 }
 
-/// Remembers where a mail stands. Safe to lose: that only repeats an idempotent send.
+/// Records the state of a mail that was not sent. Safe to lose: that only repeats an idempotent send.
 pub async fn record<P: Ports>(
     context: &Context<'_, P>,
     email: &Email,

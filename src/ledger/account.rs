@@ -1,4 +1,4 @@
-//! What is remembered of an account.
+//! What the ledger remembers of an account.
 
 use super::{Ledger, MONTH};
 use crate::{
@@ -12,15 +12,15 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How far a mailbox was looked through for what no notification told of.
+/// How far the sweep has got in one mailbox. The sweep looks for messages whose notification was lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {
-    /// A look under way: where it goes on.
+    /// Where an unfinished look goes on: Nylas' token for the next page.
     #[serde(default)]
     pub page_token: Option<String>,
-    /// All that came in before was seen.
+    /// Every message received before this moment was seen.
     pub since: UnixMillis,
-    /// What `since` will be when the look under way is through.
+    /// What `since` will be when the present look is finished.
     pub until: UnixMillis,
 }
 
@@ -30,6 +30,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.read(&account_key(grant_id)).await.ok().flatten()
     }
 
+    /// Remembers the account's address and name.
     pub async fn put_identity(
         &self,
         grant_id: &GrantId,
@@ -38,12 +39,13 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&account_key(grant_id), identity, MONTH).await
     }
 
-    /// Whether an account is noted to be down. A note that cannot be read counts as none.
+    /// Whether an account is marked as down. A mark that cannot be read counts as none.
     pub async fn is_down(&self, grant_id: &GrantId) -> bool {
         self.has(&format!("down:{}", grant_id.as_str())).await == Ok(true)
     }
 
-    /// Notes that an account is down: until midnight UTC where its day is used up, for an hour otherwise.
+    /// Marks an account as down: until midnight UTC if its daily quota is used up, for an hour otherwise. The mark only
+    /// keeps the alert from repeating; no mail's route depends on it.
     pub async fn mark_down(
         &self,
         grant_id: &GrantId,
@@ -59,7 +61,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&key, &mark, until.since(now)).await
     }
 
-    /// Remembers how many mails an account has sent today. Nothing is written while the number stays the same.
+    /// Remembers how many mails an account has sent today (UTC). Nothing is written while the number stays the same.
     pub async fn put_used(&self, grant_id: &GrantId, sent: u64) -> Result<(), StoreError> {
         let key = format!("used:{}", grant_id.as_str());
         let known: Option<Value> = self.read(&key).await?;
@@ -70,10 +72,12 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&key, &row, DAY).await
     }
 
+    /// How far the sweep has got in an account's mailbox.
     pub async fn look(&self, grant_id: &GrantId) -> Result<Option<Look>, StoreError> {
         self.read(&format!("looked:{}", grant_id.as_str())).await
     }
 
+    /// Remembers how far the sweep has got.
     pub async fn put_look(&self, grant_id: &GrantId, look: &Look) -> Result<(), StoreError> {
         self.write(&format!("looked:{}", grant_id.as_str()), look, MONTH)
             .await
@@ -84,6 +88,7 @@ pub(super) fn account_key(grant_id: &GrantId) -> String {
     format!("account:{}", grant_id.as_str())
 }
 
+/// The next midnight in UTC, when Nylas' daily quota begins anew.
 fn next_midnight(now: UnixMillis) -> UnixMillis {
     const DAY_SECONDS: u64 = 86_400;
     let days = now.seconds() / DAY_SECONDS;
@@ -95,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_used_up_day_ends_at_midnight_utc() {
+    fn a_used_up_daily_quota_ends_at_midnight_utc() {
         let noon = UnixMillis::from_seconds(20_000 * 86_400 + 43_200);
         let midnight = UnixMillis::from_seconds(20_000 * 86_400);
         let next = UnixMillis::from_seconds(20_001 * 86_400);

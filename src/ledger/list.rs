@@ -1,4 +1,4 @@
-//! Lists for people: the operator's page and API, and checks.
+//! Lists of what the ledger holds, for the operator's page and API, and for the checks.
 
 use super::{Ledger, at};
 use crate::{
@@ -8,18 +8,21 @@ use crate::{
 use serde_json::{Map, Value};
 use std::cmp::Reverse;
 
-/// Values that are read one by one for a list.
+/// How many values of one list are read one by one, because they are too long to be listed with their keys.
 const READS_MAX: usize = 30;
-/// Windows of 8.5 hours that are listed for the newest mails.
+/// How many windows of 8.5 hours are listed to find the newest mails.
 const WINDOWS_MAX: u64 = 6;
-/// Mails after which no further window is listed.
+/// The number of mails after which no further window is listed.
 const MAILS_ENOUGH: usize = 200;
 
 impl<P: Store + Clock> Ledger<'_, P> {
-    /// What is kept under keys of one kind (`mail:`, ...), the newest first. Each row is the value and the rest of its
-    /// key under `id`.
+    /// Everything under keys with one prefix (`mail:`, ...), the newest first. Each row is a value, and under `id` the
+    /// rest of its key.
     ///
-    /// Where there are more than a thousand mails, these are the mails of the last two days at most.
+    /// If there are more than a thousand mails, only those of about the last two days are returned.
+    ///
+    /// # Errors
+    /// Why the ledger could not be read.
     pub async fn all(&self, kind: &str, id: &str) -> Result<Vec<Value>, StoreError> {
         let mut listed = self.count(self.ports.list(kind)).await?;
         if !listed.is_complete && kind == "mail:" {
@@ -52,13 +55,13 @@ impl<P: Store + Clock> Ledger<'_, P> {
     }
 }
 
-/// One row: the value without what nobody may see, and its key.
+/// One row: the key and the value, without what is private and without what only the relay needs.
 fn row(text: Option<&str>, id: &str, key: &str) -> Value {
     let mut row: Map<String, Value> = text
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
     row.insert(id.to_owned(), key.into());
-    // Of a dead letter this is all that is shown.
+    // A dead letter holds a whole mail. Only its time and template are shown.
     if let Some(mail) = row.remove("mail") {
         row.insert("at".to_owned(), mail.get("queued_at").cloned().into());
         row.insert(
@@ -66,14 +69,14 @@ fn row(text: Option<&str>, id: &str, key: &str) -> Value {
             mail.pointer("/email/slug").cloned().into(),
         );
     }
-    for private in ["trail", "here"] {
-        row.remove(private);
+    for hidden in ["trail", "here"] {
+        row.remove(hidden);
     }
     Value::Object(row)
 }
 
-/// Svix' ids are KSUIDs: they begin with their time, in base 62, counted from May 2014. Three characters
-/// tell 30,588.7 seconds apart.
+/// Svix' ids are KSUIDs (<https://github.com/segmentio/ksuid>): they begin with the time they were made, in base 62 and
+/// counted from May 2014. So ids with the same first three characters are from one window of 30,588.7 seconds.
 fn svix_window(now: UnixMillis) -> u64 {
     now.seconds()
         .saturating_sub(1_400_000_000)
@@ -81,6 +84,7 @@ fn svix_window(now: UnixMillis) -> u64 {
         / 305_887
 }
 
+/// The key prefix of the mails of one window.
 fn svix_prefix(window: u64) -> String {
     const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut prefix = String::from("mail:msg_");

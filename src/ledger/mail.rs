@@ -1,4 +1,4 @@
-//! What is remembered of one mail.
+//! What the ledger remembers of one mail.
 
 use super::{
     Ledger,
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Longer than Svix' retries (28 hours) and Clerk's recovery of failed messages (14 days).
+/// As long as Clerk can send a failed message again (14 days), which is longer than Svix retries (28 hours).
 pub(super) const MAIL_TTL: Duration = DAY.saturating_mul(14);
 const DEAD_LETTER_TTL: Duration = DAY.saturating_mul(7);
 
@@ -31,21 +31,22 @@ const DEAD_LETTER_TTL: Duration = DAY.saturating_mul(7);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MailState {
-    /// Nylas has it.
+    /// Nylas accepted it.
     Sent,
-    /// The queue has it.
+    /// It is in the queue.
     Queued,
-    /// Neither: Clerk was asked to send it again.
+    /// Clerk was asked to send it again, because no queue accepted it.
     Waiting,
     /// Nylas refused it for good.
     Rejected,
-    /// Too old to be of use before it could be sent.
+    /// Its TTL ended before it could be sent.
     Expired,
-    /// The queue gave it up; its content is under `dead:`.
+    /// It was given up. The dead letter, with its content, is under `dead:`.
     DeadLettered,
 }
 
 impl MailState {
+    /// Every state.
     pub const ALL: [Self; 6] = [
         Self::Sent,
         Self::Queued,
@@ -62,9 +63,8 @@ impl MailState {
 
     /// Which state may follow which.
     ///
-    /// A mail that was sent stays sent, whatever a slower attempt thinks of it, unless Nylas reported that it could not
-    /// send it after all (`send_failed`). Everything else may be judged afresh: Clerk's Resend, or a redriven dead
-    /// letter.
+    /// A mail that was sent stays sent, whatever a slower attempt ends with, unless Nylas reported that it could not
+    /// send it (`send_failed`). Any other state may change: somebody presses Resend, or redrives a dead letter.
     pub fn may_become(self, next: Self, send_failed: bool) -> bool {
         match (self, next) {
             (Self::Sent, Self::Sent) => true,
@@ -103,21 +103,21 @@ pub struct MailRecord {
     pub thread_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// Since Clerk made the event: what the user has waited.
+    /// The age of Clerk's event when this was written: how long the user had waited.
     #[serde(
         default,
         deserialize_with = "null_as_default",
         skip_serializing_if = "is_zero"
     )]
     pub age_ms: u64,
-    /// Which delivery of the queue message it was; 1 where the webhook did it.
+    /// Which delivery of the queue message sent it, from 1; 1 if the webhook did.
     #[serde(
         default,
         deserialize_with = "null_as_default",
         skip_serializing_if = "is_zero"
     )]
     pub attempts: u64,
-    /// Where it was tried so far.
+    /// The hops it tried so far.
     #[serde(
         default,
         rename = "trail",
@@ -137,7 +137,7 @@ impl MailRecord {
         self.state == MailState::Sent && !route.has_failed(self.message_id.as_deref())
     }
 
-    /// A record that says why, with the route so far: a resend asks where this attempt was.
+    /// Adds why the mail has this state, and its route, from which the next attempt continues.
     pub fn because(self, reason: Reason, route: Route) -> Self {
         Self {
             reason: Some(reason.as_str().to_owned()),
@@ -146,6 +146,7 @@ impl MailRecord {
         }
     }
 
+    /// A record with nothing known but the mail and its state.
     pub fn new(email: &Email, state: MailState, at: UnixMillis) -> Self {
         Self {
             state,
@@ -163,18 +164,22 @@ impl MailRecord {
     }
 }
 
-/// A mail Nylas queued itself, as it would go into the queue again.
+/// A mail that Nylas queued (202), stored so that it can be sent again if Nylas reports that it could not send it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
+    /// Nylas' id of the message that may fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
     pub mail: QueuedMail,
 }
 
 impl<P: Store + Clock> Ledger<'_, P> {
-    /// Reads what is known of a mail and its recipient, in one wait: its record, whether the recipient must not be
-    /// written to, and, where they are wanted, the bounces of the recipient's domain and the account's own address and
-    /// name.
+    /// Reads what is known of a mail and its recipient in one operation: the mail's record, and whether the recipient
+    /// is suppressed. `with_bounces`: the bounces of the recipient's domain, too. `account`: that account's address and
+    /// name, too.
+    ///
+    /// The answers are then given by [`Self::mail`], `is_suppressed`, `is_bouncing` and `identity`, without another
+    /// operation. `key` is the Nylas key, with which addresses are hashed.
     pub async fn read_mail_ahead(
         &self,
         email: &Email,
@@ -191,16 +196,17 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.read_ahead(keys).await;
     }
 
+    /// A mail's record.
     pub async fn mail(&self, id: &SvixId) -> Result<Option<MailRecord>, StoreError> {
         self.read(&format!("mail:{id}")).await
     }
 
-    /// What is kept of a mail, as it is.
+    /// A mail's record as it is stored, with fields that this version may not know.
     pub async fn raw_mail(&self, id: &SvixId) -> Result<Option<Value>, StoreError> {
         self.read(&format!("mail:{id}")).await
     }
 
-    /// Remembers where a mail stands. Mostly safe to lose: that only repeats an idempotent send.
+    /// Writes a mail's record. Mostly safe to lose: that only repeats an idempotent send.
     pub async fn put_mail(&self, id: &SvixId, record: &MailRecord) -> Result<(), StoreError> {
         let ttl = match record.state {
             MailState::Queued | MailState::Waiting => record.slug.ttl().saturating_add(DAY),
@@ -209,35 +215,40 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&format!("mail:{id}"), record, ttl).await
     }
 
+    /// The content of a mail that was too large for a queue message.
     pub async fn content(&self, id: &SvixId) -> Result<Option<Content>, StoreError> {
         self.read(&format!("body:{id}")).await
     }
 
+    /// Stores a content that is too large for a queue message.
     pub async fn put_content(&self, email: &Email, content: &Content) -> Result<(), StoreError> {
         let ttl = email.slug.ttl().saturating_add(DAY);
         self.write(&format!("body:{}", email.svix_id), content, ttl)
             .await
     }
 
+    /// A dead letter, as the queue delivered it.
     pub async fn dead_letter(&self, name: &str) -> Result<Option<String>, StoreError> {
         self.get(&format!("dead:{name}")).await
     }
 
-    /// Keeps a dead letter as it is, so that a person can look and send it again.
+    /// Stores a dead letter unchanged, so that a person can look at it and redrive it.
     pub async fn put_dead_letter(&self, name: &str, text: &str) -> Result<(), StoreError> {
         self.put(&format!("dead:{name}"), text, DEAD_LETTER_TTL)
             .await
     }
 
+    /// Removes a dead letter.
     pub async fn delete_dead_letter(&self, name: &str) -> Result<(), StoreError> {
         self.delete(&format!("dead:{name}")).await
     }
 
+    /// A mail that Nylas queued, and that may still fail.
     pub async fn pending(&self, id: &SvixId) -> Result<Option<Pending>, StoreError> {
         self.read(&format!("pending:{id}")).await
     }
 
-    /// Keeps a mail that Nylas queued, until it is clear that it went out.
+    /// Stores a mail that Nylas queued until the mail expires, and for a day at most.
     pub async fn put_pending(&self, pending: &Pending) -> Result<(), StoreError> {
         let email = &pending.mail.email;
         let ttl = email.expires_at().since(self.ports.now()).min(DAY);
@@ -252,7 +263,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         }
     }
 
-    /// The mail Nylas queued under this message id.
+    /// The mail that Nylas queued under this message id.
     pub async fn accepted(&self, message_id: &str) -> Result<Option<SvixId>, StoreError> {
         if !is_short(message_id) {
             return Ok(None);
@@ -266,6 +277,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         Ok(is_short(message_id) && self.has(&format!("failed:{message_id}")).await?)
     }
 
+    /// Remembers that Nylas reported that it could not send this message.
     pub async fn put_failed(&self, message_id: &str) -> Result<(), StoreError> {
         if is_short(message_id) {
             self.put_now(&format!("failed:{message_id}"), DAY).await?;
@@ -297,7 +309,7 @@ mod tests {
         }
     }
 
-    /// The form is a promise to what is in KV when a new version is deployed.
+    /// A new version finds records of older ones in KV.
     #[test]
     fn a_record_of_the_first_version_can_be_read() {
         let text = concat!(

@@ -1,30 +1,30 @@
-//! What is remembered about mails and accounts, in Workers KV.
+//! What the relay remembers in Workers KV.
 //!
-//! KV has no compare-and-set, its reads may be a minute old and its writes may fail, so nothing here decides alone: the
-//! ledger spares work and tells people; Nylas' idempotency keeps a mail single (see `delivery`). Keys hold ids and
-//! keyed hashes only, never an address.
+//! KV has no compare-and-set, its reads may be a minute old, and its writes may fail. So the ledger cannot prevent a
+//! second mail: Nylas' idempotency does (see `delivery`). The ledger saves work and informs people. Its keys hold ids
+//! and keyed hashes only, never an address.
 //!
 //! | key | value | TTL |
 //! | --- | --- | --- |
 //! | `mail:<svix id>` | [`MailRecord`](mail::MailRecord) | 14 days; `queued` and `waiting` a day past the mail's TTL |
 //! | `body:<svix id>` | a content too large for the queue | a day past the mail's TTL |
-//! | `dead:<svix id>` | a dead letter as it was, content and all | 7 days |
+//! | `dead:<name>` | a dead letter, whole; a mail's name is its Svix id | 7 days |
 //! | `pending:<svix id>` | [`Pending`](mail::Pending): a mail Nylas queued, with content | the mail's, at most a day |
-//! | `accepted:<message id>` | its Svix id | as long |
+//! | `accepted:<message id>` | the Svix id of such a mail | the same |
 //! | `failed:<message id>` | when Nylas reported that it could not send it | a day |
-//! | `fate:<svix id>` | [`DeliveryEventRecord`](reply::DeliveryEventRecord): what Nylas said later | 14 days |
+//! | `fate:<svix id>` | [`DeliveryEventRecord`](reply::DeliveryEventRecord): the last delivery event | 14 days |
 //! | `account:<grant id>` | the mailbox' address and name | 30 days |
-//! | `down:<grant id>` | reason, since, until: for people, no decision depends on it | until the mark ends |
-//! | `used:<grant id>` | mails sent since midnight UTC, by Nylas' count, and when that was | a day |
-//! | `looked:<grant id>` | [`Look`](account::Look): how far the mailbox was looked through | 30 days |
+//! | `down:<grant id>` | reason, since, until: for people and the alert, never for a route | until the mark ends |
+//! | `used:<grant id>` | mails sent since midnight UTC, by Nylas' count, and when it was read | a day |
+//! | `looked:<grant id>` | [`Look`](account::Look): how far the sweep has got | 30 days |
 //! | `suppressed:<keyed hash>` | why and when this address was suppressed | bounce: 30 days; complaint: ten years |
 //! | `bouncing:<keyed hash>` | hard bounces at a domain without a delivery between them | an hour after the last |
-//! | `thread:<grant id>:<thread id>` | [`Thread`](reply::Thread): which mail a reply answers | 90 days |
+//! | `thread:<grant id>:<thread id>` | [`Thread`](reply::Thread), which only older versions write | 90 days |
 //! | `reply:<reply id>` | [`ReplyRecord`](reply::ReplyRecord): a mail that came in | 30 days |
-//! | `handed:<reply id>` | when the agent took it | 30 days |
+//! | `handed:<reply id>` | when the agent accepted it | 30 days |
 //! | `worked_off:<id>` | when a notification was processed; 0.1.0 keeps it unread under `notification:` | 3 days |
-//! | `alerted:<kind>` | when that alert was given last | an hour; a day for what is checked regularly |
-//! | `said:<what>` | when the log said this last; `delivered`: Nylas reports deliveries | 30 days, a day |
+//! | `alerted:<kind>` | when that alert was last posted | an hour; a day for what is checked regularly |
+//! | `said:<what>` | when the log last said this; `delivered`: Nylas reports deliveries | 30 days, a day |
 //! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 pub mod account;
@@ -47,16 +47,16 @@ use std::{
 };
 
 const MONTH: Duration = DAY.saturating_mul(30);
-/// KV has no "for ever" beside an expiry.
+/// As good as for ever: every key of the ledger has a TTL.
 const TEN_YEARS: Duration = DAY.saturating_mul(3650);
-/// KV's shortest.
+/// KV accepts no shorter TTL.
 const TTL_MIN: Duration = MINUTE;
 
-/// The store, with names for what is in it. It counts the time it takes, for the log.
+/// The store, with a function for each thing in it. It measures the time spent waiting, for the log.
 pub struct Ledger<'a, P> {
     ports: &'a P,
     spent: Cell<Duration>,
-    /// What [`Ledger::read_ahead`] read and nobody asked for yet.
+    /// Values that [`Ledger::read_ahead`] read and that were not used yet.
     ahead: RefCell<BTreeMap<String, Option<String>>>,
     last_error: Cell<Option<StoreError>>,
 }
@@ -81,15 +81,14 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         self.last_error.get()
     }
 
-    /// Reads all that a mail's handling will ask for, in one wait. Safe to fail: each is then read when it is asked
-    /// for.
+    /// Reads several keys in one operation, for later use. If that fails, each is read when it is needed.
     async fn read_ahead(&self, keys: Vec<String>) {
         if let Ok(values) = self.count(self.ports.get_many(&keys)).await {
             self.ahead.borrow_mut().extend(keys.into_iter().zip(values));
         }
     }
 
-    /// A value that was read ahead counts once: whoever asks again wants to know what happened since.
+    /// A value that was read ahead is used once. Whoever reads a key again wants to know what has changed.
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
         let ahead = self.ahead.borrow_mut().remove(key);
         match ahead {
@@ -102,7 +101,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         Ok(self.get(key).await?.is_some())
     }
 
-    /// A value that cannot be read, as one of another version of the relay, counts as absent.
+    /// Reads and parses. A value of a form that this version does not know counts as absent.
     async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
         let text = self.get(key).await?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
@@ -124,7 +123,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         self.put(key, &text, ttl).await
     }
 
-    /// Notes that something happened now.
+    /// Writes the time now, to remember when something happened.
     async fn put_now(&self, key: &str, ttl: Duration) -> Result<(), StoreError> {
         self.put(key, &self.ports.now().0.to_string(), ttl).await
     }
@@ -133,6 +132,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         self.count(self.ports.delete(key)).await
     }
 
+    /// Measures an operation, and remembers its error for the log.
     async fn count<T>(
         &self,
         operation: impl Future<Output = Result<T, StoreError>>,
@@ -153,7 +153,7 @@ fn at(row: &Value) -> UnixMillis {
     UnixMillis(row.get("at").and_then(Value::as_u64).unwrap_or_default())
 }
 
-/// Fits a key beside a prefix and a grant id: KV's limit is 512 bytes.
+/// Whether an id fits into a key beside a prefix and a grant id: KV's limit is 512 bytes.
 fn is_short(id: &str) -> bool {
     (1..=300).contains(&id.len())
 }

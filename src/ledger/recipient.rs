@@ -1,4 +1,4 @@
-//! What is remembered of the people who are written to, under keyed hashes of their addresses.
+//! What the ledger remembers of recipients, under keyed hashes of their addresses.
 
 use super::{Ledger, MONTH, TEN_YEARS};
 use crate::{
@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use std::time::Duration;
 
-/// Hard bounces at one domain, without a delivery between them, after which no more is sent there.
+/// The number of hard bounces at one domain, without a delivery between them, after which no more mails are sent there.
 pub const BOUNCES_MAX: u32 = 5;
 const BOUNCES_TTL: Duration = HOUR;
-/// Noted under `said:`: Nylas reports deliveries.
+/// The key below `said:` which says that Nylas reports deliveries.
 const DELIVERED: &str = "delivered";
-/// Without a delivery in this time, nobody reports them.
+/// After this long without a delivery event, the relay assumes that Nylas does not report deliveries.
 const DELIVERED_TTL: Duration = DAY;
 
 /// Why an address must not be written to.
@@ -26,7 +26,7 @@ const DELIVERED_TTL: Duration = DAY;
 pub enum Suppression {
     Bounced,
     Complained,
-    /// By hand.
+    /// An operator suppressed it.
     Operator,
 }
 
@@ -47,7 +47,7 @@ impl<P: Store + Clock + Memory> Ledger<'_, P> {
         self.has(&suppression_key(address, key)).await
     }
 
-    /// Notes that an address must not be written to. A complaint outlasts a bounce.
+    /// Suppresses an address. A bounce does not replace a complaint, whose TTL is longer.
     pub async fn suppress(
         &self,
         address: &str,
@@ -69,7 +69,7 @@ impl<P: Store + Clock + Memory> Ledger<'_, P> {
         self.write(&name, &row, ttl).await
     }
 
-    /// Lets an address be written to again. Returns whether it was suppressed.
+    /// Allows mails to an address again. Returns whether it was suppressed.
     pub async fn unsuppress(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
         let name = suppression_key(address, key);
         let was_suppressed = self.has(&name).await?;
@@ -77,15 +77,16 @@ impl<P: Store + Clock + Memory> Ledger<'_, P> {
         Ok(was_suppressed)
     }
 
-    /// Whether mails to the address' domain did nothing but bounce lately. A count that cannot be read is none.
+    /// Whether mails to the address' domain only bounced lately. A count that cannot be read counts as none.
     pub async fn is_bouncing(&self, address: &str, key: &Secret) -> bool {
         let bounces = self.bounces(&bounces_key(address, key)).await;
         bounces.is_ok_and(|count| count >= BOUNCES_MAX)
     }
 
-    /// Counts a hard bounce at the address' domain. Returns whether it was the one too many.
+    /// Counts a hard bounce at the address' domain. Returns whether it is the one after which mails to the domain stop.
     ///
-    /// Without `message.delivered` a dead domain cannot be told from typos at a large provider, so then nothing counts.
+    /// Without `message.delivered` we can't tell a dead domain from typos at a large provider, so nothing is counted
+    /// then.
     pub async fn count_bounce(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
         if !self.has(&format!("said:{DELIVERED}")).await? {
             return Ok(false);
@@ -96,9 +97,9 @@ impl<P: Store + Clock + Memory> Ledger<'_, P> {
         Ok(count == BOUNCES_MAX)
     }
 
-    /// A mail arrived at the address' domain: it does more than bounce.
+    /// A mail was delivered at the address' domain, so its bounces no longer count.
     pub async fn clear_bounces(&self, address: &str, key: &Secret) -> Result<(), StoreError> {
-        // Once an hour and instance: this is most of what Nylas reports.
+        // Written at most once an hour by an instance, because most delivery events are deliveries.
         if self.ports.recall(DELIVERED).is_none() {
             self.may_say(DELIVERED, DELIVERED_TTL).await;
             self.ports.remember(DELIVERED, DELIVERED, HOUR);
@@ -133,10 +134,10 @@ pub(super) fn bounces_key(address: &str, key: &Secret) -> String {
     format!("bouncing:{}", keyed_hash(domain, key))
 }
 
-/// Tells addresses apart without showing them.
+/// An HMAC of an address, ignoring case: it tells addresses apart without showing them.
 pub fn keyed_hash(address: &str, key: &Secret) -> String {
     let address = address.trim().to_ascii_lowercase();
-    // HMAC takes a key of any length.
+    // This cannot fail: HMAC accepts a key of any length.
     Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes())
         .map(|mac| hex::encode(mac.chain_update(address).finalize().into_bytes()))
         .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What is remembered of replies, and of what Nylas says later about a mail.
+//! What the ledger remembers of replies, and of delivery events.
 
 use super::{Ledger, MONTH, is_short, mail::MAIL_TTL};
 use crate::{
@@ -16,7 +16,7 @@ use std::time::Duration;
 const THREAD_TTL: Duration = DAY.saturating_mul(90);
 const NOTIFICATION_TTL: Duration = DAY.saturating_mul(3);
 
-/// Which mail of ours began a thread.
+/// Which mail of the relay began a thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
     pub svix_id: SvixId,
@@ -32,7 +32,7 @@ pub struct Thread {
     pub recipient: String,
 }
 
-/// What Nylas said later about a mail it took.
+/// The last delivery event of a mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryEventRecord {
     pub at: UnixMillis,
@@ -48,14 +48,15 @@ pub struct ReplyRecord {
     pub class: Outcome,
     pub at: UnixMillis,
     pub account: GrantId,
-    /// The mail it answers.
+    /// The mail that it answers, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub svix_id: Option<SvixId>,
-    /// `agent`, `person`.
+    /// To whom it was handed on: `agent`, `person`.
     pub handed_to: Vec<&'static str>,
 }
 
 impl<P: Store + Clock> Ledger<'_, P> {
+    /// Which mail began a thread, if the ledger knows.
     pub async fn thread(
         &self,
         grant_id: &GrantId,
@@ -67,6 +68,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         }
     }
 
+    /// Remembers which mail began a thread.
     pub async fn put_thread(
         &self,
         grant_id: &GrantId,
@@ -79,6 +81,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         }
     }
 
+    /// The last delivery event of a mail.
     pub async fn delivery_event(
         &self,
         id: &SvixId,
@@ -86,6 +89,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.read(&format!("fate:{id}")).await
     }
 
+    /// Remembers a delivery event of a mail, in place of the one before.
     pub async fn put_delivery_event(&self, id: &SvixId, event: Outcome) -> Result<(), StoreError> {
         let record = DeliveryEventRecord {
             at: self.ports.now(),
@@ -94,19 +98,22 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&format!("fate:{id}"), &record, MAIL_TTL).await
     }
 
+    /// Whether a message that came in was processed.
     pub async fn has_reply(&self, id: &str) -> Result<bool, StoreError> {
         self.has(&format!("reply:{id}")).await
     }
 
+    /// Remembers a message that came in, and what was done with it.
     pub async fn put_reply(&self, id: &str, reply: &ReplyRecord) -> Result<(), StoreError> {
         self.write(&format!("reply:{id}"), reply, MONTH).await
     }
 
-    /// Whether the agent took the reply.
+    /// Whether the agent accepted the reply.
     pub async fn was_handed_on(&self, id: &str) -> Result<bool, StoreError> {
         self.has(&format!("handed:{id}")).await
     }
 
+    /// Remembers that the agent accepted the reply.
     pub async fn put_handed_on(&self, id: &str) -> Result<(), StoreError> {
         self.put_now(&format!("handed:{id}"), MONTH).await
     }
@@ -116,6 +123,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.has(&format!("worked_off:{notification}")).await
     }
 
+    /// Remembers that a notification was processed.
     pub async fn put_processed(&self, notification: &str) -> Result<(), StoreError> {
         self.put_now(&format!("worked_off:{notification}"), NOTIFICATION_TTL)
             .await

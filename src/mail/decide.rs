@@ -1,4 +1,4 @@
-//! What to do with a mail, decided from facts alone.
+//! What to do with a mail: pure decisions, from facts that a handler gathered.
 
 use crate::{
     delivery::attempt::Verdict,
@@ -15,10 +15,11 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How often a sent mail comes back because the ledger did not take its record.
+/// How many deliveries of its queue message a sent mail gets to be recorded, while the ledger refuses the record.
 const RECORDING_TRIES: u32 = 6;
-/// KV takes one write a second per key.
-pub const RECORD_AGAIN_IN: Duration = Duration::from_secs(2);
+/// The delay before the next try to record a sent mail: KV accepts one write a second per key
+/// (<https://developers.cloudflare.com/kv/platform/limits/>).
+pub const RECORD_RETRY_IN: Duration = Duration::from_secs(2);
 
 /// How the handling of one webhook or queued mail ended, for the answer and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Nothing an operator has to hear of.
+    /// Nothing that an operator has to know.
     pub fn quiet(outcome: Outcome, reason: Reason) -> Self {
         Self {
             outcome,
@@ -57,7 +58,7 @@ impl Ending {
         }
     }
 
-    /// The mail is with Nylas. If another account than the recipient's first sent it, the operator hears of that.
+    /// Nylas accepted the mail. If another account than the recipient's first sent it, that is an alert.
     pub fn sent(reason: Reason, failed_over: bool) -> Self {
         let ending = Self::quiet(Outcome::Sent, reason);
         if !failed_over {
@@ -75,10 +76,11 @@ impl Ending {
 pub struct Received<'a> {
     pub email: &'a Email,
     pub now: UnixMillis,
+    /// The mail's record in the ledger, if there is one.
     pub known: Option<&'a MailRecord>,
     /// The recipient bounced or complained before.
     pub is_suppressed: bool,
-    /// The recipient's domain does nothing but bounce.
+    /// Mails to the recipient's domain only bounce.
     pub is_domain_bouncing: bool,
 }
 
@@ -87,7 +89,7 @@ pub struct Received<'a> {
 pub enum Receive {
     /// Only answer.
     Answer(Ending),
-    /// Answer, and remember that the mail expired: nobody knew it yet.
+    /// Answer, and record that the mail expired.
     Expire(Ending),
     /// Try to send it.
     Attempt,
@@ -104,8 +106,8 @@ pub fn is_relayed(email: &Email, templates: Option<&[String]>) -> bool {
 /// Decides what to do with a verified e-mail event.
 pub fn receive(facts: &Received<'_>) -> Receive {
     if facts.email.is_expired(facts.now) {
-        let (outcome, reason) = (Outcome::Expired, Reason::OlderThanItsContentLives);
-        // A mail that was sent, or given up before, is not lost when it is delivered again.
+        let (outcome, reason) = (Outcome::Expired, Reason::OlderThanItsTtl);
+        // Another delivery of a mail that was sent, queued or given up before is no loss.
         return match facts.known.map(|record| record.state) {
             None | Some(MailState::Waiting) => {
                 Receive::Expire(Ending::lost(outcome, reason, AlertKind::Expired))
@@ -129,7 +131,7 @@ pub fn receive(facts: &Received<'_>) -> Receive {
     match facts.known.map(|record| record.state) {
         Some(MailState::Sent) => answer(Outcome::Duplicate, Reason::SentBefore),
         Some(MailState::Queued) => answer(Outcome::Duplicate, Reason::QueuedBefore),
-        // Clerk was asked to send it again, or somebody pressed Resend.
+        // It is new, or Clerk was asked to send it again, or somebody pressed Resend.
         None
         | Some(
             MailState::Waiting | MailState::Rejected | MailState::Expired | MailState::DeadLettered,
@@ -142,8 +144,9 @@ pub fn receive(facts: &Received<'_>) -> Receive {
 pub enum Job {
     /// Nothing is left to do.
     Done(Ending),
-    /// It is too old to be of use: remember that.
+    /// The mail expired: record that.
     Expire(Ending),
+    /// Try to send it.
     Attempt,
 }
 
@@ -157,8 +160,8 @@ pub fn job(
 ) -> Job {
     if let Some(known) = known {
         let given_up = |outcome, alert| {
-            // Given up after this message was queued: this is a repeated delivery of it. It is said again, because the
-            // delivery before may have crashed before it said so.
+            // The mail was given up after this message was queued, so this is another delivery of the message. It is
+            // logged and alerted again, because the delivery that gave the mail up may have crashed before it was.
             (known.at >= queued_at)
                 .then(|| Job::Done(Ending::lost(outcome, Reason::GivenUpBefore, alert)))
         };
@@ -180,45 +183,48 @@ pub fn job(
     Job::Attempt
 }
 
-/// How a queued mail ends that became too old.
+/// The ending of a queued mail that expired.
 pub fn expired() -> Ending {
     Ending::lost(
         Outcome::Expired,
-        Reason::OlderThanItsContentLives,
+        Reason::OlderThanItsTtl,
         AlertKind::Expired,
     )
 }
 
-/// How a queued mail ends that Nylas accepted. The delay: come back to record it, under the same key at Nylas.
+/// The ending of a queued mail that Nylas accepted.
+///
+/// There is a delay if the ledger refused the record: the message is then retried to write it. The same key at Nylas
+/// makes that safe.
 pub fn job_sent(failed_over: bool, is_recorded: bool, attempt: u32) -> (Ending, Option<Duration>) {
     if is_recorded || attempt >= RECORDING_TRIES {
         return (Ending::sent(Reason::AcceptedByNylas, failed_over), None);
     }
     let ending = Ending::sent(Reason::SentButNotRecorded, failed_over);
-    (ending, Some(RECORD_AGAIN_IN))
+    (ending, Some(RECORD_RETRY_IN))
 }
 
-/// Whether a message that comes back must be replaced by a new one, because a message cannot be changed: the route went
-/// on, or the message is so old that the queue may drop it.
+/// Whether a message must be replaced by a new one instead of being retried. A message cannot be changed, so a longer
+/// route needs a new one; and the queue may drop a message that is too old.
 pub fn must_replace(before: &Route, after: &Route, queued_at: UnixMillis, now: UnixMillis) -> bool {
     before != after || now.since(queued_at) >= RENEW_AFTER
 }
 
-/// How a queued mail that could not be sent goes on waiting. `is_replaced`: by a new message.
-pub fn job_waits(email: &Email, reason: Reason, is_replaced: bool, now: UnixMillis) -> Ending {
+/// The ending of an attempt that deferred the mail. `is_replaced`: a new queue message took this one's place.
+pub fn job_deferred(email: &Email, reason: Reason, is_replaced: bool, now: UnixMillis) -> Ending {
     let outcome = if is_replaced {
         Outcome::Requeued
     } else {
         Outcome::Retry
     };
     Ending {
-        // Somebody sits in front of a sign-in page.
+        // Somebody is waiting at a sign-in page.
         alert: (email.age(now) >= MINUTE).then_some(AlertKind::Waiting),
         ..Ending::warning(outcome, reason)
     }
 }
 
-/// Whether the sending account stood in for another.
+/// Whether another account than the first of the route sent the mail.
 pub fn failed_over(verdict: &Verdict, route: &Route) -> bool {
     matches!(verdict, Verdict::Sent { account, .. } if route.started_elsewhere(account))
 }

@@ -1,6 +1,6 @@
-//! One verified e-mail event: send it within the budget, or hand it to the queue.
+//! One verified e-mail event: sends the mail within the budget, or queues it.
 
-use super::decide::{self, Ending, RECORD_AGAIN_IN, Receive, Received};
+use super::decide::{self, Ending, RECORD_RETRY_IN, Receive, Received};
 use crate::{
     context::Context,
     delivery::{
@@ -25,11 +25,13 @@ use crate::{
 use futures_util::future::{Either, select};
 use std::{cell::RefCell, pin::pin, time::Duration};
 
-/// How the handling ended, and what the log says beside it.
+/// How the handling ended, and what else goes into the log record.
 #[derive(Clone)]
 pub struct Ended {
     pub ending: Ending,
+    /// The account that sent the mail, or that was tried last.
     pub account: Option<GrantId>,
+    /// The delay of the queue message, if the mail was queued.
     pub retry_in: Option<Duration>,
 }
 
@@ -43,7 +45,7 @@ impl From<Ending> for Ended {
     }
 }
 
-/// One verified e-mail event.
+/// The mail of one verified event.
 pub struct Mail<'a, 'c, P> {
     pub context: &'a Context<'c, P>,
     pub email: &'a Email,
@@ -51,7 +53,10 @@ pub struct Mail<'a, 'c, P> {
 }
 
 impl<P: Ports> Mail<'_, '_, P> {
-    /// Handles the event. `respond` answers and logs.
+    /// Handles the event, and goes on after the answer until everything is recorded.
+    ///
+    /// `may_have_been_tried`: an earlier delivery of the webhook may have sent the mail. `respond` answers and logs. It
+    /// is called once, as soon as the answer is true.
     pub async fn handle(&self, may_have_been_tried: bool, respond: impl FnOnce(&Ended)) {
         let (context, email) = (self.context, self.email);
         if !decide::is_relayed(email, context.config.templates.as_deref()) {
@@ -62,8 +67,8 @@ impl<P: Ports> Mail<'_, '_, P> {
             (Receive::Answer(ending), _) => return respond(&ending.into()),
             (Receive::Expire(ending), _) => {
                 respond(&ending.into());
-                let nowhere = Route::default();
-                return record(context, email, MailState::Expired, ending.reason, &nowhere).await;
+                let no_route = Route::default();
+                return record(context, email, MailState::Expired, ending.reason, &no_route).await;
             }
             (Receive::Attempt, known) => known,
         };
@@ -73,7 +78,7 @@ impl<P: Ports> Mail<'_, '_, P> {
         }
         let budget = context.config.inline_send_budget;
         if budget.is_zero() {
-            // The route begins here, so that a repeated delivery of this webhook takes the same one.
+            // The route starts here, so that another delivery of this webhook follows the same one.
             route.start(&order(&context.config.accounts, &email.to), context.now());
             let queued = self
                 .queue(&route, Reason::AlwaysQueued, Some(Duration::ZERO))
@@ -92,7 +97,8 @@ impl<P: Ports> Mail<'_, '_, P> {
         let verdict = match select(attempt, pin!(context.ports.sleep(left))).await {
             Either::Left((verdict, _)) => verdict,
             Either::Right(((), attempt)) => {
-                // The user's mail goes to the queue, and the send goes on: aborting it could make two mails of one.
+                // The mail goes into the queue, and the send goes on, because aborting it could make a second mail.
+                // The consumer's attempt gets 409 while the send is in flight, and its outcome afterwards.
                 let so_far = route.borrow().clone();
                 let queued = self.queue(&so_far, Reason::NylasTimeout, None).await;
                 respond(&queued.ended);
@@ -106,7 +112,7 @@ impl<P: Ports> Mail<'_, '_, P> {
         self.conclude(verdict, &route, respond).await;
     }
 
-    /// Looks up what is known of the mail and its recipient, in one wait for the ledger.
+    /// Reads what is known of the mail and its recipient, in one operation of the ledger, and decides.
     async fn gather(&self) -> (Receive, Option<MailRecord>) {
         let (context, email) = (self.context, self.email);
         let (ledger, key) = (&context.ledger, &context.config.nylas_api_key);
@@ -132,10 +138,10 @@ impl<P: Ports> Mail<'_, '_, P> {
         (decide::receive(&facts), known)
     }
 
-    /// The attempt ended within the budget: answers, and records what became of the mail.
+    /// The attempt ended within the budget: answers, and records the outcome.
     async fn conclude(&self, verdict: Verdict, route: &Route, respond: impl FnOnce(&Ended)) {
         let failed_over = decide::failed_over(&verdict, route);
-        let at = route.current().map(|hop| hop.account.clone());
+        let last_tried = route.current().map(|hop| hop.account.clone());
         match verdict {
             Verdict::Sent { account, mail } => {
                 self.sent(account, mail, route, failed_over, respond).await;
@@ -143,7 +149,7 @@ impl<P: Ports> Mail<'_, '_, P> {
             Verdict::Rejected { reason } => {
                 let ending = Ending::lost(Outcome::Rejected, reason, AlertKind::Rejected);
                 respond(&Ended {
-                    account: at,
+                    account: last_tried,
                     ..ending.into()
                 });
                 record(self.context, self.email, MailState::Rejected, reason, route).await;
@@ -151,7 +157,7 @@ impl<P: Ports> Mail<'_, '_, P> {
             Verdict::Retry { reason, wait } => {
                 let queued = self.queue(route, reason, wait).await;
                 respond(&Ended {
-                    account: at,
+                    account: last_tried,
                     ..queued.ended.clone()
                 });
                 queued.record(self, route).await;
@@ -181,20 +187,21 @@ impl<P: Ports> Mail<'_, '_, P> {
             ..ending.into()
         };
         if !accepted.may_fail_later(self.context) {
-            // Nothing depends on the record: Nylas' idempotency, or the mailbox, answers another delivery.
+            // The answer need not wait for the record. Without it, another delivery of the webhook sends under the same
+            // key, which is safe.
             respond(&sent(Ending::sent(Reason::AcceptedByNylas, failed_over)));
             let _ = record_sent(self.context, accepted).await;
             return;
         }
-        // What Nylas may still fail to send has to be kept first. Where the ledger does not take it, the consumer sends
-        // it again under the same key, and keeps it.
+        // Nylas may still fail to send the mail, so its content has to be durable before the answer. If the ledger
+        // refuses it, the queue keeps it: the consumer sends under the same key, and then stores it.
         let is_durable = record_sent(self.context, accepted).await.is_ok()
             || enqueue_mail(
                 self.context,
                 self.email,
                 self.content,
                 route,
-                RECORD_AGAIN_IN,
+                RECORD_RETRY_IN,
             )
             .await
             .is_ok();
@@ -210,8 +217,8 @@ impl<P: Ports> Mail<'_, '_, P> {
         respond(&sent(ending));
     }
 
-    /// The attempt ended after the answer. The mail is in the queue, or with Clerk: what is known now is recorded, so
-    /// that the next attempt finds it.
+    /// The attempt ended after the answer. The mail is in the queue, or Clerk was asked to send it again. A success is
+    /// recorded, so that the next attempt has nothing left to do.
     async fn finish(&self, verdict: Verdict, route: &Route) {
         let context = self.context;
         let (ending, account) = match verdict {
@@ -224,17 +231,17 @@ impl<P: Ports> Mail<'_, '_, P> {
                     route,
                     attempt: 1,
                 };
-                // Safe to lose: the next attempt gets the same outcome under the same key.
+                // Safe to lose: under the same key the next attempt gets the same outcome.
                 let _ = record_sent(context, accepted).await;
                 (
                     Ending::quiet(Outcome::Sent, Reason::AcceptedAfterTheAnswer),
                     Some(account),
                 )
             }
-            // The next attempt decides what follows: Nylas repeats a refusal under its key.
+            // What follows is for the next attempt to decide. Nylas replays a refusal under the same key.
             Verdict::Rejected { reason } | Verdict::Retry { reason, .. } => {
-                let at = route.current().map(|hop| hop.account.clone());
-                (Ending::quiet(Outcome::Retry, reason), at)
+                let last_tried = route.current().map(|hop| hop.account.clone());
+                (Ending::quiet(Outcome::Retry, reason), last_tried)
             }
         };
         context.report(&context.complete(Record {
@@ -246,7 +253,8 @@ impl<P: Ports> Mail<'_, '_, P> {
         }));
     }
 
-    /// Into the queue; and where that fails, back to Clerk. `wait`: not before.
+    /// Puts the mail into the queue. If that fails, the answer will ask Clerk to send it again. `wait`: the least
+    /// delay.
     async fn queue(&self, route: &Route, reason: Reason, wait: Option<Duration>) -> Queued {
         let (context, email) = (self.context, self.email);
         let is_untried = reason == Reason::AlwaysQueued;
@@ -256,8 +264,8 @@ impl<P: Ports> Mail<'_, '_, P> {
             retry_delay(email, context.now(), wait, context.ports.random())
         };
         let account = route.current().map(|hop| hop.account.clone());
-        let taken = enqueue_mail(context, email, self.content, route, delay).await;
-        let (state, ending) = match taken {
+        let enqueued = enqueue_mail(context, email, self.content, route, delay).await;
+        let (state, ending) = match enqueued {
             Ok(()) if is_untried => (MailState::Queued, Ending::quiet(Outcome::Queued, reason)),
             Ok(()) => (MailState::Queued, Ending::warning(Outcome::Queued, reason)),
             Err(_) => (MailState::Waiting, Ending::warning(Outcome::Retry, reason)),
@@ -266,25 +274,25 @@ impl<P: Ports> Mail<'_, '_, P> {
             state,
             ended: Ended {
                 account,
-                retry_in: taken.is_ok().then_some(delay),
+                retry_in: enqueued.is_ok().then_some(delay),
                 ending,
             },
         }
     }
 }
 
-/// A mail that was handed to the queue, or back to Clerk.
+/// A mail that is in the queue, or that Clerk was asked to send again.
 struct Queued {
     state: MailState,
     ended: Ended,
 }
 
 impl Queued {
-    /// Remembers where the mail is: in the queue, so that another delivery of the webhook does not join in; or with
-    /// Clerk, so that Svix' next attempt continues the route. Both are safe to lose.
+    /// Records that. Another delivery of the webhook then finds the mail in the queue and does nothing, or continues
+    /// its route. Safe to lose.
     async fn record<P: Ports>(self, mail: &Mail<'_, '_, P>, route: &Route) {
         let (context, email) = (mail.context, mail.email);
-        // Meanwhile another delivery of the same webhook may have got through.
+        // Another delivery of the same webhook may have sent the mail meanwhile.
         let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
         if known.is_none_or(|known| known.state.may_become(self.state, false)) {
             record(context, email, self.state, self.ended.ending.reason, route).await;

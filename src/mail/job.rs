@@ -1,4 +1,4 @@
-//! A queued mail: one attempt, and what becomes of the queue message.
+//! A queued mail: one attempt, and whether its queue message is acknowledged or retried.
 
 use super::decide::{self, Ending, Job};
 use crate::{
@@ -31,18 +31,20 @@ use crate::{
 };
 use std::{cell::RefCell, time::Duration};
 
-/// How long the consumer may begin requests for one mail, and how long it waits for one that only asks. A send takes as
-/// long as Nylas works on it.
+/// The consumer begins requests for one mail within a minute, and waits up to 30 s for each. It waits longer for a
+/// send, because Nylas works on one for up to two minutes and the relay must not abort it.
 const LIMITS: Limits = Limits {
     budget: MINUTE,
     timeout: Duration::from_secs(30),
     send_timeout: Some(SEND_TIMEOUT),
 };
 
-/// How the work on a queued mail ended.
+/// How the work on a queued mail ended, and what else goes into the log record.
 struct Ended {
     ending: Ending,
+    /// The account that sent the mail, or that was tried last.
     account: Option<GrantId>,
+    /// The delay after which the message is retried. `None`: it is acknowledged.
     retry_in: Option<Duration>,
 }
 
@@ -56,7 +58,9 @@ impl From<Ending> for Ended {
     }
 }
 
-/// Processes a queued mail. Never fails: the message is acknowledged or comes back.
+/// Processes a queued mail. Never fails: the message is acknowledged or retried.
+///
+/// `attempt`: which delivery of the queue message this is, from 1.
 pub async fn process<P: Ports>(
     ports: &P,
     config: &Config,
@@ -98,15 +102,22 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
     match decide::job(&email, &route, queued_at, known.as_ref(), context.now()) {
         Job::Done(ending) => return ending.into(),
         Job::Expire(ending) => {
-            let nowhere = Route::default();
-            record(context, &email, MailState::Expired, ending.reason, &nowhere).await;
+            let no_route = Route::default();
+            record(
+                context,
+                &email,
+                MailState::Expired,
+                ending.reason,
+                &no_route,
+            )
+            .await;
             return ending.into();
         }
         Job::Attempt => {}
     }
     let content = match content {
         QueuedContent::Here(content) => Some(content),
-        // A miss means "not visible yet".
+        // The content was stored before the message was queued, so a miss means that it is not visible yet.
         QueuedContent::InLedger => context.ledger.content(&email.svix_id).await.ok().flatten(),
     };
     let before = route.clone();
@@ -116,7 +127,7 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
             let reason = Reason::ContentNotVisibleYet;
             Ended {
                 retry_in: Some(retry_delay(&email, now, None, context.ports.random())),
-                ..decide::job_waits(&email, reason, false, now).into()
+                ..decide::job_deferred(&email, reason, false, now).into()
             }
         }
         Some(content) => {
@@ -139,9 +150,8 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                     Ending::lost(Outcome::Rejected, reason, AlertKind::Rejected).into()
                 }
                 Verdict::Retry { reason, wait } => {
-                    let is_renewed =
-                        decide::must_replace(&before, &route, queued_at, context.now());
-                    wait_on(context, &email, content, &route, is_renewed, reason, wait).await
+                    let replace = decide::must_replace(&before, &route, queued_at, context.now());
+                    defer(context, &email, content, &route, replace, reason, wait).await
                 }
             }
         }
@@ -152,7 +162,7 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
     ended
 }
 
-/// Nylas accepted the mail.
+/// Nylas accepted the mail: records that.
 async fn sent<P: Ports>(
     context: &Context<'_, P>,
     email: &Email,
@@ -179,8 +189,9 @@ async fn sent<P: Ports>(
     }
 }
 
-/// Not now: the message comes back, or a new one that knows the route so far takes its place.
-async fn wait_on<P: Ports>(
+/// Defers the mail: its message is retried, or replaced by one that has the route so far. If the new one cannot be
+/// queued, the old one is retried. `wait`: the least delay.
+async fn defer<P: Ports>(
     context: &Context<'_, P>,
     email: &Email,
     content: &Content,
@@ -197,12 +208,12 @@ async fn wait_on<P: Ports>(
             .is_ok();
     Ended {
         retry_in: (!is_replaced).then_some(delay),
-        ..decide::job_waits(email, reason, is_replaced, now).into()
+        ..decide::job_deferred(email, reason, is_replaced, now).into()
     }
 }
 
-/// What becomes of a queued mail while the settings are wrong: it waits, but not longer than it is of use.
-pub async fn wait_for_settings<P: Ports>(
+/// Defers a queued mail while the settings are wrong, until it expires.
+pub async fn defer_until_configured<P: Ports>(
     ports: &P,
     mail: &QueuedMail,
     attempt: u32,
@@ -214,7 +225,7 @@ pub async fn wait_for_settings<P: Ports>(
         let ending = decide::expired();
         let state = MailRecord::new(email, MailState::Expired, started)
             .because(ending.reason, Route::default());
-        // Safe to lose: it is only for people.
+        // Safe to lose: only people read it.
         let _ = ledger.put_mail(&email.svix_id, &state).await;
         (ending, None)
     } else {

@@ -1,4 +1,4 @@
-//! A mail's two ways in: Clerk's webhook, and the queue.
+//! Sign-in mails, which come from Clerk's webhook and from the queue.
 
 pub mod decide;
 mod event;

@@ -1,4 +1,4 @@
-//! Clerk's webhook: verify, read, filter, send within the budget or hand to the queue.
+//! Clerk's webhook: verifies it, reads the event, has the mail handled, answers and logs.
 
 use super::{
     decide::Ending,
@@ -24,19 +24,19 @@ use std::time::Duration;
 /// The largest webhook accepted. Clerk's are about 10 kB.
 pub const WEBHOOK_BYTES_MAX: usize = 1024 * 1024;
 
-/// Svix signs each attempt. One signed this long after the event was made is not the first.
+/// Svix signs each attempt anew. One that is signed this long after the event may not be the first.
 const FIRST_ATTEMPT_WITHIN: Duration = Duration::from_secs(4);
 
 /// A request to `POST /api/webhooks/clerk`, its body read within [`WEBHOOK_BYTES_MAX`].
 pub struct ClerkRequest<'a> {
-    /// What its headers say.
+    /// What its signature headers claim.
     pub claim: &'a Claim,
     pub body: &'a [u8],
-    /// When the request came in; the inline budget counts from here.
+    /// When the request came in. The inline budget counts from here.
     pub started: UnixMillis,
 }
 
-/// What is left of a webhook after its answer.
+/// What is left for the entry point to do after the answer.
 #[derive(Default)]
 pub struct Handled {
     pub alerts: Vec<Alert>,
@@ -46,9 +46,9 @@ pub struct Handled {
 
 /// Answers a webhook of Clerk's, and goes on after the answer.
 ///
-/// `respond` is called once, as soon as the answer is durable. What is left to do then is done before this returns: a
-/// send that outlasts the budget ends, and everything is recorded and logged. Whoever calls this lets it live on after
-/// the answer.
+/// `respond` is called once, as soon as the answer is true and durable. This returns when the rest is done, too: a send
+/// that outlasted the budget ended, and everything is recorded and logged. So the caller keeps the Worker alive after
+/// the answer (`waitUntil`).
 pub async fn receive<P: Ports>(
     ports: &P,
     config: &Config,
@@ -116,7 +116,7 @@ pub async fn receive<P: Ports>(
     }
 }
 
-/// A send is not cut off: it goes on after the answer.
+/// Reads end with the inline budget. A send has no timeout: it goes on after the answer.
 fn limits(config: &Config) -> Limits {
     Limits {
         budget: config.inline_send_budget,
@@ -125,7 +125,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// Logs a request that was not verified. Nothing of it is in the record: it proves nothing.
+/// Answers a request that could not be verified. Its contents are not logged, because a forger chose them.
 pub fn refuse<P: Ports>(ports: &P, forged: BadSignature, started: UnixMillis) -> Answer {
     ports.log(&Record {
         level: Level::Warning,

@@ -1,20 +1,20 @@
-//! The mailboxes the relay sends from.
+//! The accounts that the relay sends from.
 
 use super::{id::GrantId, outcome::Reason};
 use serde::{Deserialize, Serialize};
 
-/// A mailbox the relay may send from, as configured.
+/// An Agent Account, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     pub grant_id: GrantId,
-    /// Its exact address. Where it is not configured it is looked up at Nylas once and remembered.
+    /// Its exact address. If it is not configured, it is read from Nylas once and remembered.
     pub email: Option<String>,
-    /// The display name in From.
+    /// The display name in `From`.
     pub name: Option<String>,
 }
 
 impl Account {
-    /// Whether this is its configured address.
+    /// Whether this is its configured address, ignoring case.
     pub fn has_address(&self, address: &str) -> bool {
         self.email
             .as_ref()
@@ -22,7 +22,7 @@ impl Account {
     }
 }
 
-/// A mailbox' own address and display name: what `From` must be.
+/// An account's own address and display name, which `From` must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub email: String,
@@ -33,21 +33,22 @@ pub struct Identity {
 /// Why an account cannot send, whatever the mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountFault {
-    /// The key or the grant is not accepted.
+    /// Nylas does not accept the API key or the grant.
     Unauthorized,
-    /// No such grant, or not in this region.
+    /// There is no such grant, or not in this region.
     Gone,
-    /// Refused by rule, scope or abuse restriction.
+    /// A rule, a scope or a restriction after abuse forbids it.
     Forbidden,
-    /// Blocked by an administrator or for reputation; sending paused.
+    /// Sending is paused, or the account is blocked by an administrator or for its reputation.
     Paused,
     /// The sender's domain is not verified.
     DomainNotVerified,
-    /// The mails of the day are used up; resets at midnight UTC.
+    /// The daily quota is used up, until midnight UTC.
     DailyQuota,
 }
 
 impl AccountFault {
+    /// The reason that is logged and stored for it.
     pub fn reason(self) -> Reason {
         match self {
             Self::Unauthorized => Reason::AccountUnauthorized,

@@ -1,4 +1,4 @@
-//! Something an operator must hear of now.
+//! What an operator should look at now.
 
 use super::{
     id::{GrantId, SvixId},
@@ -6,7 +6,7 @@ use super::{
     problem::Problem,
 };
 
-/// What kind of trouble it is; the words of an alert are chosen by it.
+/// The kind of trouble. It decides the words of the alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertKind {
     /// A setting that mails need is wrong.
@@ -31,18 +31,21 @@ pub enum AlertKind {
     DomainBouncing,
     /// A recipient called a mail spam.
     Complained,
-    /// Nylas took a mail and could not send it, and it was not sent again.
+    /// Nylas accepted a mail and could not send it, and it was not sent again.
     SendFailed,
     /// An account's grant expired or was deleted.
     GrantGone,
+    /// An account's grant was changed.
     GrantUpdated,
-    /// Much of an account's daily mails are used up.
+    /// Much of an account's daily quota is used up.
     CapNear,
+    /// Too many mails bounce: Nylas pauses an account for that.
     BounceRate,
+    /// Too many recipients complain: Nylas pauses an account for that.
     ComplaintRate,
     /// Nylas stopped sending notifications.
     WebhookInactive,
-    /// No mail came for hours, after a day that had some.
+    /// No mail came for six hours, after a day with mails.
     Silence,
     /// Clerk's sender name is not the account's.
     SenderNameDiffers,

@@ -1,4 +1,4 @@
-//! What a webhook's sender is told.
+//! The answer to a webhook.
 
 use super::{
     id::SvixId,
@@ -6,7 +6,7 @@ use super::{
 };
 use serde::Serialize;
 
-/// The answer to a webhook. The body is one short JSON object, shown in Clerk's Message Attempts.
+/// The answer to a webhook. Its body is one short JSON object, which Clerk's dashboard shows under Message Attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status code.
@@ -14,10 +14,11 @@ pub struct Answer {
     pub body: AnswerBody,
 }
 
+/// The body of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AnswerBody {
     pub status: Outcome,
-    /// Only once the signature was verified.
+    /// The id of a webhook whose signature was verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<SvixId>,
     pub reason: Reason,
@@ -38,8 +39,8 @@ impl Answer {
 
     /// The answer to a verified webhook of Clerk's.
     ///
-    /// 503 asks Clerk to send it again. Everything else is 200, also what was not sent: a retry cannot help there, and
-    /// after five days of failures Svix disables the endpoint, which stops every mail.
+    /// 503 asks Clerk to send it again. Everything else is 200, even if no mail was sent: a retry cannot help there,
+    /// and after five days of failures Svix disables the endpoint, which stops every mail.
     pub fn to_clerk(id: SvixId, status: Outcome, reason: Reason) -> Self {
         let code = if status == Outcome::Retry { 503 } else { 200 };
         Self {
@@ -52,15 +53,17 @@ impl Answer {
         }
     }
 
-    /// Always the same: a forger learns nothing from it. The log has the reason.
+    /// 400, always with the same body, so that a forger learns nothing from it. The log has the reason.
     pub fn bad_signature() -> Self {
         Self::new(400, Outcome::BadSignature, Reason::SayClerkSignature)
     }
 
+    /// 413: the body is larger than the relay reads.
     pub fn too_large() -> Self {
         Self::new(413, Outcome::TooLarge, Reason::SayOverOneMebibyte)
     }
 
+    /// 503: a setting that mails need is wrong.
     pub fn misconfigured() -> Self {
         Self::new(503, Outcome::Misconfigured, Reason::SaySettings)
     }

@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The id of one Clerk message: the same for every attempt, resend and replay of it. It is the
-/// relay's key for everything: deduplication, Nylas' idempotency, the ledger, the logs.
+/// The id of one Clerk message. It is the same for every attempt, resend and replay of the message, so the relay uses
+/// it for everything: deduplication, Nylas' idempotency key, the ledger and the logs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SvixId(String);
 
 impl SvixId {
-    /// Longest id accepted. With a generation it must fit Nylas' 256 characters, and with a prefix
-    /// KV's 512 bytes; Svix makes 31.
+    /// The longest id that is accepted. With a generation it must fit into the 256 characters of Nylas' key, and with a
+    /// prefix into the 512 bytes of KV's. Svix' own have 31.
     pub const LENGTH_MAX: usize = 128;
 
     /// Reads an id of letters, digits, `_`, `-` and `.`, which is what Svix uses.
@@ -38,12 +38,13 @@ impl TryFrom<String> for SvixId {
     }
 }
 
-/// The id of a Nylas grant: here, of an Agent Account. Never its address, so it may be logged.
+/// The id of a Nylas grant, which here is an Agent Account. It is not the account's address, so it may be logged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct GrantId(String);
 
 impl GrantId {
+    /// Reads an id of letters, digits, `_`, `-` and `.`.
     pub fn parse(text: &str) -> Option<Self> {
         is_plain(text, 128).then(|| Self(text.to_owned()))
     }

@@ -15,19 +15,19 @@ use serde::{Serialize, Serializer};
 /// The relay's version, as in `Cargo.toml`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// How loud a record is.
+/// How serious a record is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     #[default]
     Info,
-    /// Something is in the way; the relay goes on by itself.
+    /// Something is wrong, and the relay goes on by itself.
     Warning,
     /// A mail is lost, or will be, unless somebody acts.
     Error,
 }
 
-/// One event, as it is logged. Lengths of time are in milliseconds.
+/// One event, as it is logged. Durations are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Record {
     pub level: Level,
@@ -43,16 +43,16 @@ pub struct Record {
     /// The relay's id of a mail that came in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
-    /// As in the answer to Clerk, where there is one.
+    /// As in the answer to Clerk, if there is one.
     pub outcome: Outcome,
     pub reason: Reason,
-    /// The account that sent the mail, or was asked last.
+    /// The account that sent the mail, or that was tried last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<GrantId>,
     /// Which delivery of the queue message this is, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// Until the next try.
+    /// The delay before the next try.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_in_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +63,7 @@ pub struct Record {
     pub nylas_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_ms: Option<u64>,
-    /// Since Clerk made the event.
+    /// The time since Clerk made the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,19 +74,19 @@ pub struct Record {
     pub nylas_error_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nylas_request_id: Option<String>,
-    /// Why the last request to Nylas that got no answer got none: `timeout`, ...
+    /// Why the last request to Nylas got no answer: `timeout`, ...
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nylas_error: Option<&'static str>,
     /// Why the ledger failed last: `daily_limit`, `rate_limited`, ...
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger_error: Option<&'static str>,
-    /// Why the queue did not take a message.
+    /// Why the queue refused a message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_error: Option<&'static str>,
-    /// How many messages no notification had told of.
+    /// How many messages the sweep found whose notification was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<u32>,
-    /// How the agent answered.
+    /// The status of the agent's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_status: Option<u16>,
     /// Somebody should look now. Logged as `true`.
@@ -97,7 +97,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// A record of the least that every record says.
+    /// A record with only what every record has.
     pub fn new(event: Event, outcome: Outcome, reason: Reason) -> Self {
         Self {
             level: Level::Info,
@@ -131,7 +131,7 @@ impl Record {
         }
     }
 
-    /// Adds what Nylas said last.
+    /// Adds Nylas' last answer.
     pub fn with_answer(self, answer: LastAnswer) -> Self {
         Self {
             nylas_status: answer.status,
@@ -162,8 +162,8 @@ impl Record {
     }
 }
 
-/// What Nylas said last: a status, its error type and its request id, which its support asks for. Never its message,
-/// which may quote the mail.
+/// Nylas' last answer: its status, error type, and request id, which Nylas' support asks for. Never its message, which
+/// may quote the mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastAnswer {
     pub status: Option<u16>,
@@ -173,7 +173,7 @@ pub struct LastAnswer {
     pub error: Option<&'static str>,
 }
 
-/// Always the relay's own.
+/// The relay's own version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Version(&'static str);
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_one_line_of_json_without_what_is_not_known() {
+    fn a_record_is_one_line_of_json_without_unknown_fields() {
         let record = Record {
             svix_id: SvixId::parse("msg_1"),
             ..Record::new(Event::ClerkWebhook, Outcome::Sent, Reason::AcceptedByNylas)

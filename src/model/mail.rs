@@ -7,28 +7,29 @@ use super::{
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
-/// An e-mail that Clerk rendered and left to us. Everything in it but the id and the slug is
-/// private: `Debug` shows only those.
+/// An e-mail that Clerk rendered and left to the relay. Everything in it but the id and the slug is private, so `Debug`
+/// shows only those.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Email {
     pub svix_id: SvixId,
-    /// When Clerk made the event. The same on every attempt; what expiry is counted from.
+    /// When Clerk made the event. It is the same on every attempt, and the TTL counts from it.
     pub created_at: UnixMillis,
     #[serde(default)]
     pub slug: Slug,
-    /// The address as Clerk wrote it, upper case and all.
+    /// The recipient's address, exactly as Clerk wrote it.
     pub to: String,
-    /// One line, without surrounding white space.
+    /// One line, without white space around it.
     pub subject: String,
     /// Clerk gives the local part only; the domain is the sending account's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to_local_part: Option<String>,
-    /// What Clerk would send it from, at the account's domain.
+    /// The local part of the sender that is set in Clerk. The mail is sent from the account's own address instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_local_part: Option<String>,
-    /// A whole address, on a reply that is forwarded.
+    /// The whole reply address of a reply that is forwarded to a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
+    /// Clerk's id of the user, which may be absent before sign-up is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 }
@@ -44,21 +45,23 @@ impl fmt::Debug for Email {
 }
 
 impl Email {
-    /// From then on the mail is worth nothing, or less.
+    /// From then on the mail is of no use and must not be sent.
     pub fn expires_at(&self) -> UnixMillis {
         self.created_at.plus(self.slug.ttl())
     }
 
+    /// Whether the mail's TTL is over.
     pub fn is_expired(&self, now: UnixMillis) -> bool {
         now >= self.expires_at()
     }
 
+    /// The time since Clerk made the event.
     pub fn age(&self, now: UnixMillis) -> Duration {
         now.since(self.created_at)
     }
 }
 
-/// The body of a mail: Clerk's HTML, or its plain text where there is no HTML.
+/// The body of a mail: Clerk's HTML, or its plain text if there is no HTML.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
@@ -66,11 +69,11 @@ pub enum Content {
     Text(String),
 }
 
-/// Stands where a slug does on a mail that is none of Clerk's: a reply forwarded to a person.
+/// The slug of a mail that is not Clerk's: a reply that is forwarded to a person.
 pub const FORWARDED_REPLY: &str = "forwarded_reply";
 
-/// The name of a Clerk template, or of none (mails made through Clerk's API have no template).
-/// Unknown names are passed on: Clerk adds templates.
+/// The name of a Clerk template. Mails made through Clerk's API have none. Unknown names are kept, because Clerk adds
+/// templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Option<String>", into = "Option<String>")]
 pub struct Slug(Option<String>);
@@ -93,8 +96,10 @@ impl Slug {
         self.0.as_deref()
     }
 
-    /// How long the content is of use. Codes and magic links live ten minutes at Clerk; an
-    /// invitation lives thirty days, but one that is a week late has failed; the rest are notices.
+    /// How long a mail is of use: its TTL.
+    ///
+    /// Clerk's codes and magic links expire after ten minutes. An invitation is valid for 30 days, but one that comes a
+    /// week late has failed. The rest inform about something that happened.
     pub fn ttl(&self) -> Duration {
         let name = self.as_str().unwrap_or_default();
         if name.ends_with("_code") || name.starts_with("magic_link") {
@@ -119,8 +124,8 @@ impl From<Slug> for Option<String> {
     }
 }
 
-/// One bare address: nothing that could be read as two, or as a header. Whether it exists is for
-/// the mail system to say.
+/// Whether a text is one bare address, which cannot be read as two addresses or as a header. Whether it exists only the
+/// mail system knows.
 pub fn is_address(text: &str) -> bool {
     let plain = !text.chars().any(|letter| {
         letter.is_control() || letter.is_whitespace() || matches!(letter, ',' | ';' | '<' | '>')

@@ -1,4 +1,4 @@
-//! What travels through the queue.
+//! Queue messages.
 //!
 //! A message is JSON text: crate `worker` serializes structures into JavaScript maps, which the queue turns into `{}`
 //! (workers-rs#1013).
@@ -26,18 +26,18 @@ pub enum Message {
     Notification {
         text: String,
     },
-    /// Something for the operator: what makes it the same alert again, and the JSON that is posted.
+    /// An alert for the operator. Alerts with the same `key` are the same alert; `body` is the JSON to post.
     Alert {
         key: String,
         body: Value,
     },
-    /// A reply for the agent: the JSON it is sent.
+    /// A reply for the agent: the JSON to post.
     HandOff {
         payload: Value,
     },
 }
 
-/// A mail on its way.
+/// A mail in the queue, with the route it has followed so far.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedMail {
     pub email: Email,
@@ -52,36 +52,39 @@ pub struct QueuedMail {
     pub route: Route,
 }
 
-/// The content itself, or word that it is in the ledger because it is too large to travel.
+/// Where the content of a queued mail is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueuedContent {
+    /// In the message.
     Here(Content),
+    /// In the ledger, because it is too large for a message.
     InLedger,
 }
 
 impl Message {
-    /// `None` for what has no JSON, which no message of ours is.
+    /// The message as JSON text. `None` if it cannot be serialized, which does not happen to these types.
     pub fn to_text(&self) -> Option<String> {
         serde_json::to_string(self).ok()
     }
 
-    /// `None` for what this version of the relay cannot read.
+    /// Reads a message. `None` for what this version of the relay does not know.
     pub fn from_text(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
-/// What a message holds when it comes out of the queue.
+/// The body of a message as the queue delivers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Text, as every message of the relay.
+    /// Text, like every message that the relay queues.
     Text(String),
-    /// Something else that was put into the queue: what kind it is, and all of it as text.
+    /// Something else that somebody put into the queue: its type, and all of it as text.
     Foreign { kind: &'static str, text: String },
 }
 
 impl Body {
+    /// The body if it is text.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -89,7 +92,7 @@ impl Body {
         }
     }
 
-    /// As it is kept among the dead letters: whole, so that a person can see what it is.
+    /// The body as a dead letter: whole, so that a person can see what it is.
     pub fn to_letter(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -109,12 +112,12 @@ pub struct Delivery<'a> {
     pub attempt: u32,
 }
 
-/// What becomes of a queue message.
+/// What to do with a queue message after it was processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// Done with.
+    /// Remove it from the queue.
     Acknowledge,
-    /// Again, after the delay.
+    /// Deliver it again after the delay.
     Retry(Duration),
 }
 

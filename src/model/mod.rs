@@ -15,7 +15,7 @@ pub mod time;
 
 use serde::{Deserialize, Deserializer};
 
-/// Reads null as the default, which some fields of other versions' records may hold.
+/// Reads null as the default: other versions of the relay may have written null.
 pub fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,7 +1,8 @@
-//! What became of a request, a queue message or a check, and why: the words that callers are told and the log holds.
+//! What became of a request, a queue message or a check, and why: the words in answers, logs, alerts and the ledger.
 //!
-//! These are all of them. They are a contract: people search their logs for them, and alerts are told apart by them. So
-//! each is a variant, its text stands once, and a test lists every text.
+//! These words are a contract. People search their logs for them, and other versions of the relay read some of them. So
+//! each is a variant, its text is written once, and a test lists every text. A text stays even where its variant got a
+//! better name.
 
 use serde::{Serialize, Serializer};
 
@@ -15,10 +16,10 @@ macro_rules! wire_strings {
         }
 
         impl $name {
-            /// Every one of them.
+            /// Every variant.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// As it is answered, logged and stored.
+            /// The text that is answered, logged and stored.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -51,13 +52,13 @@ wire_strings! {
         Reply = "reply",
         /// A reply on its way to the agent.
         HandOff = "hand_off",
-        /// What Nylas said later about a mail.
+        /// A delivery event of a mail.
         MailFate = "mail_fate",
         /// An account's grant has changed.
         Grant = "grant",
-        /// Mailboxes looked through for what no notification told of.
+        /// The scheduled look through the mailboxes for messages whose notification was lost.
         Sweep = "sweep",
-        /// What is looked at every quarter of an hour.
+        /// A check that runs every quarter of an hour.
         Check = "check",
         /// An alert on its way to the operator.
         Alert = "alert",
@@ -65,7 +66,7 @@ wire_strings! {
 }
 
 wire_strings! {
-    /// What became of it. In an answer this is the `status`.
+    /// What became of a request, a queue message or a check. In an answer this is the `status`.
     Outcome {
         // A mail.
         Sent = "sent",
@@ -104,13 +105,13 @@ wire_strings! {
         Junk = "junk",
         Own = "own",
         Gone = "gone",
-        // What Nylas says later about a mail.
+        // Delivery events.
         Delivered = "delivered",
         Bounced = "bounced",
         Complained = "complained",
         Failed = "failed",
         Resent = "resent",
-        // What the schedule looks at.
+        // The sweep and the checks.
         Looked = "looked",
         Found = "found",
         Cap = "cap",
@@ -125,7 +126,7 @@ wire_strings! {
 }
 
 wire_strings! {
-    /// Why.
+    /// Why the outcome is what it is.
     Reason {
         // Sending.
         AcceptedByNylas = "accepted_by_nylas",
@@ -138,11 +139,11 @@ wire_strings! {
         OutOfTime = "out_of_time",
         OutOfSteps = "out_of_steps",
         NoAccount = "no_account",
-        NoSlotLeft = "no_slot_left",
+        NoHopLeft = "no_slot_left",
         ContentNotVisibleYet = "content_not_visible_yet",
         MailboxNotAnswering = "mailbox_not_answering",
         MailNotSerializable = "mail_not_serializable",
-        OlderThanItsContentLives = "older_than_its_content_lives",
+        OlderThanItsTtl = "older_than_its_content_lives",
         RecipientBouncedOrComplained = "recipient_bounced_or_complained",
         RecipientDomainBouncing = "recipient_domain_bouncing",
         TemplateNotInTemplates = "template_not_in_TEMPLATES",
@@ -197,7 +198,7 @@ wire_strings! {
         // Settings.
         Settings = "settings",
         MisconfiguredSettings = "misconfigured",
-        // What Nylas tells of.
+        // Notifications.
         AnotherType = "another_type",
         NotANotification = "not_a_notification",
         AnotherAccount = "another_account",
@@ -237,7 +238,7 @@ wire_strings! {
         AgentTimeout = "agent_timeout",
         AgentUnreachable = "agent_unreachable",
         NoAgentConfigured = "no_agent_configured",
-        // What the schedule looks at.
+        // The sweep and the checks.
         MissedByNotifications = "missed_by_notifications",
         NothingMissed = "nothing_missed",
         ToBeContinued = "to_be_continued",
@@ -251,7 +252,7 @@ wire_strings! {
         NoMailForSixHours = "no_mail_for_six_hours",
         // Alerts.
         ReceiverRefused = "receiver_refused",
-        // Sentences, for those who see only the answer.
+        // Whole sentences, for people who see only the answer.
         SayClerkSignature =
             "the signature, its headers or its time are not right: check CLERK_WEBHOOK_SIGNING_SECRET",
         SayNylasSignature = "the signature is not right: check NYLAS_WEBHOOK_SECRET",

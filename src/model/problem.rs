@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What is wrong with one setting, without its value.
+/// A setting and what is wrong with it. Never its value, which may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     pub name: &'static str,

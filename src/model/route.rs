@@ -1,8 +1,8 @@
-//! Where a mail was tried and where it goes next.
+//! Where a mail was tried, and where it goes next.
 //!
 //! A **hop** is an account and a generation. Each hop has its own idempotency key at Nylas, so any number of sends at
 //! one hop within an hour are one mail. The hops of a mail come in a fixed order: every account at generation 0, in the
-//! recipient's own order, then every account at generation 1, and so on. The **route** is the hops so far.
+//! recipient's own order, then every account at generation 1, and so on. The **route** is the hops tried so far.
 
 use super::{
     account::Account,
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// How long a key is trusted. Nylas keeps it for an hour from its first use, which is never before the event. Five
-/// minutes less, so that a request that starts in time also ends in time.
+/// The age of a mail up to which its keys are trusted. Nylas remembers a key for an hour from its first use, which is
+/// never before the event. This is five minutes less, so that a request that starts in time also ends in time.
 pub const KEY_TRUSTED_FOR: Duration = MINUTE.saturating_mul(55);
 
-/// Each error that Nylas keeps under its key uses up a generation. When all are used up the last hop goes on: after an
-/// hour its key is free again.
+/// Each error that Nylas remembers under a key uses up a generation. When all are used up the mail stays at the last
+/// hop, whose key is free again after an hour.
 const GENERATIONS_MAX: u32 = 64;
 
 /// An account and a generation: one idempotency key at Nylas.
@@ -26,14 +26,14 @@ const GENERATIONS_MAX: u32 = 64;
 pub struct Hop {
     pub account: GrantId,
     pub generation: u32,
-    /// When the mailbox was first asked what became of the mail here.
+    /// When reconciling began at this hop: the first time the mail was looked up here and not found.
     #[serde(
         default,
         rename = "settling_since",
         skip_serializing_if = "Option::is_none"
     )]
     pub reconciling_since: Option<UnixMillis>,
-    /// The mail left because of the account. Later generations of the account are the last resort.
+    /// The mail left the hop because the account was at fault. The account's later generations are the last resort.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub account_at_fault: bool,
 }
@@ -44,8 +44,8 @@ impl Hop {
     }
 }
 
-/// The hops of a mail so far, oldest first; the mail is at the last one. Every other hop was left on proof that it does
-/// not hold the mail.
+/// The hops that a mail has tried so far, oldest first. The mail is at the last one. It left every other hop on proof
+/// that it was not sent there.
 ///
 /// The route travels with the queued mail, so that an attempt continues where the one before stopped, even when the
 /// configuration changed in between.
@@ -53,14 +53,14 @@ impl Hop {
 pub struct Route {
     #[serde(rename = "slots")]
     hops: Vec<Hop>,
-    /// The accounts that were configured when the mail came, in the recipient's order. Two attempts that know nothing
-    /// of each other take the same route because of it.
+    /// The accounts that were configured when the mail came, in the recipient's order. Because of them, two attempts
+    /// that know nothing of each other follow the same route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     accounts: Vec<GrantId>,
     /// When the route began. Nylas forgets a key an hour after its first use.
     #[serde(default, rename = "begun_at")]
     started_at: UnixMillis,
-    /// An earlier attempt may have got further than this route says: look the mail up in every mailbox first.
+    /// An earlier attempt may be unrecorded and further along: look the mail up in every mailbox before sending.
     #[serde(
         default,
         rename = "ask_first",
@@ -73,6 +73,7 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether the route says nothing that a later attempt needs.
     pub fn is_empty(&self) -> bool {
         self.hops.is_empty() && !self.look_up_first && self.failed.is_empty()
     }
@@ -91,7 +92,7 @@ impl Route {
         self.failed.iter().any(|failed| failed == message_id)
     }
 
-    /// Another attempt may have been made whose route is lost: look the mail up before sending.
+    /// Notes that an earlier attempt may be unrecorded, so that the mail must be looked up before it is sent.
     pub fn require_look_up(&mut self) {
         self.look_up_first = true;
     }
@@ -101,12 +102,12 @@ impl Route {
         self.look_up_first
     }
 
-    /// Every mailbox was asked, and none holds the mail.
+    /// Notes that the mail was looked up in every mailbox, and that none holds it.
     pub fn looked_up(&mut self) {
         self.look_up_first = false;
     }
 
-    /// Where the mail is now.
+    /// The hop that the mail is at.
     pub fn current(&self) -> Option<&Hop> {
         self.hops.last()
     }
@@ -116,16 +117,17 @@ impl Route {
         self.hops.first().is_some_and(|hop| hop.account != *account)
     }
 
+    /// The hops, oldest first.
     pub fn hops(&self) -> &[Hop] {
         &self.hops
     }
 
-    /// Every account that may hold the mail.
+    /// The accounts that were configured when the mail came.
     pub fn accounts(&self) -> impl Iterator<Item = &GrantId> {
         self.accounts.iter()
     }
 
-    /// Remembers the configured accounts, unless some are remembered.
+    /// Remembers the configured accounts, unless the route has some already.
     pub fn remember_accounts(&mut self, order: &[&GrantId]) {
         if self.accounts.is_empty() {
             self.accounts = order.iter().map(|account| (*account).clone()).collect();
@@ -134,8 +136,8 @@ impl Route {
 
     /// Goes to the first account in this order, unless the route has begun.
     ///
-    /// Once Nylas may have forgotten the keys, the route begins again each time, exactly as for an attempt that knows
-    /// nothing of this one. Whatever Nylas still remembers then leads both the same way.
+    /// Once Nylas may have forgotten the keys, the route begins anew with each attempt, as for an attempt that knows
+    /// nothing of the earlier ones. So only what Nylas still remembers decides where it goes, and all go the same way.
     pub fn start(&mut self, order: &[&GrantId], now: UnixMillis) {
         let mut started_at = now;
         if !self.hops.is_empty() && now.since(self.started_at) >= KEY_TRUSTED_FOR {
@@ -154,21 +156,22 @@ impl Route {
 
     /// Goes on to the next hop: the first that was not tried, of an account that was not at fault.
     ///
-    /// Only the remembered accounts count, and those `configured` since only when none of the remembered ones is
-    /// configured any more. So the route depends on nothing but the outcomes on it, and two attempts that know nothing
-    /// of each other take the same one. An account that is no longer configured has no later generations.
+    /// Only the remembered accounts count. Those that were `configured` later count only if none of the remembered ones
+    /// is configured any more. So the route depends on the outcomes at its hops alone, and two attempts that know
+    /// nothing of each other follow the same one. An account that is no longer configured has no later generations.
     ///
-    /// Returns `false`, and changes nothing, when there is no such hop.
+    /// Returns `false`, and changes nothing, if there is no such hop.
     pub fn advance(&mut self, configured: &[&GrantId]) -> bool {
         self.advance_to(configured, |route, account| !route.was_at_fault(account))
     }
 
-    /// The same, but accounts that were at fault count, too.
+    /// Goes on to the next hop, even one of an account that was at fault.
     pub fn advance_anywhere(&mut self, configured: &[&GrantId]) -> bool {
         self.advance_to(configured, |_, _| true)
     }
 
-    /// Goes on to the next hop because the current account is at fault.
+    /// Goes on to the next hop because the current account is at fault. Returns `false`, and changes nothing, if there
+    /// is none.
     pub fn leave_account(&mut self, configured: &[&GrantId]) -> bool {
         self.set_fault(true);
         let advanced = self.advance(configured);
@@ -219,7 +222,7 @@ impl Route {
         found
     }
 
-    /// Notes when reconciling began at the current hop, unless it is noted.
+    /// Notes when reconciling began at the current hop, unless that is noted already.
     pub fn reconcile_from(&mut self, now: UnixMillis) {
         if let Some(hop) = self.hops.last_mut() {
             hop.reconciling_since.get_or_insert(now);
@@ -227,8 +230,8 @@ impl Route {
     }
 }
 
-/// The accounts in one recipient's order of preference (rendezvous hashing). Every attempt gets the same order, and
-/// adding or removing an account changes it only for the recipients that account gains or loses.
+/// The accounts in one recipient's order of preference (rendezvous hashing). Every attempt gets the same order. A new
+/// or removed account changes the first choice only of the recipients that it gains or loses.
 pub fn order<'a>(accounts: &'a [Account], recipient: &str) -> Vec<&'a GrantId> {
     let recipient = recipient.to_ascii_lowercase();
     let mut order: Vec<&GrantId> = accounts.iter().map(|account| &account.grant_id).collect();

@@ -1,4 +1,4 @@
-//! Time as an argument: the Worker's core never asks a clock, it is told.
+//! Moments and durations. The time now always comes from `ports::Clock`, so that tests and the simulator control it.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -21,7 +21,7 @@ impl UnixMillis {
         self.0 / 1000
     }
 
-    /// How long after `earlier` this is; nothing when it is not after it.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -37,7 +37,7 @@ impl UnixMillis {
     }
 }
 
-/// A length of time in whole milliseconds.
+/// A duration in whole milliseconds.
 pub fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_of_time_is_never_negative() {
+    fn a_duration_is_never_negative() {
         let early = UnixMillis(1_000);
         let late = early.plus(Duration::from_millis(1_500));
         assert_eq!(late.since(early), Duration::from_millis(1_500));

@@ -1,4 +1,4 @@
-//! The HTTP client: one request to Nylas within its time, counted for the log.
+//! The HTTP client: makes requests to Nylas within their time limits, and counts them for the log.
 
 use crate::{
     config::{ApiBase, Config},
@@ -8,23 +8,23 @@ use crate::{
 use serde_json::Value;
 use std::{cell::Cell, fmt::Write, time::Duration};
 
-/// How long the consumer waits for a send. Nylas asks clients to wait for at least 150 s
-/// (<https://developer.nylas.com/docs/v3/email/send-email/>) and itself gives up after 120.
+/// How long the consumer waits for a send. Nylas gives up a send after 120 s and asks clients to wait for at least 150
+/// (<https://developer.nylas.com/docs/v3/email/send-email/>).
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// How long requests to Nylas may take.
+/// How long the requests of one handler may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// All requests begin within this time, and those that only ask end within it.
+    /// All requests begin within this time, and reads end within it.
     pub budget: Duration,
-    /// The longest a request may take that only asks.
+    /// The longest that a read may take.
     pub timeout: Duration,
-    /// The longest a send may take. `None`: as long as the runtime lets the Worker live, which after a webhook's answer
-    /// is 30 s (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
+    /// The longest that a send is waited for. `None`: as long as the runtime keeps the Worker alive, which is 30 s
+    /// after a webhook's answer (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
     pub send_timeout: Option<Duration>,
 }
 
-/// The client. It counts what it does, for the log.
+/// The client for one webhook or one queue message.
 pub struct Nylas<'a, P> {
     ports: &'a P,
     base: &'a ApiBase,
@@ -68,7 +68,7 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
         self.calls.get()
     }
 
-    /// What the last answer said.
+    /// The status, error type and request id of the last answer.
     pub fn last(&self) -> LastAnswer {
         let last = self.last.take();
         self.last.set(last.clone());
@@ -79,6 +79,10 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
         self.deadline.since(self.ports.now())
     }
 
+    /// Makes one request. One with a body is a send; any other is a read.
+    ///
+    /// # Errors
+    /// Why there is no answer.
     pub(super) async fn request(
         &self,
         method: HttpMethod,
@@ -91,7 +95,7 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
             ("Accept", "application/json".to_owned()),
         ];
         if body.is_some() {
-            // Without a charset: Nylas refused it with one ("only JSON and multipart supported").
+            // Without a charset: with one, Nylas refuses the request ("only JSON and multipart supported").
             headers.push(("Content-Type", "application/json".to_owned()));
         }
         if let Some(key) = key {
@@ -143,7 +147,7 @@ impl<'a, P: Http + Clock> Nylas<'a, P> {
     }
 }
 
-/// For the path or the query of an address.
+/// Percent-encodes a text for the path or the query of a URL.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
@@ -158,11 +162,12 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
+/// The body of an answer as JSON; null if it is none.
 pub(super) fn parse(body: &str) -> Value {
     serde_json::from_str(body).unwrap_or(Value::Null)
 }
 
-/// Safe to log: short, and made of what identifiers are made of.
+/// Whether a text is safe to log: short, and made of letters, digits, `_`, `-` and `.` only.
 fn is_token(text: &str) -> bool {
     (1..=80).contains(&text.len())
         && text
@@ -170,8 +175,8 @@ fn is_token(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
-/// `error.type` without `api.`, and the message in lower case. Some errors stand without the
-/// `error` around them.
+/// The error type without its `api.` prefix, and the message in lower case. Some errors of Nylas' are not inside an
+/// `error` object.
 pub(super) fn error_of(body: &Value) -> (String, String) {
     let error = body.get("error").unwrap_or(body);
     let text = |field: &str| error.get(field).and_then(Value::as_str).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a mailbox says: which messages it holds, whose it is, what went out.
+//! Reads from Nylas: the messages in a mailbox, the identity of an account, the application's webhooks.
 
 use super::{
     client::{Nylas, escape, parse},
@@ -16,18 +16,18 @@ use crate::{
 };
 use serde_json::Value;
 
-/// Is there a mail with this Svix id in the mailbox?
+/// Whether a mailbox holds a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FindOutcome {
     Found(SentMail),
     NotFound,
-    /// The account does not answer questions at all: gone, blocked or forbidden.
+    /// The account refuses every read: it is gone, blocked or forbidden.
     Refused,
     /// No usable answer.
     Unknown,
 }
 
-/// What a question to a mailbox about its messages came to.
+/// The outcome of reading messages or webhooks.
 pub enum ReadOutcome {
     /// The whole answer: `data`, and `next_cursor` where there is more.
     Answered(Value),
@@ -37,7 +37,7 @@ pub enum ReadOutcome {
     Unknown,
 }
 
-/// What a mailbox says of itself.
+/// The outcome of reading an account's address and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityOutcome {
     Known(Identity),
@@ -46,8 +46,8 @@ pub enum IdentityOutcome {
 }
 
 impl<P: Http + Clock> Nylas<'_, P> {
-    /// Looks for the mail in the mailbox by the metadata it was sent with; for what failed on the way
-    /// it does not count.
+    /// Looks the mail up in a mailbox, by the metadata it was sent with. A message that Nylas reported as failed does
+    /// not count, even if the mailbox still shows it.
     pub async fn find(&self, grant_id: &GrantId, email: &Email, route: &Route) -> FindOutcome {
         // `metadata_pair` cannot be combined with other filters.
         let path = format!(
@@ -73,7 +73,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
         self.read_messages(grant_id, &path).await
     }
 
-    /// A page of what came in after a moment, newest first.
+    /// One page of the messages received after a moment, newest first.
     pub async fn received_after(
         &self,
         grant_id: &GrantId,
@@ -81,7 +81,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
         page_token: Option<&str>,
     ) -> ReadOutcome {
         let mut path = format!("?received_after={}&limit=50", after.seconds());
-        // Not the bodies.
+        // Bodies are private and large, and not needed here.
         path.push_str("&select=id,grant_id,thread_id,from,folders,metadata,date");
         if let Some(token) = page_token {
             path.push_str("&page_token=");
@@ -90,7 +90,8 @@ impl<P: Http + Clock> Nylas<'_, P> {
         self.read_messages(grant_id, &path).await
     }
 
-    /// How many mails went out from this address since then, counted to `at_most` and a page beyond.
+    /// How many mails the address sent since a moment. Counting stops with the page that reaches `at_most`. `None`: no
+    /// usable answer.
     pub async fn sent_since(
         &self,
         grant_id: &GrantId,
@@ -187,7 +188,7 @@ pub fn address_of<'a>(message: &'a Value, field: &str) -> Option<&'a str> {
     message.get(field)?.get(0)?.get("email")?.as_str()
 }
 
-/// Whether a word is among others, whatever its case.
+/// Whether a word is in the list, ignoring case.
 pub fn is_listed(word: &str, words: &[&str]) -> bool {
     words.iter().any(|listed| listed.eq_ignore_ascii_case(word))
 }
@@ -202,7 +203,7 @@ fn classify_find(response: &HttpResponse, email: &Email, route: &Route) -> FindO
     let Some(messages) = body.get("data").and_then(Value::as_array) else {
         return FindOutcome::Unknown;
     };
-    // Should the filter ever be ignored, other mails must not pass for this one.
+    // If Nylas ever ignored the filter, another mail must not count as this one.
     let is_this = |message: &&Value| match message.get("metadata") {
         Some(Value::Object(metadata)) => {
             metadata.get("key1").and_then(Value::as_str) == Some(email.svix_id.as_str())
@@ -220,6 +221,7 @@ fn classify_find(response: &HttpResponse, email: &Email, route: &Route) -> FindO
         .iter()
         .filter(is_this)
         .map(|message| SentMail {
+            // A mailbox does not show whether Nylas queued the mail, so it may have.
             is_queued: true,
             ..sent_mail(message)
         })

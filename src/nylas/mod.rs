@@ -1,4 +1,4 @@
-//! Nylas: one request out, one typed outcome back; and what its notifications say.
+//! The Nylas API, typed: sending, reading mailboxes, and the contents of notifications.
 
 pub mod client;
 pub mod mailbox;

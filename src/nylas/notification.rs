@@ -1,8 +1,8 @@
-//! What a notification from Nylas says: <https://developer.nylas.com/docs/reference/notifications/>.
+//! Notifications from Nylas: <https://developer.nylas.com/docs/reference/notifications/>.
 //!
-//! It is read field by field, so that a field of another type than expected counts as absent and does not spoil the
-//! rest. A type may have suffixes (`message.created.truncated`, `.transformed`, `.cleaned`, ...). They change nothing
-//! here, because the message itself is fetched anyway.
+//! A notification is read field by field. So a field of another type than expected counts as absent, and the rest can
+//! still be used. A type may have suffixes (`message.created.truncated`, `.transformed`, `.cleaned`, ...). They make no
+//! difference here, because the relay fetches the message itself.
 
 use super::mailbox::address_of;
 use crate::model::{
@@ -14,7 +14,7 @@ use serde_json::Value;
 /// One notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// The same each time Nylas repeats it.
+    /// Nylas' id of the notification. It is the same each time Nylas repeats it.
     pub id: String,
     /// The account it is about.
     pub account: GrantId,
@@ -24,27 +24,28 @@ pub struct Notification {
 /// What it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotificationKind {
-    /// A message is in the mailbox: it came in, or we sent it.
+    /// There is a new message in the mailbox: somebody wrote it, or the relay sent it.
     Arrived {
         message_id: String,
-        /// What in the notification shows that we sent it.
+        /// What shows that the relay sent it, if the notification does.
         sent_by_us: Option<Reason>,
+        /// The sender's address.
         from: Option<String>,
     },
-    /// What became of a mail that was sent.
+    /// What became of a mail that Nylas accepted.
     DeliveryEvent(DeliveryEvent),
     /// The account's grant has changed.
     Grant(GrantChange),
 }
 
-/// What became of a mail.
+/// What became of a mail that Nylas accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryEvent {
     pub kind: DeliveryEventKind,
-    /// From the metadata it was sent with, if the notification has it.
+    /// The mail's Svix id, from its metadata, if the notification has that.
     pub svix_id: Option<SvixId>,
     pub message_id: Option<String>,
-    /// The recipients it names.
+    /// The recipients that it names.
     pub recipients: Vec<Recipient>,
 }
 
@@ -52,23 +53,27 @@ pub struct DeliveryEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {
     pub address: String,
-    /// The next mail would bounce, too: there is no such mailbox.
+    /// Whether a bounce is permanent, so that the next mail would bounce, too.
     pub is_hard: bool,
 }
 
+/// What happened to the mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryEventKind {
+    /// The recipient's server accepted it.
     Delivered,
+    /// The recipient's server refused it.
     Bounced,
     /// Its recipient called it spam.
     Complained,
     /// Nylas found a virus in it.
     Rejected,
-    /// Nylas queued it and could not send it.
+    /// Nylas queued it (202) and could not send it.
     Failed,
 }
 
 impl DeliveryEventKind {
+    /// The outcome that is logged and recorded for it.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Delivered => Outcome::Delivered,
@@ -80,6 +85,7 @@ impl DeliveryEventKind {
     }
 }
 
+/// What happened to an account's grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrantChange {
     Expired,
@@ -87,10 +93,10 @@ pub enum GrantChange {
     Updated,
 }
 
-/// Why there is nothing to do.
+/// Why the relay does nothing with a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotForUs {
-    /// It is no notification, or lacks what it must have.
+    /// It is no notification, or lacks a field that it must have.
     Unusable,
     /// Its type does not concern the relay.
     OtherType,
@@ -108,7 +114,7 @@ impl Notification {
         else {
             return Err(NotForUs::Unusable);
         };
-        // Null in some of `message.send_failed`.
+        // Some of `message.send_failed` have none.
         let object = data.get("object").unwrap_or(&Value::Null);
         let kind = NotificationKind::read(trigger, object)?;
         let grant_id = object.get("grant_id").or_else(|| data.get("grant_id"));
@@ -146,7 +152,8 @@ impl NotificationKind {
     }
 }
 
-/// Takes out what is private. Nothing reads it here, because the message itself is fetched.
+/// Removes what is private, before the notification is queued. The relay fetches the message itself, so it needs none
+/// of that.
 pub fn slim(notification: &mut Value) {
     const PRIVATE: [&str; 5] = ["body", "snippet", "subject", "attachments", "headers"];
     let data = notification.get_mut("data");
@@ -158,7 +165,8 @@ pub fn slim(notification: &mut Value) {
     }
 }
 
-/// What shows that we sent a message. A message from outside has neither our metadata nor the folder.
+/// What shows that the relay sent a message, if anything does. A message from outside has neither the relay's metadata
+/// nor the Sent folder.
 pub fn sent_by_us(message: &Value) -> Option<Reason> {
     if message.pointer("/metadata/key1").is_some_and(|id| {
         // Another application may use the same name.
@@ -206,7 +214,7 @@ fn recipients(kind: DeliveryEventKind, object: &Value) -> Vec<Recipient> {
         .into_iter()
         .flatten()
         .filter_map(|recipient| {
-            // Some types list bare addresses, others list objects.
+            // Some notification types list bare addresses, others list objects.
             let address = match recipient.as_str() {
                 Some(address) => address.to_owned(),
                 None => text(recipient, "email")?,
@@ -220,8 +228,8 @@ fn recipients(kind: DeliveryEventKind, object: &Value) -> Vec<Recipient> {
         .collect()
 }
 
-/// Whether a bounce is permanent. If there is a code of the receiving server it decides: 5xx, except 552, a full
-/// mailbox. Otherwise Nylas' type does. Nylas documents no list of types.
+/// Whether a bounce is permanent. The receiving server's code decides, if there is one: 5xx is permanent, except 552, a
+/// full mailbox. Otherwise the bounce's type decides. Nylas documents no list of types, so an unknown one is permanent.
 fn is_hard(kind: &str, diagnostic: Option<&str>) -> bool {
     let code = diagnostic
         .into_iter()
@@ -245,6 +253,7 @@ fn is_hard(kind: &str, diagnostic: Option<&str>) -> bool {
     }
 }
 
+/// A field's text, unless it is empty or too long to be an id.
 fn owned(object: &Value, name: &str) -> Option<String> {
     let text = object.get(name)?.as_str()?;
     (1..=512).contains(&text.len()).then(|| text.to_owned())

@@ -1,9 +1,9 @@
-//! One send: the request, byte for byte, and what its answer means.
+//! One send: the exact bytes of the request, and what its answer means.
 //!
 //! `POST /v3/grants/{grant_id}/messages/send`
-//! (<https://developer.nylas.com/docs/reference/api/messages/send-message/>). What an answer means is decided by the
-//! status first, then by `error.type` with any `api.` prefix stripped, because Nylas' own documents write it both ways;
-//! and by words of the message only for what has no type of its own.
+//! (<https://developer.nylas.com/docs/reference/api/messages/send-message/>). The status of an answer
+//! decides first, then `error.type`, without its `api.` prefix, because Nylas' own documents write it both ways. Words
+//! of the message decide only where an error has no type of its own.
 
 use super::client::{Nylas, error_of, parse};
 use crate::{
@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// The key under which Nylas keeps the outcome of a send for one hour, per grant.
+/// The idempotency key of a send. Nylas remembers the outcome of a key for one hour, per grant.
 ///
-/// Generation 0 is the Svix id itself. Later generations exist because Nylas keeps errors, too: a
-/// kept error makes its key useless. `:` cannot occur in a [`SvixId`], so no two mails share a key.
+/// The key of generation 0 is the Svix id itself. Later generations exist because Nylas remembers errors, too, and a
+/// key with an error cannot send any more. `:` cannot occur in a [`SvixId`], so no two mails share a key.
 pub fn idempotency_key(id: &SvixId, generation: u32) -> String {
     match generation {
         0 => id.to_string(),
@@ -30,35 +30,36 @@ pub fn idempotency_key(id: &SvixId, generation: u32) -> String {
     }
 }
 
-/// What Nylas called the mail it took. Its schema requires neither.
+/// Nylas' ids of a mail that it accepted. Its schema requires neither id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentMail {
     pub message_id: Option<String>,
     pub thread_id: Option<String>,
-    /// 202: Nylas queued it itself, or may have. Should it fail after all, `message.send_failed` says so.
+    /// Whether Nylas queued it (202), or may have. If it then cannot be sent, Nylas reports `message.send_failed`.
     pub is_queued: bool,
 }
 
-/// What one send came to.
+/// The outcome of one send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// Nylas has it: 200, 201, or 202 for one it queued itself.
+    /// Nylas accepted the mail: 200, 201, or 202 for one that it queued.
     Sent(SentMail),
-    /// The same key is being worked on.
+    /// Another request with this key is in flight.
     InFlight,
     /// The key was used with other bytes.
     KeyConflict,
-    /// Not now.
+    /// Too many requests. `retry_after`: the least delay, if Nylas names one.
     Throttled { retry_after: Option<Duration> },
-    /// It may have been sent, or not.
+    /// The mail may have been sent or not.
     Ambiguous { reason: Reason },
-    /// This mail will not be sent, now or later.
+    /// Nylas refuses this mail for good.
     Rejected { reason: Reason },
-    /// Nothing is wrong with the mail.
+    /// The account cannot send. Nothing is wrong with the mail.
     AccountAtFault(AccountFault),
 }
 
 impl SendOutcome {
+    /// The reason that is logged and recorded for it.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Sent(_) => Reason::AcceptedByNylas,
@@ -71,12 +72,12 @@ impl SendOutcome {
     }
 }
 
-/// An outcome, and whether it is news.
+/// The outcome of a send, and whether Nylas replayed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendAnswer {
     pub outcome: SendOutcome,
-    /// `Idempotent-Response: true`: Nylas repeated what it answered before and did nothing now.
-    /// Whoever asks with the same key within the hour gets the same.
+    /// `Idempotent-Response: true`: Nylas repeated an earlier answer and did nothing now. Every request with this key
+    /// gets the same answer until the hour is over.
     pub replayed: bool,
 }
 
@@ -113,7 +114,8 @@ struct CustomHeader {
     value: &'static str,
 }
 
-/// The body of a send, byte for byte the same for the same mail and mailbox, because Nylas compares.
+/// The body of a send. Its bytes are the same for the same mail and account, because Nylas compares the requests of a
+/// key.
 fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<String> {
     let reply_to = email.reply_to.clone().or_else(|| {
         let (_, domain) = identity.email.rsplit_once('@')?;
@@ -129,7 +131,7 @@ fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<St
             email: &email.to,
             name: None,
         }],
-        // Always: the API refuses an Agent Account's send without it, whatever its schema says.
+        // The schema says that it is optional, but the API refuses an Agent Account's send without it.
         from: [Address {
             email: &identity.email,
             name: identity.name.as_deref(),
@@ -143,7 +145,7 @@ fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<St
         metadata: Metadata {
             key1: email.svix_id.as_str(),
         },
-        // RFC 3834: no out-of-office notice in answer to a sign-in code.
+        // So that no out-of-office message answers a sign-in code (RFC 3834).
         custom_headers: [CustomHeader {
             name: "Auto-Submitted",
             value: "auto-generated",
@@ -153,7 +155,7 @@ fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<St
 }
 
 impl<P: Http + Clock> Nylas<'_, P> {
-    /// Asks the mailbox to send the mail, under the key of that generation.
+    /// Sends the mail from an account, with the idempotency key of the generation.
     pub async fn send(
         &self,
         grant_id: &GrantId,
@@ -198,6 +200,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
     }
 }
 
+/// Nylas' ids of a message. One that is too long to be an id is left out.
 pub(super) fn sent_mail(message: &Value) -> SentMail {
     let id = |field: &str| {
         message
@@ -244,16 +247,16 @@ fn classify_send(response: &HttpResponse) -> SendOutcome {
     }
     let body = parse(&response.body);
     let (error_type, message) = error_of(&body);
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    // Refusals of the account that come with a status of the mail's.
+    let mentions = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    // Some refusals of the account come with a status that usually means a refusal of the mail.
     let fault = || {
         if error_type.starts_with("token.") || error_type == "authentication_error" {
             Some(AccountFault::Unauthorized)
-        } else if says(&["domain is not verified", "domain not verified"]) {
+        } else if mentions(&["domain is not verified", "domain not verified"]) {
             Some(AccountFault::DomainNotVerified)
-        } else if says(&["paused", "suspended"]) {
+        } else if mentions(&["paused", "suspended"]) {
             Some(AccountFault::Paused)
-        } else if says(&["daily"]) && says(&["limit", "quota"]) {
+        } else if mentions(&["daily"]) && mentions(&["limit", "quota"]) {
             Some(AccountFault::DailyQuota)
         } else {
             None
@@ -262,13 +265,13 @@ fn classify_send(response: &HttpResponse) -> SendOutcome {
     match response.status {
         401 => SendOutcome::AccountAtFault(AccountFault::Unauthorized),
         403 => SendOutcome::AccountAtFault(fault().unwrap_or(AccountFault::Forbidden)),
-        // Nothing in a send can be missing but the grant.
+        // The grant is the only thing in a send's path that can be missing.
         404 => SendOutcome::AccountAtFault(AccountFault::Gone),
         408 => SendOutcome::Ambiguous {
             reason: Reason::NylasTimeout,
         },
         409 if error_type == "invalid_idempotent_request" => SendOutcome::KeyConflict,
-        // Of the two kinds of 409 the one that costs nothing but a few seconds is assumed.
+        // A 409 without a known type counts as in flight, because a mistake then costs only a few seconds.
         409 => SendOutcome::InFlight,
         423 => SendOutcome::AccountAtFault(AccountFault::Paused),
         429 => match fault() {

@@ -1,4 +1,4 @@
-//! When a message that could not be processed comes back.
+//! When a message that could not be processed is retried.
 
 use crate::model::{
     mail::Email,
@@ -6,14 +6,15 @@ use crate::model::{
 };
 use std::time::Duration;
 
-/// The free plan drops a message after 24 hours, and a message has 100 retries. One that waited this long is put into
-/// the queue anew.
+/// A message that waited this long is replaced by a new one. The free plan drops a message after 24 hours
+/// (<https://developers.cloudflare.com/queues/platform/limits/>), and `wrangler.toml` allows it 100 retries.
 pub const RENEW_AFTER: Duration = HOUR.saturating_mul(12);
 
 const DELAY_MIN: Duration = Duration::from_secs(2);
 const DELAY_MAX: Duration = MINUTE.saturating_mul(15);
 
-/// The delay of what nobody waits for: ten seconds, twice as long each time, at most a quarter of an hour.
+/// The delay before the next retry of a message that no user waits for: ten seconds, doubled with each attempt, at most
+/// 15 minutes. `attempt` counts from 1.
 pub fn patient_delay(attempt: u32) -> Duration {
     let doubled = 1_u32
         .checked_shl(attempt.saturating_sub(1))
@@ -23,14 +24,14 @@ pub fn patient_delay(attempt: u32) -> Duration {
         .min(DELAY_MAX)
 }
 
-/// How often that is retried: for 22 hours, because the free plan drops a message after 24.
+/// How often such a message is tried: for 22 hours in all, because the free plan drops a message after 24.
 pub const PATIENT_TRIES: u32 = 95;
 
-/// How long a mail waits before the next attempt: three quarters of its age, so that attempts become rarer (2 s at
-/// first, then 1.75 times as long each time).
+/// How long a mail waits before the next attempt: three quarters of its age, so that attempts become rarer. The first
+/// delay is 2 s, and each is about 1.75 times the one before.
 ///
-/// A fifth of jitter is added or taken away. The delay is at least what Nylas asked for (`at_least`) and at most 15
-/// minutes. The last attempt comes five seconds before the mail expires.
+/// Jitter changes that by up to a fifth either way. The delay is at least `at_least`, which is what Nylas or the rule
+/// asks for, and at most 15 minutes. The last attempt comes five seconds before the mail expires.
 pub fn retry_delay(
     email: &Email,
     now: UnixMillis,

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 /// Records a message that the queue gave up, or that nobody can read. It is acknowledged only once it is recorded.
 ///
-/// This needs no settings: it works while they are wrong.
+/// It needs no settings, so it works while they are wrong.
 pub async fn dead_letter<P: Ports>(
     ports: &P,
     delivery: &Delivery<'_>,
@@ -47,7 +47,7 @@ pub async fn dead_letter<P: Ports>(
         record.level = Level::Error;
         record.alert = Some(AlertKind::DeadLettered);
         let letter = match &mail {
-            Some(mail) => whole(&ledger, mail).await,
+            Some(mail) => with_content(&ledger, mail).await,
             None => None,
         };
         let letter = letter.unwrap_or_else(|| delivery.body.to_letter());
@@ -60,7 +60,7 @@ pub async fn dead_letter<P: Ports>(
             if let Some(mail) = &mail {
                 let state = MailRecord::new(&mail.email, MailState::DeadLettered, ports.now())
                     .because(reason, mail.route.clone());
-                // Safe to lose: the letter itself is kept.
+                // Safe to lose: the dead letter itself is stored.
                 let _ = ledger.put_mail(&mail.email.svix_id, &state).await;
             }
         }
@@ -78,7 +78,7 @@ pub async fn dead_letter<P: Ports>(
     (disposition, record.to_alert())
 }
 
-/// The name a dead letter is kept under.
+/// The name of a dead letter, by which an operator finds it and puts it into the queue again.
 fn name(message: Option<&Message>, delivery_id: &str) -> String {
     match message {
         Some(Message::Mail(mail)) => mail.email.svix_id.to_string(),
@@ -93,8 +93,10 @@ fn name(message: Option<&Message>, delivery_id: &str) -> String {
     }
 }
 
-/// A mail with its content inside, where that is in the ledger: there it expires before the letter does.
-async fn whole<P: Ports>(ledger: &Ledger<'_, P>, mail: &QueuedMail) -> Option<String> {
+/// A mail as text, with the content that it only refers to: the ledger's copy expires before the dead letter does.
+///
+/// `None`: the message has its content, or the ledger does not.
+async fn with_content<P: Ports>(ledger: &Ledger<'_, P>, mail: &QueuedMail) -> Option<String> {
     if mail.content != QueuedContent::InLedger {
         return None;
     }

@@ -11,10 +11,11 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Puts a mail into the queue. A content that is too large to travel goes into the ledger. `Ok` once both are durable.
+/// Puts a mail into the queue. A content that is too large for a queue message goes into the ledger. `Ok` once both are
+/// durable.
 ///
 /// # Errors
-/// Why the queue did not take it. [`QueueError::Failed`] where the ledger did not take the content.
+/// Why the queue refused it. [`QueueError::Failed`] if the ledger refused the content.
 pub async fn enqueue_mail<P: Ports>(
     context: &Context<'_, P>,
     email: &Email,
@@ -44,7 +45,7 @@ pub async fn enqueue_mail<P: Ports>(
 /// Puts any other message into the queue, without delay.
 ///
 /// # Errors
-/// Why the queue did not take it.
+/// Why the queue refused it.
 pub async fn enqueue<P: Ports>(
     context: &Context<'_, P>,
     message: &Message,

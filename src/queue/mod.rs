@@ -1,4 +1,4 @@
-//! The queue: what goes in, when it comes back, and what happens to what is given up.
+//! The queue: putting messages in, when they are retried, and dead letters.
 
 pub mod backoff;
 pub mod dead_letter;

@@ -2,7 +2,7 @@
 
 use crate::{
     on_both,
-    played::{Account, Fate, GRANT, OTHER, Recorder, address_of, text},
+    played::{Account, Behaviour, GRANT, OTHER, Recorder, address_of, text},
 };
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn send(nylas: &mut Recorder, key: &str) -> crate::played::Answer {
     nylas.send(GRANT, Some(key), TO, ID)
 }
 
-/// Long enough for a mail that was taken to show in the mailbox.
+/// Long enough for an accepted mail to show in the mailbox.
 fn until_visible(nylas: &mut Recorder) {
     nylas.advance(2 * SECONDS);
 }
@@ -28,7 +28,7 @@ fn a_send_is_answered_with_the_message() {
         assert!(
             answer.body["data"]["id"].is_string() && answer.body["data"]["thread_id"].is_string()
         );
-        assert_eq!(nylas.taken(), 1);
+        assert_eq!(nylas.accepted(), 1);
     });
 }
 
@@ -38,7 +38,7 @@ fn without_a_key_every_request_sends() {
         for _ in 0..2 {
             assert_eq!(nylas.send(GRANT, None, TO, ID).gist(), (200, "", false));
         }
-        assert_eq!(nylas.taken(), 2);
+        assert_eq!(nylas.accepted(), 2);
     });
 }
 
@@ -49,7 +49,7 @@ fn the_same_key_and_bytes_get_the_same_answer_and_send_nothing() {
         let second = send(nylas, "k");
         assert_eq!(second.gist(), (200, "", true));
         assert_eq!(first.body, second.body);
-        assert_eq!(nylas.taken(), 1);
+        assert_eq!(nylas.accepted(), 1);
     });
 }
 
@@ -60,14 +60,14 @@ fn the_same_key_with_other_bytes_is_refused_and_stays_as_it_was() {
         let other = nylas.send(GRANT, Some("k"), "bob@example.com", ID);
         assert_eq!(other.gist(), (409, "api.invalid_idempotent_request", false));
         assert_eq!(send(nylas, "k").gist(), (200, "", true));
-        assert_eq!(nylas.taken(), 1);
+        assert_eq!(nylas.accepted(), 1);
     });
 }
 
 #[test]
 fn a_key_in_flight_is_refused_until_its_answer_is_there() {
     on_both(true, |nylas| {
-        nylas.next_send(Fate::Slow);
+        nylas.next_send(Behaviour::Slow);
         nylas.send_and_hang_up(GRANT, "k", TO, ID);
         nylas.advance(SECONDS);
         assert_eq!(
@@ -76,9 +76,9 @@ fn a_key_in_flight_is_refused_until_its_answer_is_there() {
         );
         let other = nylas.send(GRANT, Some("k"), "bob@example.com", ID);
         assert_eq!(other.gist(), (409, "api.invalid_idempotent_request", false));
-        nylas.advance(10 * SECONDS);
+        nylas.advance(29 * SECONDS);
         assert_eq!(send(nylas, "k").gist(), (200, "", true));
-        assert_eq!(nylas.taken(), 1);
+        assert_eq!(nylas.accepted(), 1);
     });
 }
 
@@ -90,7 +90,7 @@ fn a_key_is_free_an_hour_after_its_first_use() {
         assert_eq!(send(nylas, "k").gist(), (200, "", true));
         nylas.advance(61 * SECONDS);
         assert_eq!(send(nylas, "k").gist(), (200, "", false));
-        assert_eq!(nylas.taken(), 2);
+        assert_eq!(nylas.accepted(), 2);
     });
 }
 
@@ -102,7 +102,7 @@ fn each_account_has_keys_of_its_own() {
             nylas.send(OTHER, Some("k"), TO, ID).gist(),
             (200, "", false)
         );
-        assert_eq!(nylas.taken(), 2);
+        assert_eq!(nylas.accepted(), 2);
     });
 }
 
@@ -119,16 +119,16 @@ fn a_key_has_at_most_256_characters() {
 
 #[test]
 fn errors_are_kept_under_the_key() {
-    for (fate, status, kind, taken) in [
-        (Fate::Refused, 400, "invalid_request_error", 0),
-        (Fate::Unavailable, 503, "api.internal_error", 0),
-        (Fate::TimedOut, 504, "provider_error", 1),
+    for (behaviour, status, kind, accepted) in [
+        (Behaviour::Refused, 400, "invalid_request_error", 0),
+        (Behaviour::Unavailable, 503, "api.internal_error", 0),
+        (Behaviour::TimedOut, 504, "provider_error", 1),
     ] {
         on_both(true, |nylas| {
-            nylas.next_send(fate);
+            nylas.next_send(behaviour);
             assert_eq!(send(nylas, "k").gist(), (status, kind, false));
             assert_eq!(send(nylas, "k").gist(), (status, kind, true));
-            assert_eq!(nylas.taken(), taken);
+            assert_eq!(nylas.accepted(), accepted);
             assert_eq!(send(nylas, "k2").gist(), (200, "", false));
         });
     }
@@ -150,7 +150,7 @@ fn an_account_that_does_not_send_says_why() {
             let refused = send(nylas, "k");
             assert_eq!(refused.gist(), (status, kind, false));
             assert_eq!(refused.header("retry-after"), retry_after);
-            assert_eq!(nylas.taken(), 0);
+            assert_eq!(nylas.accepted(), 0);
             assert_eq!(
                 nylas.list(GRANT, &format!("metadata_pair=key1:{ID}")).len(),
                 0
@@ -255,9 +255,9 @@ fn a_mail_is_found_by_what_was_attached_to_it() {
 }
 
 #[test]
-fn a_mail_taken_behind_a_timeout_is_found() {
+fn a_mail_accepted_behind_a_timeout_is_found() {
     on_both(true, |nylas| {
-        nylas.next_send(Fate::TimedOut);
+        nylas.next_send(Behaviour::TimedOut);
         assert_eq!(send(nylas, "k").status, 504);
         until_visible(nylas);
         assert_eq!(
@@ -357,7 +357,7 @@ fn an_account_says_its_address() {
 #[test]
 fn a_queued_mail_is_answered_202_and_replayed_as_that() {
     on_both(true, |nylas| {
-        nylas.next_send(Fate::Queued);
+        nylas.next_send(Behaviour::Queued);
         assert_eq!(send(nylas, "k").gist(), (202, "", false));
         assert_eq!(send(nylas, "k").gist(), (202, "", true));
         until_visible(nylas);
@@ -365,22 +365,25 @@ fn a_queued_mail_is_answered_202_and_replayed_as_that() {
             nylas.list(GRANT, &format!("metadata_pair=key1:{ID}")).len(),
             1
         );
-        assert_eq!(nylas.taken(), 1);
+        assert_eq!(nylas.accepted(), 1);
     });
 }
 
 #[test]
-fn a_queued_mail_that_cannot_be_sent_is_told_of_and_leaves_the_mailbox() {
+fn a_queued_mail_that_cannot_be_sent_is_reported_and_leaves_the_mailbox() {
     on_both(true, |nylas| {
-        nylas.next_send(Fate::QueuedInVain);
+        nylas.next_send(Behaviour::QueuedInVain);
         let sent = send(nylas, "k");
         assert_eq!(sent.gist(), (202, "", false));
         until_visible(nylas);
         let found = format!("metadata_pair=key1:{ID}");
         assert_eq!(nylas.list(GRANT, &found), [text(&sent.body["data"]["id"])]);
-        let told = nylas.give_up_queued();
-        assert_eq!(told["type"], "message.send_failed");
-        assert_eq!(told["data"]["object"]["id"], sent.body["data"]["id"]);
+        let notification = nylas.give_up_queued();
+        assert_eq!(notification["type"], "message.send_failed");
+        assert_eq!(
+            notification["data"]["object"]["id"],
+            sent.body["data"]["id"]
+        );
         assert!(nylas.list(GRANT, &found).is_empty());
         assert_eq!(send(nylas, "k").gist(), (202, "", true));
     });

@@ -1,4 +1,4 @@
-//! What both have in common for a case, and what of their answers is compared.
+//! The interface of both to the cases, and the part of their answers that is compared.
 
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const GRANT: &str = "g0";
 pub const OTHER: &str = "g1";
 
-/// How an account is.
+/// The state of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
     Healthy,
@@ -17,20 +17,20 @@ pub enum Account {
     Gone,
 }
 
-/// How the next send goes where its key is free and the account sends.
+/// How Nylas handles the next send, if its key is free and the account healthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It takes ten seconds.
+pub enum Behaviour {
+    /// It takes 29 seconds.
     Slow,
     /// 202.
     Queued,
-    /// 202, and it cannot be sent after all.
+    /// 202, and then the mail cannot be sent.
     QueuedInVain,
     /// 400.
     Refused,
-    /// 503, and the mail is not taken.
+    /// 503, and the mail is not accepted.
     Unavailable,
-    /// 504, and the mail is taken.
+    /// 504, and the mail is accepted.
     TimedOut,
 }
 
@@ -64,30 +64,30 @@ impl Answer {
         self.body["error"]["type"].as_str().unwrap_or_default()
     }
 
-    /// The status, the error's type, and whether it came from what a key keeps.
+    /// The status, the error's type, and whether the answer was replayed.
     pub fn gist(&self) -> (u16, &str, bool) {
         (self.status, self.error_type(), self.is_replayed())
     }
 }
 
-/// One who plays Nylas.
+/// Something that plays Nylas.
 pub trait Played {
-    /// Asks and waits for the answer.
+    /// Makes a request and waits for the answer.
     fn ask(&mut self, ask: &Ask) -> Answer;
-    /// Asks and hangs up; what was asked for goes on.
+    /// Makes a request and hangs up. Nylas goes on with it.
     fn ask_and_hang_up(&mut self, ask: &Ask);
-    fn next_send(&mut self, fate: Fate);
+    fn next_send(&mut self, behaviour: Behaviour);
     fn set_account(&mut self, grant: &str, account: Account);
     fn advance(&mut self, by: Duration);
-    /// A mail comes in that answers the message with this id. Its id.
+    /// A mail comes in that answers the message with this id. Returns its own id.
     fn receive(&mut self, grant: &str, from: &str, answers: &str) -> String;
-    /// The mail queued in vain turns out not to be sent; the notification of it.
+    /// Nylas gives up the mail that was queued in vain. Returns its notification.
     fn give_up_queued(&mut self) -> Value;
-    /// Mails taken, of all accounts.
-    fn taken(&self) -> usize;
+    /// The number of accepted mails, of all accounts.
+    fn accepted(&self) -> usize;
 }
 
-/// Plays a case on one of them, and keeps what the relay would read of each answer.
+/// Plays a case on one of them, and records what the relay would read of each answer.
 pub struct Recorder {
     nylas: Box<dyn Played>,
     seen: Vec<Value>,
@@ -139,20 +139,21 @@ impl Recorder {
     }
 
     pub fn give_up_queued(&mut self) -> Value {
-        let told = self.nylas.give_up_queued();
-        let object = &told["data"]["object"];
+        let notification = self.nylas.give_up_queued();
+        let object = &notification["data"]["object"];
         let seen = json!({
-            "type": told["type"], "has_id": told["id"].is_string(), "reason": told["data"]["reason"].is_string(),
-            "error": shape(&told["data"]["error"], &["type", "message", "status_code"]),
-            "of": told["data"]["grant_id"], "object": shape(object, &["id", "grant_id", "object"]),
+            "type": notification["type"], "has_id": notification["id"].is_string(),
+            "reason": notification["data"]["reason"].is_string(),
+            "error": shape(&notification["data"]["error"], &["type", "message", "status_code"]),
+            "of": notification["data"]["grant_id"], "object": shape(object, &["id", "grant_id", "object"]),
             "message": self.label(&object["id"]), "metadata": object.get("metadata"),
         });
         self.seen.push(seen);
-        told
+        notification
     }
 
-    pub fn next_send(&mut self, fate: Fate) {
-        self.nylas.next_send(fate);
+    pub fn next_send(&mut self, behaviour: Behaviour) {
+        self.nylas.next_send(behaviour);
     }
 
     pub fn set_account(&mut self, grant: &str, account: Account) {
@@ -167,8 +168,8 @@ impl Recorder {
         self.nylas.receive(grant, from, answers)
     }
 
-    pub fn taken(&self) -> usize {
-        self.nylas.taken()
+    pub fn accepted(&self) -> usize {
+        self.nylas.accepted()
     }
 
     /// Ids differ; which of them are the same does not.

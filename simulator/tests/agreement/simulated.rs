@@ -1,6 +1,6 @@
 //! The simulator's Nylas. Time passes only when a case says so, and while it waits for an answer.
 
-use crate::played::{Account, Answer, Ask, Fate, GRANT, OTHER, Played, address_of};
+use crate::played::{Account, Answer, Ask, Behaviour, GRANT, OTHER, Played, address_of};
 use clerk_nylas_relay::ports::{HttpMethod, HttpResponse};
 use serde_json::{Value, json};
 use simulator::{
@@ -53,7 +53,7 @@ impl Simulated {
             body: ask.body.as_deref(),
         };
         let answer = handle(&self.world, &request);
-        // Whatever the next send was to be, it was this one.
+        // The behaviour was for one send only.
         self.world.choices.replace(Choices::scripted(Vec::new()));
         answer
     }
@@ -83,15 +83,15 @@ impl Played for Simulated {
         self.start(ask);
     }
 
-    fn next_send(&mut self, fate: Fate) {
-        // As `simulator::nylas` counts the ways a send may go.
-        let way = match fate {
-            Fate::Slow => 1,
-            Fate::Queued => 3,
-            Fate::TimedOut => 4,
-            Fate::Unavailable => 6,
-            Fate::Refused => 9,
-            Fate::QueuedInVain => 11,
+    fn next_send(&mut self, behaviour: Behaviour) {
+        // The number of the fault in `simulator::nylas`.
+        let way = match behaviour {
+            Behaviour::Slow => 1,
+            Behaviour::Queued => 3,
+            Behaviour::TimedOut => 4,
+            Behaviour::Unavailable => 6,
+            Behaviour::Refused => 9,
+            Behaviour::QueuedInVain => 11,
         };
         self.world.choices.replace(Choices::scripted(vec![way]));
     }
@@ -137,10 +137,16 @@ impl Played for Simulated {
 
     fn give_up_queued(&mut self) -> Value {
         self.advance(Duration::from_secs(100));
-        self.world.mailroom.told.borrow().last().cloned().unwrap()
+        self.world
+            .mailroom
+            .notifications
+            .borrow()
+            .last()
+            .cloned()
+            .unwrap()
     }
 
-    fn taken(&self) -> usize {
+    fn accepted(&self) -> usize {
         self.world.accepted.borrow().len()
     }
 }

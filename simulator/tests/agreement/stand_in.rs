@@ -1,6 +1,6 @@
 //! `nylas-stand-in`, over HTTP.
 
-use crate::played::{Account, Answer, Ask, Fate, GRANT, OTHER, Played, address_of};
+use crate::played::{Account, Answer, Ask, Behaviour, GRANT, OTHER, Played, address_of};
 use nylas_stand_in::{
     AccountState, Action, Inbound, MailEvent, Options, RequestKind, Rule, StandIn,
 };
@@ -16,7 +16,7 @@ const API_KEY: &str = "nyk_test";
 
 pub struct OverHttp {
     nylas: StandIn,
-    told: Receiver<Value>,
+    notifications: Receiver<Value>,
 }
 
 impl OverHttp {
@@ -32,9 +32,12 @@ impl OverHttp {
             ..Options::new(API_KEY, vec![account(GRANT), account(OTHER)])
         };
         let nylas = StandIn::start_blocking(options).unwrap();
-        let (url, told) = listener();
+        let (url, notifications) = listener();
         nylas.add_webhook(&url, "secret", &["message.send_failed"]);
-        Self { nylas, told }
+        Self {
+            nylas,
+            notifications,
+        }
     }
 
     fn request(&self, ask: &Ask, at_most: Duration) -> Result<Answer, ureq::Error> {
@@ -79,7 +82,7 @@ impl Played for OverHttp {
         assert!(answer.is_err(), "it was answered at once");
     }
 
-    fn next_send(&mut self, fate: Fate) {
+    fn next_send(&mut self, behaviour: Behaviour) {
         // Its errors are those of Nylas' reference, which has no body for a 503.
         let error = |status: u16, kind: &str, accept_mail: bool| Action::Answer {
             status,
@@ -88,12 +91,12 @@ impl Played for OverHttp {
             accept_mail,
             keep: true,
         };
-        let action = match fate {
-            Fate::Slow => Action::AcceptAfter(Duration::from_secs(10)),
-            Fate::Queued | Fate::QueuedInVain => Action::Queue202,
-            Fate::Refused => error(400, "invalid_request_error", false),
-            Fate::Unavailable => error(503, "api.internal_error", false),
-            Fate::TimedOut => error(504, "provider_error", true),
+        let action = match behaviour {
+            Behaviour::Slow => Action::AcceptAfter(Duration::from_secs(29)),
+            Behaviour::Queued | Behaviour::QueuedInVain => Action::Queue202,
+            Behaviour::Refused => error(400, "invalid_request_error", false),
+            Behaviour::Unavailable => error(503, "api.internal_error", false),
+            Behaviour::TimedOut => error(504, "provider_error", true),
         };
         self.nylas.script(Rule {
             grant_id: None,
@@ -143,19 +146,21 @@ impl Played for OverHttp {
             metadata: false,
         };
         assert!(self.nylas.report(&mail.id, &event));
-        self.told.recv_timeout(Duration::from_secs(5)).unwrap()
+        self.notifications
+            .recv_timeout(Duration::from_secs(5))
+            .unwrap()
     }
 
-    fn taken(&self) -> usize {
+    fn accepted(&self) -> usize {
         self.nylas.mails().len()
     }
 }
 
-/// Takes notifications. It ends with the process.
+/// Receives notifications, for as long as the process runs.
 fn listener() -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let (tell, told) = channel();
+    let (sender, notifications) = channel();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -175,10 +180,10 @@ fn listener() -> (String, Receiver<Value>) {
             reader.read_exact(&mut body).unwrap();
             let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             stream.write_all(ok).unwrap();
-            if tell.send(serde_json::from_slice(&body).unwrap()).is_err() {
+            if sender.send(serde_json::from_slice(&body).unwrap()).is_err() {
                 break;
             }
         }
     });
-    (url, told)
+    (url, notifications)
 }

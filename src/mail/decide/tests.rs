@@ -55,7 +55,7 @@ fn a_fresh_event_is_judged_by_what_is_known_of_its_id() {
 
 #[test]
 fn an_old_event_is_a_loss_only_if_nobody_had_it() {
-    let (outcome, reason) = (Outcome::Expired, Reason::OlderThanItsContentLives);
+    let (outcome, reason) = (Outcome::Expired, Reason::OlderThanItsTtl);
     let lost = Receive::Expire(Ending::lost(outcome, reason, AlertKind::Expired));
     let quiet = Receive::Answer(Ending::quiet(outcome, reason));
     for (state, expected) in [
@@ -126,7 +126,7 @@ fn a_queued_mail_is_judged_by_what_is_known_of_it() {
         (Some(MailState::Queued), earlier, Job::Attempt),
         (Some(MailState::Waiting), earlier, Job::Attempt),
         (Some(MailState::DeadLettered), earlier, Job::Attempt),
-        // Given up after it was queued: the same message again.
+        // Given up after it was queued: this is another delivery of the same message.
         (
             Some(MailState::Rejected),
             earlier,
@@ -171,7 +171,7 @@ fn a_mail_that_was_sent_but_not_recorded_comes_back_a_few_times() {
     for attempt in 1..RECORDING_TRIES {
         let (ending, retry) = job_sent(false, false, attempt);
         assert_eq!(ending, Ending::sent(Reason::SentButNotRecorded, false));
-        assert_eq!(retry, Some(RECORD_AGAIN_IN));
+        assert_eq!(retry, Some(RECORD_RETRY_IN));
     }
     let (ending, retry) = job_sent(false, false, RECORDING_TRIES);
     assert_eq!(ending, Ending::sent(Reason::AcceptedByNylas, false));
@@ -192,7 +192,7 @@ fn a_message_is_replaced_when_the_route_went_on_or_the_queue_may_drop_it() {
 fn waiting_is_an_alert_from_a_minute_on() {
     let waits = |age, is_replaced| {
         let reason = Reason::NylasError;
-        let ending = job_waits(&code(), reason, is_replaced, MADE.plus(age));
+        let ending = job_deferred(&code(), reason, is_replaced, MADE.plus(age));
         (ending.outcome, ending.alert)
     };
     let short = Duration::from_secs(59);

@@ -27,7 +27,7 @@ fn a_message_survives_the_journey() {
     assert!(Message::from_text(&text) == Some(mail));
 }
 
-/// The format is a promise to messages already in the queue when a new version is deployed.
+/// A new version finds messages of older ones in the queue.
 #[test]
 fn a_message_of_the_first_version_can_be_read() {
     let text = concat!(

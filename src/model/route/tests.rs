@@ -1,4 +1,4 @@
-//! The pieces. The rule as a whole is the simulator's to judge.
+//! The parts of the rule. The simulator tests the rule as a whole.
 
 use super::*;
 
@@ -88,7 +88,7 @@ fn a_change_of_the_configuration_does_not_part_two_routes() {
     for _ in 0..3 {
         route.advance(&ids(&after));
     }
-    // g1 is left after one question; g3 is for mails to come.
+    // g1 was removed, so it has no later generation; g3 was added, so it is for new mails.
     assert_eq!(walk(&route), [("g1", 0), ("g2", 0), ("g2", 1), ("g2", 2)]);
 }
 

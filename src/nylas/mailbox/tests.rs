@@ -45,7 +45,7 @@ fn a_found_mail_is_this_mail() {
         ),
         found
     );
-    // Metadata may be left out of a list; the recipient then has to do.
+    // A list may leave metadata out; then the recipient decides.
     assert_eq!(
         find(
             200,
@@ -53,7 +53,7 @@ fn a_found_mail_is_this_mail() {
         ),
         found
     );
-    // A filter that was ignored must not make another mail pass for this one.
+    // Where the filter was ignored, another mail must not count as this one.
     for other in [
         json!([]),
         json!([{"id": "m1", "metadata": {"key1": "msg_2"}, "to": [{"email": "jane@example.com"}]}]),

@@ -164,7 +164,7 @@ fn a_failed_send_may_come_without_metadata_and_even_without_the_message() {
 }
 
 #[test]
-fn what_is_private_goes_before_a_notification_is_kept() {
+fn what_is_private_is_removed_before_a_notification_is_queued() {
     let mut message = notification(
         "message.created",
         json!({"id": "m1", "grant_id": "g1", "subject": "Re: 123456", "body": "123456", "snippet": "123456"}),

@@ -38,7 +38,7 @@ fn at_fault(fault: AccountFault) -> SendOutcome {
 }
 
 #[test]
-fn a_success_is_sent_whatever_it_says() {
+fn a_success_is_sent_whatever_its_body_is() {
     let body = r#"{"request_id":"r","grant_id":"g","data":{"id":"m1","thread_id":"t1"}}"#;
     for status in [200, 201, 202] {
         let expected = SentMail {
@@ -64,7 +64,7 @@ fn a_success_is_sent_whatever_it_says() {
 }
 
 #[test]
-fn the_two_conflicts_are_told_apart_with_and_without_the_prefix() {
+fn the_two_conflicts_differ_by_type_with_and_without_the_prefix() {
     for prefix in ["", "api."] {
         let kind = |name: &str| outcome(409, &format!("{prefix}{name}"), "");
         assert_eq!(kind("concurrent_idempotent_request"), SendOutcome::InFlight);
@@ -74,7 +74,7 @@ fn the_two_conflicts_are_told_apart_with_and_without_the_prefix() {
 }
 
 #[test]
-fn throttling_is_waited_out_and_a_used_up_day_is_not() {
+fn a_429_is_throttling_unless_the_daily_quota_is_used_up() {
     let retry_after = Some(Duration::from_secs(7));
     assert_eq!(
         outcome(
@@ -177,7 +177,7 @@ fn what_is_sent_is_exactly_this() {
         name: Some("Acme".into()),
     };
     let body = send_body(&email(), &Content::Html("<p>1</p>".into()), &identity).unwrap();
-    // Byte for byte: Nylas compares requests of one key.
+    // The exact bytes, because Nylas compares the requests of a key.
     assert_eq!(
         body,
         concat!(
