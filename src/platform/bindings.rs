@@ -3,7 +3,7 @@
 //! Crate `worker` has all of it in more comfortable forms, which turn each options object into one
 //! through `serde` and each failure into an error with texts of its own: a fifth of the Worker.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::cell::RefCell;
 use worker::{
     js_sys::{Array, Function, Object, Promise, Reflect, futures::JsFuture},
     wasm_bindgen::{JsValue, prelude::wasm_bindgen},
@@ -111,11 +111,16 @@ pub async fn settled(promise: Result<Promise, JsValue>) -> Result<JsValue, JsVal
 /// A constant text in JavaScript. Turning a text into JavaScript's costs about a microsecond, so each is turned once.
 pub fn constant(text: &'static str) -> JsValue {
     thread_local! {
-        static KNOWN: RefCell<BTreeMap<&'static str, JsValue>> = RefCell::default();
+        static KNOWN: RefCell<Vec<(&'static str, JsValue)>> = RefCell::default();
     }
     KNOWN.with_borrow_mut(|known| {
-        let value = known.entry(text).or_insert_with(|| JsValue::from_str(text));
-        value.clone()
+        // There are a few dozen, so a list is quicker than a map.
+        if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
+            return value.clone();
+        }
+        let value = JsValue::from_str(text);
+        known.push((text, value.clone()));
+        value
     })
 }
 

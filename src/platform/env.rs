@@ -10,11 +10,7 @@ use crate::{
     },
     ports::{Clock, Log, Memory, Random, Timer},
 };
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{cell::RefCell, time::Duration};
 use worker::{
     Env,
     js_sys::Date,
@@ -86,24 +82,28 @@ impl Random for Platform {
 
 thread_local! {
     /// What this instance has seen.
-    static SEEN: RefCell<BTreeSet<String>> = RefCell::default();
+    static SEEN: RefCell<Vec<String>> = RefCell::default();
     /// What it remembers, and until when.
-    static REMEMBERED: RefCell<BTreeMap<String, (String, UnixMillis)>> = RefCell::default();
+    static REMEMBERED: RefCell<Vec<(String, String, UnixMillis)>> = RefCell::default();
 }
 
 impl Memory for Platform {
     fn first_seen(&self, what: &str) -> bool {
         SEEN.with_borrow_mut(|seen| {
-            if seen.len() >= REMEMBERED_MAX {
-                seen.clear();
+            let is_first = !seen.iter().any(|known| known == what);
+            if is_first {
+                if seen.len() >= REMEMBERED_MAX {
+                    seen.clear();
+                }
+                seen.push(what.to_owned());
             }
-            seen.insert(what.to_owned())
+            is_first
         })
     }
 
     fn recall(&self, name: &str) -> Option<String> {
         REMEMBERED.with_borrow(|remembered| {
-            let (text, until) = remembered.get(name)?;
+            let (_, text, until) = remembered.iter().find(|(known, ..)| known == name)?;
             (self.now() < *until).then(|| text.clone())
         })
     }
@@ -111,10 +111,11 @@ impl Memory for Platform {
     fn remember(&self, name: &str, text: &str, ttl: Duration) {
         let until = self.now().plus(ttl);
         REMEMBERED.with_borrow_mut(|remembered| {
+            remembered.retain(|(known, ..)| known != name);
             if remembered.len() >= REMEMBERED_MAX {
                 remembered.clear();
             }
-            remembered.insert(name.to_owned(), (text.to_owned(), until));
+            remembered.push((name.to_owned(), text.to_owned(), until));
         });
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::ports::{Http, HttpError, HttpMethod, HttpRequest, HttpResponse, WhenLate};
 use futures_util::future::{Either, select};
-use std::{cell::RefCell, collections::BTreeMap, pin::pin, time::Duration};
+use std::{cell::RefCell, pin::pin, time::Duration};
 use worker::{
     js_sys::{Object, Uint8Array},
     wasm_bindgen::{JsCast, JsValue},
@@ -109,17 +109,19 @@ pub fn response(code: u16, body: &str, headers: &[(&'static str, &str)]) -> Resp
 /// The answer to a webhook: JSON that nobody may keep. What is the same for all of a status code is made once.
 pub fn json_response(code: u16, body: &str) -> Response {
     thread_local! {
-        static KNOWN: RefCell<BTreeMap<u16, Object>> = RefCell::default();
+        static KNOWN: RefCell<Vec<(u16, Object)>> = RefCell::default();
     }
     let init = KNOWN.with_borrow_mut(|known| {
-        let make = || {
-            let headers = object([
-                ("content-type", constant("application/json")),
-                ("cache-control", constant("no-store")),
-            ]);
-            object([("status", code.into()), ("headers", headers.into())])
-        };
-        known.entry(code).or_insert_with(make).clone()
+        if let Some((_, init)) = known.iter().find(|(status, _)| *status == code) {
+            return init.clone();
+        }
+        let headers = object([
+            ("content-type", constant("application/json")),
+            ("cache-control", constant("no-store")),
+        ]);
+        let init = object([("status", code.into()), ("headers", headers.into())]);
+        known.push((code, init.clone()));
+        init
     });
     NewResponse::new(body, &init).unchecked_into()
 }

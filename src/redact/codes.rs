@@ -313,10 +313,13 @@ const SHOUTED_WORDS: [&str; 36] = [
 ];
 
 fn is_in_capitals(word: &str) -> bool {
-    word.chars().filter(|letter| letter.is_uppercase()).count() >= 2
+    word.chars()
+        .filter(|letter| letter.is_ascii_uppercase())
+        .count()
+        >= 2
         && !word
             .chars()
-            .any(|letter| letter.is_lowercase() || letter.is_numeric())
+            .any(|letter| letter.is_ascii_lowercase() || letter.is_numeric())
 }
 
 /// No four consonants and no four vowels in a row. About half of all codes of six letters pass.
@@ -330,11 +333,15 @@ fn is_pronounceable(word: &str) -> bool {
 
 /// Whether one of the few words before, in the same line, says that a code follows.
 fn names_a_code(words: &[Word<'_>], at: usize) -> bool {
-    const STARTS: [&str; 8] = [
+    // Only ASCII is lowered: Unicode's tables for it are six kilobytes of the upload.
+    const STARTS: [&str; 11] = [
         "cod",
         "c\u{f3}d",
+        "c\u{d3}d",
         "kod",
         "\u{43a}\u{43e}\u{434}",
+        "\u{41a}\u{43e}\u{434}",
+        "\u{41a}\u{41e}\u{414}",
         "pass",
         "token",
         "otp",
@@ -347,7 +354,7 @@ fn names_a_code(words: &[Word<'_>], at: usize) -> bool {
         .rev()
         .take_while(|word| !word.ends_line())
         .any(|word| {
-            let word = word.text.to_lowercase();
+            let word = word.text.to_ascii_lowercase();
             let word = word.trim_start_matches(|letter: char| !letter.is_alphanumeric());
             STARTS.iter().any(|start| word.starts_with(start))
         })

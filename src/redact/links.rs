@@ -110,7 +110,7 @@ fn is_link(word: &str) -> bool {
     if word.chars().all(char::is_alphanumeric) {
         return false;
     }
-    let lower = word.to_lowercase();
+    let lower = word.to_ascii_lowercase();
     let folded = fold(word);
     DEFANGED.iter().any(|sign| lower.contains(sign))
         || SIGNS.iter().any(|sign| folded.contains(sign))
@@ -121,7 +121,7 @@ fn is_link(word: &str) -> bool {
 /// A word in small letters, without brackets and bold type, and with the slashes, colons and dots that look alike as
 /// one.
 fn fold(word: &str) -> String {
-    let lower = word.to_lowercase();
+    let lower = word.to_ascii_lowercase();
     let mut folded = String::with_capacity(lower.len());
     let mut rest = lower.chars().peekable();
     let mut is_after_ascii = false;
