@@ -5,11 +5,37 @@
 //! difference here, because the relay fetches the message itself.
 
 use super::mailbox::address_of;
-use crate::model::{
-    id::{GrantId, SvixId, is_plain},
-    outcome::{Outcome, Reason},
+use crate::{
+    model::{
+        id::{GrantId, SvixId, is_plain},
+        outcome::{Outcome, Reason},
+    },
+    signature::VerifiedNotification,
 };
 use serde_json::Value;
+
+/// The JSON of a verified notification. Nothing else can be read as a notification.
+#[derive(Clone, Debug)]
+pub struct VerifiedJson(Value);
+
+impl VerifiedJson {
+    /// `unpacked`: the content of a compressed body. What is no JSON becomes null, which is no notification.
+    pub fn new(verified: &VerifiedNotification<'_>, unpacked: Option<&[u8]>) -> Self {
+        let bytes = unpacked.unwrap_or(verified.body());
+        Self(serde_json::from_slice(bytes).unwrap_or_default())
+    }
+
+    /// A notification out of the queue. Only verified ones are put there, and those of the relay's own sweep.
+    pub fn from_queue(text: &str) -> Self {
+        Self(serde_json::from_str(text).unwrap_or_default())
+    }
+
+    /// Its text for the queue, without what is private.
+    pub fn into_queue(mut self) -> String {
+        slim(&mut self.0);
+        self.0.to_string()
+    }
+}
 
 /// One notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +133,7 @@ impl Notification {
     ///
     /// # Errors
     /// Why there is none to act on.
-    pub fn read(notification: &Value) -> Result<Self, NotForUs> {
+    pub fn read(VerifiedJson(notification): &VerifiedJson) -> Result<Self, NotForUs> {
         let text = |name: &str| notification.get(name).and_then(Value::as_str);
         let id = text("id").filter(|id| is_plain(id, 128));
         let (Some(id), Some(trigger), Some(data)) = (id, text("type"), notification.get("data"))
@@ -154,7 +180,7 @@ impl NotificationKind {
 
 /// Removes what is private, before the notification is queued. The relay fetches the message itself, so it needs none
 /// of that.
-pub fn slim(notification: &mut Value) {
+fn slim(notification: &mut Value) {
     const PRIVATE: [&str; 5] = ["body", "snippet", "subject", "attachments", "headers"];
     let data = notification.get_mut("data");
     if let Some(Value::Object(object)) = data.and_then(|data| data.get_mut("object")) {

@@ -10,11 +10,10 @@ use crate::{
         outcome::{Event, Outcome, Reason},
         time::{UnixMillis, millis},
     },
-    nylas::notification::{NotForUs, Notification, NotificationKind, slim},
+    nylas::notification::{NotForUs, Notification, NotificationKind, VerifiedJson},
     ports::{Ports, QueueError},
     signature::{VerifiedNotification, verify_nylas},
 };
-use serde_json::Value;
 use std::time::Duration;
 
 /// The largest notification accepted: 1.5 MiB. Nylas truncates a message at 1 MB.
@@ -53,7 +52,6 @@ pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &NylasReques
     };
     let mut record = Record::new(Event::NylasWebhook, Outcome::Queued, Reason::Durable);
     let notification = unpack(ports, &verified, request.is_gzip).await;
-    let mut notification = notification.unwrap_or_default();
     let answer = match Notification::read(&notification) {
         Err(NotForUs::OtherType) => Answer::new(200, Outcome::Ignored, Reason::AnotherType),
         Err(NotForUs::Unusable) => {
@@ -68,8 +66,7 @@ pub async fn receive<P: Ports>(ports: &P, config: &Config, request: &NylasReques
             } else if let Some(sign) = own_by_notification(config, &read.kind) {
                 Answer::new(200, Outcome::Ignored, sign)
             } else {
-                slim(&mut notification);
-                make_durable(ports, &notification, &mut record).await
+                make_durable(ports, notification, &mut record).await
             }
         }
     };
@@ -87,18 +84,22 @@ async fn unpack<P: Ports>(
     ports: &P,
     verified: &VerifiedNotification<'_>,
     is_gzip: bool,
-) -> Option<Value> {
-    if is_gzip {
-        let unpacked = ports.gunzip(verified.body(), UNPACKED_BYTES_MAX).await?;
-        serde_json::from_slice(&unpacked).ok()
-    } else {
-        serde_json::from_slice(verified.body()).ok()
+) -> VerifiedJson {
+    if !is_gzip {
+        return VerifiedJson::new(verified, None);
     }
+    // What cannot be unpacked holds nothing.
+    let unpacked = ports.gunzip(verified.body(), UNPACKED_BYTES_MAX).await;
+    VerifiedJson::new(verified, Some(&unpacked.unwrap_or_default()))
 }
 
-async fn make_durable<P: Ports>(ports: &P, notification: &Value, record: &mut Record) -> Answer {
+async fn make_durable<P: Ports>(
+    ports: &P,
+    notification: VerifiedJson,
+    record: &mut Record,
+) -> Answer {
     let message = Message::Notification {
-        text: notification.to_string(),
+        text: notification.into_queue(),
     };
     let text = message.to_text();
     let Some(text) = text.filter(|text| text.len() <= MESSAGE_BYTES_MAX) else {

@@ -15,10 +15,9 @@ use crate::{
         time::MINUTE,
     },
     nylas::client::Limits,
-    nylas::notification::{Notification, NotificationKind},
+    nylas::notification::{Notification, NotificationKind, VerifiedJson},
     ports::Ports,
 };
-use serde_json::Value;
 use std::time::Duration;
 
 /// How long the work on one notification may take, and waiting for one answer.
@@ -36,8 +35,7 @@ pub async fn process<P: Ports>(
     text: &str,
     attempt: u32,
 ) -> (Option<Disposition>, Vec<Alert>) {
-    let notification = serde_json::from_str::<Value>(text).unwrap_or_default();
-    let Ok(notification) = Notification::read(&notification) else {
+    let Ok(notification) = Notification::read(&VerifiedJson::from_queue(text)) else {
         // It was readable when it came in, so another version of the relay queued it.
         return (None, Vec::new());
     };

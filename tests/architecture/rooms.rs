@@ -12,7 +12,7 @@ pub const ROOMS: [(&str, &[&str]); 18] = [
     ("clerk", &["model", "signature"]),
     ("config", &["model", "signature"]),
     ("ledger", &["model", "ports"]),
-    ("nylas", &["config", "model", "ports"]),
+    ("nylas", &["config", "model", "ports", "signature"]),
     ("platform", &["config", "model", "ports"]),
     ("context", &["config", "ledger", "model", "nylas", "ports"]),
     (

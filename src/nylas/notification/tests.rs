@@ -9,7 +9,7 @@ fn notification(kind: &str, object: Value) -> Value {
 }
 
 fn delivery_event(kind: &str, object: Value) -> DeliveryEvent {
-    match Notification::read(&notification(kind, object))
+    match Notification::read(&VerifiedJson(notification(kind, object)))
         .unwrap()
         .kind
     {
@@ -38,7 +38,7 @@ fn a_message_is_known_by_its_id_whatever_the_suffixes_of_the_type() {
             "id": "m1", "grant_id": "g1", "from": [{"email": "jane@example.com"}], "folders": ["INBOX"],
         });
         let kind = format!("message.created{suffix}");
-        let read = Notification::read(&notification(&kind, object)).unwrap();
+        let read = Notification::read(&VerifiedJson(notification(&kind, object))).unwrap();
         assert_eq!(read.account, GrantId::parse("g1").unwrap());
         assert_eq!(
             read.kind,
@@ -79,7 +79,7 @@ fn other_types_are_not_for_us_and_what_is_no_notification_is_unusable() {
         "unheard.of",
     ] {
         assert_eq!(
-            Notification::read(&notification(kind, json!({"id": "m"}))),
+            Notification::read(&VerifiedJson(notification(kind, json!({"id": "m"})))),
             Err(NotForUs::OtherType)
         );
     }
@@ -92,7 +92,7 @@ fn other_types_are_not_for_us_and_what_is_no_notification_is_unusable() {
         json!({"id": "n", "type": "message.created", "data": {"object": {"id": "m"}}}),
     ] {
         assert_eq!(
-            Notification::read(&unusable),
+            Notification::read(&VerifiedJson(unusable.clone())),
             Err(NotForUs::Unusable),
             "{unusable}"
         );
@@ -171,7 +171,7 @@ fn what_is_private_is_removed_before_a_notification_is_queued() {
     );
     slim(&mut message);
     assert!(!message.to_string().contains("123456"));
-    assert!(Notification::read(&message).is_ok());
+    assert!(Notification::read(&VerifiedJson(message)).is_ok());
     let mut bounced = notification("message.bounced", json!({"message": sent(), "bounce": {}}));
     slim(&mut bounced);
     assert!(!bounced.to_string().contains("123456"));
@@ -197,7 +197,7 @@ fn nylas_own_examples_are_read() {
             .unwrap()
             .replace(['<', '>'], "");
         let notification: Value = serde_json::from_str(&text).unwrap();
-        let read = Notification::read(&notification);
+        let read = Notification::read(&VerifiedJson(notification));
         let expected = match name
             .trim_start_matches("webhook-")
             .trim_end_matches(".json")
