@@ -1,6 +1,6 @@
 //! Is this request really from Clerk, or really from Nylas?
 //!
-//! Verification is a change of type: only [`verify_clerk`] makes a [`VerifiedWebhook`] and only [`verify_nylas`] makes
+//! Verification is a change of type: only [`Claim::verify`] makes a [`VerifiedWebhook`] and only [`verify_nylas`] makes
 //! a [`VerifiedNotification`]. Whoever parses a body takes nothing else.
 //!
 //! Clerk sends through Svix (<https://docs.svix.com/receiving/verifying-payloads/how-manual>), whose scheme is also
@@ -249,7 +249,7 @@ impl Claim {
     }
 }
 
-/// A request that was signed recently with one of the configured secrets. Only [`verify_clerk`] makes one.
+/// A request that was signed recently with one of the configured secrets. Only [`Claim::verify`] makes one.
 #[derive(Debug)]
 pub struct VerifiedWebhook<'a> {
     id: SvixId,
