@@ -44,6 +44,24 @@ impl fmt::Debug for Email {
     }
 }
 
+#[cfg(test)]
+impl Email {
+    /// A code for Jane, which tests begin from. A test sets the fields that it is about.
+    pub fn sample() -> Self {
+        Self {
+            svix_id: SvixId::parse("msg_1").unwrap(),
+            created_at: UnixMillis(0),
+            slug: Slug::new(Some("verification_code")),
+            to: "jane@example.com".into(),
+            subject: "Code".into(),
+            reply_to_local_part: None,
+            from_local_part: None,
+            reply_to: None,
+            user_id: None,
+        }
+    }
+}
+
 impl Email {
     /// From then on the mail is of no use and must not be sent.
     pub fn expires_at(&self) -> UnixMillis {

@@ -1,21 +1,14 @@
 //! The tables of `docs/design.md`, row by row.
 
 use super::*;
-use crate::model::{account::Account, id::GrantId, id::SvixId, mail::Slug, route::order};
+use crate::model::{account::Account, id::GrantId, mail::Slug, route::order};
 
 const MADE: UnixMillis = UnixMillis(1_764_000_000_000);
 
 fn code() -> Email {
     Email {
-        svix_id: SvixId::parse("msg_1").unwrap(),
         created_at: MADE,
-        slug: Slug::new(Some("verification_code")),
-        to: "jane@example.com".into(),
-        subject: "Code".into(),
-        reply_to_local_part: None,
-        from_local_part: None,
-        reply_to: None,
-        user_id: None,
+        ..Email::sample()
     }
 }
 

@@ -1,17 +1,11 @@
 use super::*;
-use crate::model::{id::SvixId, mail::Slug};
+use crate::model::mail::Slug;
 
 fn email(slug: &str, created_at: UnixMillis) -> Email {
     Email {
-        svix_id: SvixId::parse("msg_1").unwrap(),
         created_at,
         slug: Slug::new(Some(slug)),
-        to: "jane@example.com".into(),
-        subject: "Code".into(),
-        reply_to: None,
-        from_local_part: None,
-        reply_to_local_part: None,
-        user_id: None,
+        ..Email::sample()
     }
 }
 

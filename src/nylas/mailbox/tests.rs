@@ -1,18 +1,11 @@
 use super::*;
-use crate::model::{id::SvixId, mail::Slug, time::UnixMillis};
 use serde_json::json;
 
 fn email() -> Email {
     Email {
-        svix_id: SvixId::parse("msg_1").unwrap(),
-        created_at: UnixMillis(0),
-        slug: Slug::new(Some("verification_code")),
         to: "Jane@Example.com".into(),
-        subject: "Code".into(),
-        reply_to: None,
-        from_local_part: None,
         reply_to_local_part: Some("support".into()),
-        user_id: None,
+        ..Email::sample()
     }
 }
 

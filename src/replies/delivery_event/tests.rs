@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{
     account::Account,
     id::GrantId,
-    mail::{Content, Email, Slug},
+    mail::{Content, Email},
     message::QueuedMail,
     route::Route,
     time::MINUTE,
@@ -14,15 +14,8 @@ const MADE: UnixMillis = UnixMillis(1_764_000_000_000);
 
 fn email() -> Email {
     Email {
-        svix_id: SvixId::parse("msg_1").unwrap(),
         created_at: MADE,
-        slug: Slug::new(Some("verification_code")),
-        to: "jane@example.com".into(),
-        subject: "Code".into(),
-        reply_to_local_part: None,
-        from_local_part: None,
-        reply_to: None,
-        user_id: None,
+        ..Email::sample()
     }
 }
 
