@@ -46,17 +46,22 @@ pub async fn identity<P: Ports>(context: &Context<'_, P>, account: &Account) -> 
         },
     };
     if let Ok(text) = serde_json::to_string(&identity) {
-        let name = format!("identity:{}", account.grant_id.as_str());
-        context.ports.remember(&name, &text, IDENTITY_TTL);
+        context
+            .ports
+            .remember(&memory_name(account), &text, IDENTITY_TTL);
     }
     IdentityOutcome::Known(named(account, identity))
 }
 
 /// The identity that the instance remembers.
 fn recalled<P: Ports>(context: &Context<'_, P>, account: &Account) -> Option<Identity> {
-    let name = format!("identity:{}", account.grant_id.as_str());
-    let text = context.ports.recall(&name)?;
+    let text = context.ports.recall(&memory_name(account))?;
     serde_json::from_str(&text).ok()
+}
+
+/// What the instance remembers the identity by.
+fn memory_name(account: &Account) -> String {
+    format!("identity:{}", account.grant_id.as_str())
 }
 
 /// The configured name takes precedence over the mailbox' own.

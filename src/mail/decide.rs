@@ -5,6 +5,7 @@ use crate::{
     ledger::mail::{MailRecord, MailState},
     model::{
         alert::AlertKind,
+        id::GrantId,
         log::Level,
         mail::Email,
         outcome::{Outcome, Reason},
@@ -68,6 +69,26 @@ impl Ending {
             level: Level::Warning,
             alert: Some(AlertKind::FailedOver),
             ..ending
+        }
+    }
+}
+
+/// An [`Ending`], and what else goes into the log record.
+#[derive(Clone)]
+pub struct Ended {
+    pub ending: Ending,
+    /// The account that sent the mail, or that was tried last.
+    pub account: Option<GrantId>,
+    /// The delay of the queue message that the mail waits in. `None`: it is in none, or its message is acknowledged.
+    pub retry_in: Option<Duration>,
+}
+
+impl From<Ending> for Ended {
+    fn from(ending: Ending) -> Self {
+        Self {
+            ending,
+            account: None,
+            retry_in: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One verified e-mail event: sends the mail within the budget, or queues it.
 
-use super::decide::{self, Ending, RECORD_RETRY_IN, Receive, Received};
+use super::decide::{self, Ended, Ending, RECORD_RETRY_IN, Receive, Received};
 use crate::{
     context::Context,
     delivery::{
@@ -24,26 +24,6 @@ use crate::{
 };
 use futures_util::future::{Either, select};
 use std::{cell::RefCell, pin::pin, time::Duration};
-
-/// How the handling ended, and what else goes into the log record.
-#[derive(Clone)]
-pub struct Ended {
-    pub ending: Ending,
-    /// The account that sent the mail, or that was tried last.
-    pub account: Option<GrantId>,
-    /// The delay of the queue message, if the mail was queued.
-    pub retry_in: Option<Duration>,
-}
-
-impl From<Ending> for Ended {
-    fn from(ending: Ending) -> Self {
-        Self {
-            ending,
-            account: None,
-            retry_in: None,
-        }
-    }
-}
 
 /// The mail of one verified event.
 pub struct Mail<'a, 'c, P> {
@@ -80,9 +60,7 @@ impl<P: Ports> Mail<'_, '_, P> {
         if budget.is_zero() {
             // The route starts here, so that another delivery of this webhook follows the same one.
             route.start(&order(&context.config.accounts, &email.to), context.now());
-            let queued = self
-                .queue(&route, Reason::AlwaysQueued, Some(Duration::ZERO))
-                .await;
+            let queued = self.queue(&route, Reason::AlwaysQueued, None).await;
             respond(&queued.ended);
             return queued.record(self, &route).await;
         }

@@ -1,6 +1,6 @@
 //! A queued mail: one attempt, and whether its queue message is acknowledged or retried.
 
-use super::decide::{self, Ending, Job};
+use super::decide::{self, Ended, Ending, Job};
 use crate::{
     config::Config,
     context::Context,
@@ -38,25 +38,6 @@ const LIMITS: Limits = Limits {
     timeout: Duration::from_secs(30),
     send_timeout: Some(SEND_TIMEOUT),
 };
-
-/// How the work on a queued mail ended, and what else goes into the log record.
-struct Ended {
-    ending: Ending,
-    /// The account that sent the mail, or that was tried last.
-    account: Option<GrantId>,
-    /// The delay after which the message is retried. `None`: it is acknowledged.
-    retry_in: Option<Duration>,
-}
-
-impl From<Ending> for Ended {
-    fn from(ending: Ending) -> Self {
-        Self {
-            ending,
-            account: None,
-            retry_in: None,
-        }
-    }
-}
 
 /// Processes a queued mail. Never fails: the message is acknowledged or retried.
 ///

@@ -1,8 +1,8 @@
 //! Clerk's webhook: verifies it, reads the event, has the mail handled, answers and logs.
 
 use super::{
-    decide::Ending,
-    event::{Ended, Mail},
+    decide::{Ended, Ending},
+    event::Mail,
 };
 use crate::{
     clerk::event::{NotForUs, read_email},
