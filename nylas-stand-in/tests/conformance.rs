@@ -8,7 +8,7 @@
 mod common;
 
 use common::{GRANT, KEY, Reply, get, mail, post, send, start, try_send};
-use nylas_stand_in::{AccountState, Action, RequestKind, Rule, StandIn};
+use nylas_stand_in::{AccountState, Action, Rule, StandIn};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -119,14 +119,7 @@ fn errors_in_nylas_words() {
              original payload."
         )
     );
-    nylas.script(Rule {
-        grant_id: None,
-        recipient: None,
-        key_prefix: None,
-        kind: RequestKind::Send,
-        times: Some(1),
-        action: Action::AcceptAfter(Duration::from_secs(60)),
-    });
+    nylas.script(Rule::once(Action::AcceptAfter(Duration::from_secs(60))));
     common::send_briefly(&nylas, "busy", &mail("a@example.com"));
     assert_eq!(
         error(&send(&nylas, "busy", &mail("a@example.com"))),

@@ -3,19 +3,8 @@
 mod common;
 
 use common::{GRANT, KEY, OTHER, mail, options, send, send_briefly, start, try_send};
-use nylas_stand_in::{AccountState, Action, RequestKind, Rule, StandIn};
+use nylas_stand_in::{AccountState, Action, Rule, StandIn};
 use std::time::Duration;
-
-fn rule(action: Action) -> Rule {
-    Rule {
-        grant_id: None,
-        recipient: None,
-        key_prefix: None,
-        kind: RequestKind::Send,
-        times: Some(1),
-        action,
-    }
-}
 
 /// Whether it becomes true within five seconds.
 fn eventually(is_true: impl Fn() -> bool) -> bool {
@@ -111,7 +100,7 @@ fn errors_are_stored_too() {
 #[test]
 fn a_key_in_flight_is_refused_until_the_answer_is_there() {
     let nylas = start();
-    nylas.script(rule(Action::AcceptAfter(Duration::from_secs(60))));
+    nylas.script(Rule::once(Action::AcceptAfter(Duration::from_secs(60))));
     assert!(send_briefly(&nylas, "k", &mail("a@example.com")));
     let busy = send(&nylas, "k", &mail("a@example.com"));
     assert_eq!(
@@ -132,7 +121,7 @@ fn a_key_in_flight_is_refused_until_the_answer_is_there() {
 #[test]
 fn a_hang_up_frees_the_key_by_a_rule_and_asking_again_makes_two_mails() {
     let nylas = start();
-    nylas.script(rule(Action::FreeKeyOnHangUp(Duration::from_secs(60))));
+    nylas.script(Rule::once(Action::FreeKeyOnHangUp(Duration::from_secs(60))));
     assert!(send_briefly(&nylas, "k", &mail("a@example.com")));
     // The stand-in notices the hang-up a moment later.
     let again = (0..50)
@@ -155,7 +144,7 @@ fn a_hang_up_frees_the_key_by_a_rule_and_asking_again_makes_two_mails() {
 #[test]
 fn by_that_rule_a_caller_that_waits_keeps_the_key() {
     let nylas = start();
-    nylas.script(rule(Action::FreeKeyOnHangUp(Duration::from_secs(60))));
+    nylas.script(Rule::once(Action::FreeKeyOnHangUp(Duration::from_secs(60))));
     std::thread::scope(|scope| {
         let first = scope.spawn(|| send(&nylas, "k", &mail("a@example.com")));
         assert!(eventually(|| nylas.requests().len() == 1));

@@ -7,21 +7,10 @@ use nylas_stand_in::{Action, RequestKind, Rule};
 use serde_json::json;
 use std::time::Duration;
 
-fn once(action: Action) -> Rule {
-    Rule {
-        grant_id: None,
-        recipient: None,
-        key_prefix: None,
-        kind: RequestKind::Send,
-        times: Some(1),
-        action,
-    }
-}
-
 #[test]
 fn a_late_mail_comes_though_nobody_waits() {
     let nylas = start();
-    nylas.script(once(Action::AcceptAfter(Duration::from_millis(400))));
+    nylas.script(Rule::once(Action::AcceptAfter(Duration::from_millis(400))));
     assert!(send_briefly(&nylas, "k", &mail("a@example.com")));
     assert!(nylas.mails().is_empty());
     assert!(
@@ -34,7 +23,9 @@ fn a_late_mail_comes_though_nobody_waits() {
 #[test]
 fn a_mail_at_once_whose_answer_is_late() {
     let nylas = start();
-    nylas.script(once(Action::AcceptThenDelay(Duration::from_secs(100))));
+    nylas.script(Rule::once(Action::AcceptThenDelay(Duration::from_secs(
+        100,
+    ))));
     assert!(send_briefly(&nylas, "k", &mail("a@example.com")));
     assert_eq!(nylas.mails().len(), 1);
     assert_eq!(
@@ -54,7 +45,7 @@ fn a_mail_at_once_whose_answer_is_late() {
 #[test]
 fn no_answer_and_no_mail() {
     let nylas = start();
-    nylas.script(once(Action::NeverAnswer));
+    nylas.script(Rule::once(Action::NeverAnswer));
     assert!(send_briefly(&nylas, "k", &mail("a@example.com")));
     assert!(nylas.mails().is_empty());
     assert!(!send(&nylas, "k", &mail("a@example.com")).replayed());
@@ -63,8 +54,8 @@ fn no_answer_and_no_mail() {
 #[test]
 fn a_connection_dropped_before_and_after() {
     let nylas = start();
-    nylas.script(once(Action::DropBefore));
-    nylas.script(once(Action::DropAfter));
+    nylas.script(Rule::once(Action::DropBefore));
+    nylas.script(Rule::once(Action::DropAfter));
     assert!(try_send(&nylas, GRANT, Some("k"), &mail("a@example.com")).is_err());
     assert!(nylas.mails().is_empty());
     assert!(try_send(&nylas, GRANT, Some("k"), &mail("a@example.com")).is_err());
@@ -80,7 +71,7 @@ fn any_answer_with_or_without_the_mail_stored_or_not() {
         let nylas = start();
         let body = json!({ "error": { "type": "provider_error", "message": "Provider request timed out." } });
         let headers = vec![("Retry-After".to_owned(), "7".to_owned())];
-        nylas.script(once(Action::Answer {
+        nylas.script(Rule::once(Action::Answer {
             status: 504,
             body,
             headers,
@@ -112,7 +103,7 @@ fn a_body_that_is_no_json() {
         accept_mail: false,
         keep: false,
     };
-    nylas.script(once(action));
+    nylas.script(Rule::once(action));
     let answer = send(&nylas, "k", &mail("a@example.com"));
     assert_eq!(
         (
@@ -127,7 +118,7 @@ fn a_body_that_is_no_json() {
 #[test]
 fn a_queued_mail_is_a_success() {
     let nylas = start();
-    nylas.script(once(Action::Queue202));
+    nylas.script(Rule::once(Action::Queue202));
     let answer = send(&nylas, "k", &mail("a@example.com"));
     assert_eq!(answer.status, 202);
     assert_eq!(answer.body["data"]["id"], json!(nylas.mails()[0].id));
@@ -146,19 +137,19 @@ fn the_first_rule_that_matches_and_has_times_left() {
     };
     nylas.script(Rule {
         recipient: Some("B@example.com".to_owned()),
-        ..once(answer(501))
+        ..Rule::once(answer(501))
     });
     nylas.script(Rule {
         key_prefix: Some("x-".to_owned()),
-        ..once(answer(502))
+        ..Rule::once(answer(502))
     });
     nylas.script(Rule {
         grant_id: Some(OTHER.to_owned()),
-        ..once(answer(503))
+        ..Rule::once(answer(503))
     });
     nylas.script(Rule {
         times: Some(2),
-        ..once(answer(504))
+        ..Rule::once(answer(504))
     });
     let status = |key: &str, to: &str| send(&nylas, key, &mail(to)).status;
     assert_eq!(status("1", "a@example.com"), 504);
@@ -173,7 +164,7 @@ fn reading_goes_wrong_as_well() {
     let nylas = start();
     let find = |action| Rule {
         kind: RequestKind::Find,
-        ..once(action)
+        ..Rule::once(action)
     };
     let path = format!("/v3/grants/{GRANT}/messages");
     nylas.script(find(Action::DropBefore));
@@ -186,7 +177,7 @@ fn reading_goes_wrong_as_well() {
     }));
     nylas.script(Rule {
         kind: RequestKind::Grant,
-        ..once(Action::DropAfter)
+        ..Rule::once(Action::DropAfter)
     });
     assert_eq!(send(&nylas, "k", &mail("a@example.com")).status, 200);
     assert!(try_get(&nylas, &path).is_err());
@@ -195,7 +186,7 @@ fn reading_goes_wrong_as_well() {
     assert!(try_get(&nylas, &format!("/v3/grants/{GRANT}")).is_err());
     nylas.script(Rule {
         kind: RequestKind::Any,
-        ..once(Action::DropBefore)
+        ..Rule::once(Action::DropBefore)
     });
     assert!(try_get(&nylas, &format!("/v3/grants/{GRANT}/folders")).is_err());
 }

@@ -42,6 +42,20 @@ pub struct Rule {
     pub action: Action,
 }
 
+impl Rule {
+    /// The action happens to the next send, whoever sends it.
+    pub fn once(action: Action) -> Self {
+        Self {
+            grant_id: None,
+            recipient: None,
+            key_prefix: None,
+            kind: RequestKind::Send,
+            times: Some(1),
+            action,
+        }
+    }
+}
+
 /// What a [`Rule`] does to a request.
 ///
 /// `NeverAnswer` and `DropBefore` are faults of the network, so they come before the idempotency key is looked at. The

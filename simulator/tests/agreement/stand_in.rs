@@ -1,9 +1,7 @@
 //! `nylas-stand-in`, over HTTP.
 
 use crate::played::{Account, Answer, Ask, Behaviour, GRANT, OTHER, Played, address_of};
-use nylas_stand_in::{
-    AccountState, Action, Inbound, MailEvent, Options, RequestKind, Rule, StandIn,
-};
+use nylas_stand_in::{AccountState, Action, Inbound, MailEvent, Options, Rule, StandIn};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -98,14 +96,7 @@ impl Played for OverHttp {
             Behaviour::Unavailable => error(503, "api.internal_error", false),
             Behaviour::TimedOut => error(504, "provider_error", true),
         };
-        self.nylas.script(Rule {
-            grant_id: None,
-            recipient: None,
-            key_prefix: None,
-            kind: RequestKind::Send,
-            times: Some(1),
-            action,
-        });
+        self.nylas.script(Rule::once(action));
     }
 
     fn set_account(&mut self, grant: &str, account: Account) {
