@@ -152,14 +152,7 @@ impl<P: Ports> Mail<'_, '_, P> {
         failed_over: bool,
         respond: impl FnOnce(&Ended),
     ) {
-        let accepted = Accepted {
-            email: self.email,
-            content: self.content,
-            account: &account,
-            mail,
-            route,
-            attempt: 1,
-        };
+        let accepted = self.accepted(&account, mail, route);
         let sent = |ending: Ending| Ended {
             account: Some(account.clone()),
             ..ending.into()
@@ -195,20 +188,29 @@ impl<P: Ports> Mail<'_, '_, P> {
         respond(&sent(ending));
     }
 
+    fn accepted<'b>(
+        &'b self,
+        account: &'b GrantId,
+        mail: SentMail,
+        route: &'b Route,
+    ) -> Accepted<'b> {
+        Accepted {
+            email: self.email,
+            content: self.content,
+            account,
+            mail,
+            route,
+            attempt: 1,
+        }
+    }
+
     /// The attempt ended after the answer. The mail is in the queue, or Clerk was asked to send it again. A success is
     /// recorded, so that the next attempt has nothing left to do.
     async fn finish(&self, verdict: Verdict, route: &Route) {
         let context = self.context;
         let (ending, account) = match verdict {
             Verdict::Sent { account, mail } => {
-                let accepted = Accepted {
-                    email: self.email,
-                    content: self.content,
-                    account: &account,
-                    mail,
-                    route,
-                    attempt: 1,
-                };
+                let accepted = self.accepted(&account, mail, route);
                 // Safe to lose: under the same key the next attempt gets the same outcome.
                 let _ = record_sent(context, accepted).await;
                 (

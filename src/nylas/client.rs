@@ -2,7 +2,11 @@
 
 use crate::{
     config::{ApiBase, Config},
-    model::{log::LastAnswer, secret::Secret, time::UnixMillis},
+    model::{
+        log::LastAnswer,
+        secret::Secret,
+        time::{MINUTE, UnixMillis},
+    },
     ports::{Clock, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, WhenLate},
 };
 use serde_json::Value;
@@ -22,6 +26,17 @@ pub struct Limits {
     /// The longest that a send is waited for. `None`: as long as the runtime keeps the Worker alive, which is 30 s
     /// after a webhook's answer (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
     pub send_timeout: Option<Duration>,
+}
+
+impl Limits {
+    /// For work in the background that sends nothing: a minute, and up to `timeout` for each answer.
+    pub const fn of_reads(timeout: Duration) -> Self {
+        Self {
+            budget: MINUTE,
+            timeout,
+            send_timeout: None,
+        }
+    }
 }
 
 /// The client for one webhook or one queue message.

@@ -9,7 +9,7 @@ use crate::{
         alert::{Alert, AlertKind},
         log::{Level, Record},
         outcome::{Event, Outcome, Reason},
-        time::{DAY, HOUR, MINUTE, UnixMillis},
+        time::{DAY, HOUR, UnixMillis},
     },
     nylas::client::Limits,
     nylas::mailbox::{IdentityOutcome, ReadOutcome},
@@ -18,12 +18,7 @@ use crate::{
 use serde_json::Value;
 use std::time::Duration;
 
-const LIMITS: Limits = Limits {
-    budget: MINUTE,
-    timeout: Duration::from_secs(20),
-    // Nothing is sent here.
-    send_timeout: None,
-};
+const LIMITS: Limits = Limits::of_reads(Duration::from_secs(20));
 /// A rate of fewer mails says nothing.
 const MAILS_MIN: usize = 50;
 const SILENT_FOR: Duration = HOUR.saturating_mul(6);

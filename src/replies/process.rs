@@ -12,7 +12,6 @@ use crate::{
         log::Record,
         message::Disposition,
         outcome::{Event, Outcome, Reason},
-        time::MINUTE,
     },
     nylas::client::Limits,
     nylas::notification::{Notification, NotificationKind, VerifiedJson},
@@ -20,13 +19,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long the work on one notification may take, and waiting for one answer.
-const LIMITS: Limits = Limits {
-    budget: MINUTE,
-    timeout: Duration::from_secs(30),
-    // Nothing is sent here.
-    send_timeout: None,
-};
+const LIMITS: Limits = Limits::of_reads(Duration::from_secs(30));
 
 /// Processes a queued notification. No disposition: nobody can process it, so the message goes to the dead letters.
 pub async fn process<P: Ports>(

@@ -29,12 +29,7 @@ const FIRST_LOOK: Duration = MINUTE.saturating_mul(30);
 const OVERLAP: Duration = MINUTE.saturating_mul(10);
 /// Pages of 50 messages that one sweep reads. The next one, a quarter of an hour later, goes on from there.
 const PAGES_MAX: u32 = 4;
-const LIMITS: Limits = Limits {
-    budget: MINUTE,
-    timeout: Duration::from_secs(20),
-    // Nothing is sent here.
-    send_timeout: None,
-};
+const LIMITS: Limits = Limits::of_reads(Duration::from_secs(20));
 
 /// Searches every mailbox.
 pub async fn run<P: Ports>(ports: &P, config: &Config) {
