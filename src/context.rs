@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    ledger::Ledger,
+    ledger::{Ledger, recipient::RecipientHash},
     model::{
         alert::{Alert, AlertKind},
         id::GrantId,
@@ -48,6 +48,11 @@ impl<'a, P: Ports> Context<'a, P> {
 
     pub fn now(&self) -> UnixMillis {
         self.ports.now()
+    }
+
+    /// By what the ledger knows a recipient.
+    pub fn recipient(&self, address: &str) -> RecipientHash {
+        RecipientHash::new(address, &self.config.nylas_api_key)
     }
 
     /// Puts a text into the queue. `Ok` once it is durable there.

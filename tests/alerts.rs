@@ -252,66 +252,6 @@ fn complaints_over_a_twentieth_of_a_percent() {
     says(&world.checked(), &["over 0.05 %", "At 0.5 % Nylas pauses"]);
 }
 
-/// The queue message of a delivery event of a mail to that address.
-fn delivery_event(id: &str, kind: &str, to: &str) -> String {
-    let mut object = json!({"message": {"id": id, "from": "auth@g1.example", "to": [to]}});
-    if kind == "bounced" {
-        object["bounce"] = json!({"type": "Permanent", "recipients": [{"email": to}]});
-    } else {
-        object["delivered"] = json!({"delivered_at": 1, "recipients": [to]});
-    }
-    let data = json!({"grant_id": "g1", "object": object});
-    let text =
-        json!({"specversion": "1.0", "id": id, "type": format!("message.{kind}"), "data": data});
-    json!({"notification": {"text": text.to_string()}}).to_string()
-}
-
-/// Each of five mistyped addresses of that domain bounces.
-fn five_bounces(world: &World, domain: &str) -> Vec<String> {
-    let bounce = |number| {
-        let id = format!("{domain}-{number}");
-        let to = format!("marker-{number}@{domain}");
-        world.pass(2 * SECOND);
-        world.delivered(&delivery_event(&id, "bounced", &to), false)
-    };
-    (0..5).flat_map(bounce).collect()
-}
-
-#[test]
-fn a_domain_that_only_bounces() {
-    let world = World::new();
-    world.delivered(
-        &delivery_event("n-1", "delivered", "marker@else.example"),
-        false,
-    );
-    let alerts = five_bounces(&world, "broken.example");
-    says(&alerts, &["does nothing but bounce", "for an hour"]);
-    // A domain with a delivery between the bounces does not count as bouncing.
-    let four = ["a", "b", "c", "d"].map(|id| delivery_event(id, "bounced", "marker@large.example"));
-    for bounce in &four {
-        assert_eq!(world.delivered(bounce, false), [""; 0]);
-    }
-    world.delivered(
-        &delivery_event("n-2", "delivered", "marker@large.example"),
-        false,
-    );
-    assert_eq!(
-        world.delivered(
-            &delivery_event("e", "bounced", "marker@large.example"),
-            false
-        ),
-        [""; 0]
-    );
-}
-
-#[test]
-fn bounces_say_nothing_about_a_domain_if_nylas_reports_no_deliveries() {
-    let world = World::new();
-    assert_eq!(five_bounces(&world, "large.example"), [""; 0]);
-    let known = world.ledger.borrow();
-    assert!(!known.keys().any(|key| key.starts_with("bouncing:")));
-}
-
 #[test]
 fn silence_where_there_used_to_be_mails() {
     let world = World::new();

@@ -1,5 +1,5 @@
 //! What Nylas reports later about a mail it accepted, or about an account: what is remembered, suppressed, sent again
-//! and raised as an alert. In memory (`tests/world`). Counting bounces by domain is in `tests/alerts.rs`.
+//! and raised as an alert. In memory (`tests/world`). Who gets a mail while others' bounce is in `tests/guard.rs`.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -13,11 +13,11 @@
 mod world;
 
 use clerk_nylas_relay::{
-    ledger::recipient::suppression_key,
+    ledger::{Ledger, recipient::RecipientHash},
     model::{message::Disposition, secret::Secret},
 };
 use serde_json::{Value, json};
-use world::{MINUTE, NOW, SECOND, World};
+use world::{MINUTE, NOW, SECOND, World, done};
 
 const ACKNOWLEDGED: Disposition = Disposition::Acknowledge;
 /// At this delivery of a notification the ledger is no longer stale.
@@ -56,9 +56,14 @@ fn complained() -> String {
     reported("n-complaint", "message.complaint", object)
 }
 
+fn hash(address: &str) -> RecipientHash {
+    RecipientHash::new(address, &Secret::new("nyk_marker"))
+}
+
 fn suppressed_for(world: &World) -> Option<Value> {
-    let key = suppression_key(TO, &Secret::new("nyk_marker"));
-    world.kept(&key).map(|row| row["reason"].clone())
+    world
+        .kept(&hash(TO).suppression_key())
+        .map(|row| row["reason"].clone())
 }
 
 fn event_of(world: &World) -> Value {
@@ -72,14 +77,29 @@ fn alert(world: &World) -> String {
     alerts[0].clone()
 }
 
+/// The mail was sent, and the ledger shows that.
+fn sent() -> World {
+    let world = World::new();
+    keep_sent(&world, "msg_1");
+    world
+}
+
+fn keep_sent(world: &World, id: &str) {
+    let row = json!({
+        "state": "sent", "at": NOW.0, "slug": "verification_code", "recipient": hash(TO),
+    });
+    world.keep(format!("mail:{id}"), &row);
+}
+
 // ---- Deliveries, bounces, complaints, viruses ----
 
 #[test]
-fn a_delivery_is_remembered() {
-    let world = World::new();
+fn a_delivery_is_remembered_and_proves_its_recipient() {
+    let world = sent();
     let ended = world.process(&delivered(), 1);
     assert_eq!(ended, (ACKNOWLEDGED, "delivered", "nylas_says_so"));
     assert_eq!(event_of(&world), "delivered");
+    assert!(done(Ledger::new(&world).is_proven(&hash(TO))).unwrap());
     assert_eq!(suppressed_for(&world), None);
     assert_eq!(world.alerts(), [""; 0]);
 }
@@ -90,7 +110,7 @@ fn a_soft_bounce_suppresses_nobody() {
         bounced("MailboxFull", None),
         bounced("Permanent", Some("smtp; 451 4.7.1 try again")),
     ] {
-        let world = World::new();
+        let world = sent();
         let ended = world.process(&bounce, 1);
         assert_eq!(ended, (ACKNOWLEDGED, "bounced", "soft"));
         assert_eq!(event_of(&world), "bounced");
@@ -100,7 +120,7 @@ fn a_soft_bounce_suppresses_nobody() {
 
 #[test]
 fn a_hard_bounce_suppresses_the_address() {
-    let world = World::new();
+    let world = sent();
     let ended = world.process(&bounced("Permanent", Some("smtp; 550 5.1.1")), 1);
     assert_eq!(ended, (ACKNOWLEDGED, "bounced", "hard"));
     assert_eq!(event_of(&world), "bounced");
@@ -110,7 +130,7 @@ fn a_hard_bounce_suppresses_the_address() {
 
 #[test]
 fn a_complaint_suppresses_the_address_and_is_an_alert() {
-    let world = World::new();
+    let world = sent();
     let ended = world.process(&complained(), 1);
     assert_eq!(ended, (ACKNOWLEDGED, "complained", "nylas_says_so"));
     assert_eq!(event_of(&world), "complained");
@@ -132,11 +152,11 @@ fn a_virus_is_an_alert_and_suppresses_nobody() {
 /// Notifications come in any order.
 #[test]
 fn a_delivery_does_not_replace_anything_worse() {
-    let world = World::new();
+    let world = sent();
     world.process(&complained(), 1);
     world.process(&delivered(), 1);
     assert_eq!(event_of(&world), "complained");
-    let world = World::new();
+    let world = sent();
     world.process(&delivered(), 1);
     world.process(&complained(), 1);
     assert_eq!(event_of(&world), "complained");
@@ -154,10 +174,10 @@ fn an_event_of_another_applications_mail_is_remembered_for_no_mail() {
 /// An operator may have lifted the suppression in between.
 #[test]
 fn a_repeated_notification_changes_nothing() {
-    for text in [bounced("Permanent", None), complained()] {
-        let world = World::new();
+    for text in [bounced("NoSuchUser", None), complained()] {
+        let world = sent();
         world.process(&text, 1);
-        let key = suppression_key(TO, &Secret::new("nyk_marker"));
+        let key = hash(TO).suppression_key();
         world.ledger.borrow_mut().remove(&key);
         world.alerts();
         let ended = world.process(&text, 1);
@@ -171,21 +191,117 @@ fn a_repeated_notification_changes_nothing() {
 fn while_the_ledger_fails_an_event_is_retried_and_not_forgotten() {
     for failing in [
         ("get", "worked_off:"),
+        ("get", "mail:"),
         ("get", "suppressed:"),
         ("put", "suppressed:"),
         ("put", "fate:"),
         ("put", "worked_off:"),
     ] {
-        let world = World::new();
+        let world = sent();
         world.ledger_fails.borrow_mut().push(failing);
-        let (disposition, outcome, reason) = world.process(&bounced("Permanent", None), 1);
+        let (disposition, outcome, reason) = world.process(&bounced("NoSuchUser", None), 1);
         assert!(is_retry(disposition), "{failing:?}");
         assert_eq!((outcome, reason), ("retry", "ledger_refused"));
         world.ledger_fails.take();
-        let ended = world.process(&bounced("Permanent", None), 2);
+        let ended = world.process(&bounced("NoSuchUser", None), 2);
         assert_eq!(ended, (ACKNOWLEDGED, "bounced", "hard"));
         assert_eq!(suppressed_for(&world), Some(json!("bounced")));
     }
+}
+
+/// Blocked, DMARC, an unreachable server: the address is all right, and so is its user.
+#[test]
+fn a_receiving_server_that_refuses_us_is_an_alert_and_suppresses_nobody() {
+    let world = sent();
+    let refused = bounced("Permanent", Some("smtp; 550 5.7.1 blocked"));
+    let ended = world.process(&refused, 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "bounced", "refused_by_receiver"));
+    assert_eq!(suppressed_for(&world), None);
+    let alert = alert(&world);
+    assert!(
+        alert.contains("It is example.com's, 1 mails today."),
+        "{alert}"
+    );
+}
+
+#[test]
+fn a_bounce_or_complaint_counts_only_for_a_mail_of_the_relay_and_its_recipient() {
+    let elsewhere = |id: Value, to: &str| {
+        let message = json!({"id": "m-9", "to": [to], "metadata": {"key1": id}});
+        let to = json!({"email": to, "diagnostic_code": "550 5.1.1"});
+        let bounce = json!({"message": message, "bounce": {"recipients": [to]}});
+        let complaint = json!({"message": message, "complaint": {"complained_recipients": [to]}});
+        [
+            reported("n-1", "message.bounced", bounce),
+            reported("n-2", "message.complaint", complaint),
+        ]
+    };
+    for (id, to) in [
+        (json!(null), TO),
+        (json!("order-1"), TO),
+        (json!("msg_2"), TO),
+        (json!("msg_1"), "marker-other@example.com"),
+    ] {
+        for text in elsewhere(id.clone(), to) {
+            let world = sent();
+            let (disposition, _, reason) = world.process(&text, NOT_STALE);
+            assert_eq!(
+                (disposition, reason),
+                (ACKNOWLEDGED, "not_a_mail_of_the_relay")
+            );
+            let ledger = world.ledger.borrow();
+            let is_of_people =
+                |key: &&String| !key.starts_with("mail:") && !key.starts_with("worked_off:");
+            assert_eq!(ledger.keys().find(is_of_people), None, "{id} {to}");
+        }
+    }
+}
+
+/// It may come before the ledger shows the mail.
+#[test]
+fn a_bounce_of_a_mail_that_the_ledger_does_not_show_yet_is_retried() {
+    let world = World::new();
+    let bounce = bounced("NoSuchUser", None);
+    for attempt in 1..NOT_STALE {
+        let (disposition, _, reason) = world.process(&bounce, attempt);
+        assert!(is_retry(disposition));
+        assert_eq!(reason, "mail_not_visible_yet");
+    }
+    keep_sent(&world, "msg_1");
+    let ended = world.process(&bounce, NOT_STALE);
+    assert_eq!(ended, (ACKNOWLEDGED, "bounced", "hard"));
+}
+
+/// The person who gets forwards signs in, too.
+#[test]
+fn a_forwards_bounce_or_complaint_never_touches_sign_in_mails() {
+    let forward = |text: String| text.replace("msg_1", "forward_1");
+    for text in [bounced("NoSuchUser", None), complained()] {
+        let world = World::new();
+        keep_sent(&world, "forward_1");
+        let (disposition, _, reason) = world.process(&forward(text), 1);
+        assert_eq!((disposition, reason), (ACKNOWLEDGED, "of_a_forward"));
+        assert_eq!(suppressed_for(&world), None);
+        assert!(alert(&world).contains("REPLY_FORWARD_TO"));
+    }
+}
+
+#[test]
+fn a_proof_is_written_once_a_month() {
+    let world = sent();
+    let proof = || {
+        let ledger = world.ledger.borrow();
+        let mut proofs = ledger.iter().filter(|(key, _)| key.starts_with("proven:"));
+        proofs.next().unwrap().1.clone()
+    };
+    world.process(&delivered(), 1);
+    let first = proof();
+    world.pass(29 * 24 * 60 * MINUTE);
+    world.process(&delivered(), 1);
+    assert_eq!(proof(), first);
+    world.pass(24 * 60 * MINUTE);
+    world.process(&delivered(), 1);
+    assert_ne!(proof(), first);
 }
 
 // ---- `message.send_failed` ----

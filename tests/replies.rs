@@ -14,7 +14,7 @@
 mod world;
 
 use clerk_nylas_relay::{
-    ledger::recipient::keyed_hash,
+    ledger::recipient::RecipientHash,
     model::{id::GrantId, message::Disposition, secret::Secret},
     replies::{
         correlate::{notification_of, reply_id},
@@ -92,7 +92,7 @@ fn world_with(message: Value) -> World {
 
 /// The ledger knows that a mail of ours to Jane began the thread.
 fn know_thread(world: &World) {
-    let recipient = keyed_hash("jane@example.com", &Secret::new("nyk_marker"));
+    let recipient = RecipientHash::new("jane@example.com", &Secret::new("nyk_marker"));
     let thread = json!({
         "svix_id": "msg_1", "slug": "verification_code", "user_id": "user_1", "message_id": "m-0",
         "at": NOW.0 - MINUTE, "recipient": recipient,

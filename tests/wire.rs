@@ -21,8 +21,9 @@ use clerk_nylas_relay::{
     ledger::{
         Ledger,
         account::Look,
+        guard::Guard,
         mail::{MailRecord, MailState, Pending},
-        recipient::{Suppression, keyed_hash, suppression_key},
+        recipient::{RecipientHash, Suppression},
         reply::{DeliveryEventRecord, ReplyRecord, Thread},
     },
     model::{
@@ -179,6 +180,7 @@ fn mail_record(state: MailState) -> MailRecord {
         message_id: Some("nylas-2".to_owned()),
         thread_id: Some("thread-2".to_owned()),
         user_id: Some("user_2f0c".to_owned()),
+        recipient: None,
         age_ms: 2000,
         attempts: 3,
         route: route(),
@@ -195,6 +197,7 @@ fn plain_mail_record() -> MailRecord {
         message_id: None,
         thread_id: None,
         user_id: None,
+        recipient: None,
         age_ms: 0,
         attempts: 0,
         route: Route::default(),
@@ -208,6 +211,10 @@ fn pending() -> Pending {
     }
 }
 
+fn ada() -> RecipientHash {
+    RecipientHash::new("ada@example.com", &key())
+}
+
 fn thread() -> Thread {
     Thread {
         svix_id: id(),
@@ -215,7 +222,7 @@ fn thread() -> Thread {
         user_id: Some("user_2f0c".to_owned()),
         message_id: Some("nylas-2".to_owned()),
         at: NOW,
-        recipient: keyed_hash("ada@example.com", &key()),
+        recipient: ada(),
     }
 }
 
@@ -558,53 +565,95 @@ fn a_suppressed_address() {
     let address = "Ada@Example.com";
     let hash = "eea8421050580941817395b3b68b8adddfa5ebccb86f9c5c056b1feb8f3cd358";
     let name = format!("suppressed:{hash}");
-    assert_eq!(suppression_key(address, &key()), name);
+    let recipient = RecipientHash::new(address, &key());
+    assert_eq!(recipient.suppression_key(), name);
     for (why, kept) in [
         (Suppression::Bounced, 30 * DAY),
         (Suppression::Complained, 3650 * DAY),
         (Suppression::Operator, 30 * DAY),
     ] {
         let file = format!("suppressed.{}", why.as_str());
-        let written = put(async |ledger| ledger.suppress(address, &key(), why).await.unwrap());
+        let written = put(async |ledger| ledger.suppress(&recipient, why).await.unwrap());
         is_put(written, &name, &file, kept);
         assert!(get(&name, &text(&file), async |ledger| {
-            ledger.is_suppressed(address, &key()).await.unwrap()
+            ledger.is_suppressed(&recipient).await.unwrap()
         }));
     }
 }
 
 #[test]
 fn a_complaint_outlasts_a_bounce() {
-    let (address, name) = (
-        "ada@example.com",
-        suppression_key("ada@example.com", &key()),
-    );
+    let name = ada().suppression_key();
     let world = World::new();
     let kept = (name.clone(), text("suppressed.complained"));
     world.ledger.borrow_mut().extend([kept]);
     let ledger = Ledger::new(&world);
-    done(ledger.suppress(address, &key(), Suppression::Bounced)).unwrap();
+    done(ledger.suppress(&ada(), Suppression::Bounced)).unwrap();
     assert_eq!(world.ledger.borrow()[&name], text("suppressed.complained"));
 }
 
 #[test]
-fn a_domain_that_only_bounces() {
+fn a_proven_recipient() {
+    let written = put(async |ledger| ledger.prove(&ada()).await.unwrap());
+    let name = "proven:eea8421050580941817395b3b68b8adddfa5ebccb86f9c5c056b1feb8f3cd358";
+    is_put(written, name, "proven", 180 * DAY);
+    assert!(get(name, &text("proven"), async |ledger| {
+        ledger.is_proven(&ada()).await.unwrap()
+    }));
+}
+
+#[test]
+fn that_nylas_reports_deliveries() {
     let world = World::new();
-    let ledger = Ledger::new(&world);
-    done(ledger.clear_bounces("ada@example.com", &key())).unwrap();
+    done(Ledger::new(&world).note_deliveries());
     assert_eq!(world.ledger.take(), [mark("said:delivered")].into());
     assert_eq!(world.lifetimes.take()["said:delivered"], DAY);
-    world.ledger.borrow_mut().extend([mark("said:delivered")]);
-    done(ledger.count_bounce("Ada@Example.com", &key())).unwrap();
-    let name = "bouncing:bdcdd19efdb32a24cb67f2c0cb091070a94e29952dd4f33cb43b883af40da886";
-    is_text(&world.ledger.borrow()[name], "bouncing");
-    assert_eq!(world.lifetimes.borrow()[name], HOUR);
-    for (text, is_bouncing) in [(r#"{"count":4}"#, false), (r#"{"count":5}"#, true)] {
-        let known = get(name, text, async |ledger| {
-            ledger.is_bouncing("bob@example.com", &key()).await
-        });
-        assert_eq!(known, is_bouncing, "{text}");
-    }
+}
+
+#[test]
+fn the_guard_of_an_account() {
+    let key = "guard:b1a2c3d4-0000-4000-8000-000000000001";
+    let written = put(async |ledger| {
+        ledger.count_bounce(&grant()).await;
+    });
+    is_put(written, key, "guard", DAY);
+    let lifted = put(async |ledger| ledger.lift_guard(&grant()).await.unwrap());
+    is_put(lifted, key, "guard.lifted", DAY);
+    let guard = get(key, &text("guard"), async |ledger| {
+        ledger.guard(&grant()).await
+    });
+    let expected = Guard {
+        since: NOW.midnight(),
+        bounced: 1,
+        ..Guard::default()
+    };
+    assert_eq!(guard, expected);
+}
+
+#[test]
+fn refusals_of_a_domain() {
+    let domain = RecipientHash::of_domain("Ada@Example.com", &key());
+    let written = put(async |ledger| {
+        assert_eq!(ledger.count_refusal(&domain).await, Ok(1));
+    });
+    let name = "refused:bdcdd19efdb32a24cb67f2c0cb091070a94e29952dd4f33cb43b883af40da886";
+    is_put(written, name, "refused", DAY);
+    let again = get(name, &text("refused"), async |ledger| {
+        ledger.count_refusal(&domain).await
+    });
+    assert_eq!(again, Ok(2));
+}
+
+/// 0.2.0 did not say to whom a mail was sent.
+#[test]
+fn to_whom_a_mail_was_sent() {
+    let record = MailRecord {
+        recipient: Some(ada()),
+        ..plain_mail_record()
+    };
+    let written = put(async |ledger| ledger.put_mail(&id(), &record).await.unwrap());
+    is_text(&written.1, "mail.recipient");
+    assert_eq!(read::<MailRecord>(&written.1), record);
 }
 
 #[test]
@@ -860,7 +909,7 @@ fn a_queued_reply() {
     ];
     let world = World::with(&settings);
     let thread = Thread {
-        recipient: keyed_hash("ada@example.com", &Secret::new("nyk_marker")),
+        recipient: RecipientHash::new("ada@example.com", &Secret::new("nyk_marker")),
         ..thread()
     };
     let ledger = Ledger::new(&world);
@@ -909,6 +958,7 @@ fn an_alert_is_queued_in_that_form() {
         account: GrantId::parse("g1"),
         svix_id: None,
         settings: Vec::new(),
+        receiver: None,
     };
     done(alerts::raise(&world, Some(ALERT_URL), vec![raised]));
     let queued = world.queue.take().remove(0);

@@ -1,7 +1,5 @@
-//! `status`, `list`, `tail`, `redrive`, `suppression`, `inspect`: the commands that call the Worker's operator API.
-//!
-//! They print ids, templates, outcomes and times. The only private data in the API is the keyed hash of a suppressed
-//! address.
+//! `status`, `list`, `tail`, `redrive`, `inspect`: commands that call the Worker's operator API. They print ids,
+//! templates, outcomes and times.
 
 use crate::{
     clock,
@@ -12,7 +10,7 @@ use crate::{
     ui::{BAD, BOLD, DIM, GOOD, Ui, WARN, length, table},
 };
 use anstyle::Style;
-use clap::{Args, Subcommand};
+use clap::Args;
 use clerk_nylas_relay::model::{id::SvixId, secret::Secret, time::UnixMillis};
 use serde_json::{Value, json};
 use std::{
@@ -98,34 +96,6 @@ pub struct RedriveArgs {
     pub target: Target,
 }
 
-/// The arguments of `suppression`.
-#[derive(Args, Debug)]
-pub struct SuppressionArgs {
-    /// What to do
-    #[command(subcommand)]
-    pub action: SuppressionAction,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub target: Target,
-}
-
-/// What is done with suppressed recipients.
-#[derive(Subcommand, Debug)]
-pub enum SuppressionAction {
-    /// Shows who gets no mail, by key: the relay does not store addresses
-    List,
-    /// Sends no more mail to this address
-    Add {
-        /// The address
-        address: String,
-    },
-    /// Sends mail to this address again
-    Remove {
-        /// The address
-        address: String,
-    },
-}
-
 /// The arguments of `inspect`.
 #[derive(Args, Debug)]
 pub struct InspectArgs {
@@ -136,14 +106,15 @@ pub struct InspectArgs {
     pub target: Target,
 }
 
-struct Admin<'a> {
+/// The operator API of one Worker.
+pub(crate) struct Admin<'a> {
     http: &'a Http,
     base: String,
     token: Secret,
 }
 
 impl<'a> Admin<'a> {
-    fn new(target: &Target, http: &'a Http) -> Result<Self, Failure> {
+    pub(crate) fn new(target: &Target, http: &'a Http) -> Result<Self, Failure> {
         let found = secrets::require("ADMIN_TOKEN", target.token_file.as_deref(), Path::new("."))?;
         let base = relay_base(&target.url).to_owned();
         if !base.starts_with("https://") && !crate::http::is_loopback(&base) {
@@ -159,7 +130,7 @@ impl<'a> Admin<'a> {
         })
     }
 
-    fn call(
+    pub(crate) fn call(
         &self,
         method: &'static str,
         path: &str,
@@ -192,7 +163,7 @@ impl<'a> Admin<'a> {
         }
     }
 
-    fn get(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         let reply = self.call("GET", path, None)?;
         if reply.code == 200 {
             Ok(reply.json())
@@ -221,7 +192,7 @@ impl<'a> Admin<'a> {
     }
 }
 
-fn unexpected(reply: &Reply) -> Failure {
+pub(crate) fn unexpected(reply: &Reply) -> Failure {
     Failure::new(
         format!("the Worker answered {} {}", reply.code, reply.status()),
         "the Worker may be of another version: `relayctl doctor --only worker`",
@@ -237,11 +208,11 @@ fn message(text: &str) -> Result<SvixId, Failure> {
     })
 }
 
-fn number(value: &Value, pointer: &str) -> Option<u64> {
+pub(crate) fn number(value: &Value, pointer: &str) -> Option<u64> {
     value.pointer(pointer).and_then(Value::as_u64)
 }
 
-fn time(value: &Value, pointer: &str) -> String {
+pub(crate) fn time(value: &Value, pointer: &str) -> String {
     number(value, pointer).map_or_else(|| "-".to_owned(), |at| clock::utc(UnixMillis(at)))
 }
 
@@ -582,75 +553,6 @@ pub fn redrive(args: &RedriveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure
     }
     ui.document(&json!({"ok": ok, "redriven": done}));
     Ok(ok)
-}
-
-/// Runs `suppression`.
-pub fn suppression(args: &SuppressionArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
-    let admin = Admin::new(&args.target, http)?;
-    let change = |method, address: &str| -> Result<Reply, Failure> {
-        if !address.contains('@') || address.contains(char::is_whitespace) {
-            return Err(Failure::usage(
-                "that is not an address",
-                "write it as it was: ada@example.com",
-            ));
-        }
-        let reply = admin.call(method, "suppressions", Some(&json!({"address": address})))?;
-        match reply.code {
-            200 | 404 => Ok(reply),
-            400 | 422 => Err(Failure::usage(
-                "the Worker says that is not an address",
-                "write it as it was: ada@example.com",
-            )),
-            _ => Err(unexpected(&reply)),
-        }
-    };
-    match &args.action {
-        SuppressionAction::List => {
-            let all = admin.get("suppressions")?;
-            let found = list(&all, "/suppressions");
-            if found.is_empty() {
-                ui.line("nobody is suppressed");
-            }
-            let rows: Vec<Vec<String>> = found
-                .iter()
-                .map(|entry| {
-                    vec![
-                        time(entry, "/at"),
-                        text(entry, "/key").to_owned(),
-                        text(entry, "/reason").to_owned(),
-                    ]
-                })
-                .collect();
-            for row in table(&rows) {
-                ui.line(row);
-            }
-            ui.document(&json!({"ok": true, "suppressions": found}));
-            Ok(true)
-        }
-        SuppressionAction::Add { address } => {
-            let reply = change("POST", address)?;
-            if reply.code == 404 {
-                return Err(unexpected(&reply));
-            }
-            ui.line(format!("{GOOD}suppressed{GOOD:#}: mails to this address are answered `suppressed` and not sent"));
-            ui.document(&json!({"ok": true, "status": "suppressed"}));
-            Ok(true)
-        }
-        SuppressionAction::Remove { address } => {
-            let removed = change("DELETE", address)?.code == 200;
-            let (status, says) = if removed {
-                (
-                    "removed",
-                    "mails to this address are sent again (within a minute, everywhere)",
-                )
-            } else {
-                ("not_found", "this address was not suppressed")
-            };
-            ui.line(format!("{status}: {says}"));
-            ui.document(&json!({"ok": removed, "status": status}));
-            Ok(removed)
-        }
-    }
 }
 
 /// Runs `inspect`: prints the shape of the first real event of each template.

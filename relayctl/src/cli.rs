@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{admin, doctor, roundtrip, setup, trigger, verify};
+use crate::{admin, doctor, recipients, roundtrip, setup, trigger, verify};
 use clap::{Parser, Subcommand};
 
 const AFTER: &str =
@@ -63,7 +63,10 @@ pub enum Command {
     Redrive(admin::RedriveArgs),
     /// Who gets no mail
     #[command(after_help = AFTER)]
-    Suppression(admin::SuppressionArgs),
+    Suppression(recipients::SuppressionArgs),
+    /// Whom an account holds back while others' mails bounce
+    #[command(after_help = AFTER)]
+    Guard(recipients::GuardArgs),
     /// The shape of the first real event of each template
     #[command(after_help = AFTER)]
     Inspect(admin::InspectArgs),

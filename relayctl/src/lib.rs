@@ -15,6 +15,7 @@ pub mod failure;
 pub mod http;
 pub mod nylas;
 pub mod project;
+pub mod recipients;
 pub mod roundtrip;
 pub mod sample;
 pub mod secrets;
@@ -46,7 +47,8 @@ pub fn run() -> u8 {
         Command::List(args) => admin::run_list(args, &http, &ui),
         Command::Tail(args) => admin::tail(args, &http, &ui),
         Command::Redrive(args) => admin::redrive(args, &http, &ui),
-        Command::Suppression(args) => admin::suppression(args, &http, &ui),
+        Command::Suppression(args) => recipients::suppression(args, &http, &ui),
+        Command::Guard(args) => recipients::guard(args, &http, &ui),
         Command::Inspect(args) => admin::inspect(args, &http, &ui),
     };
     match done {

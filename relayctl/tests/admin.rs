@@ -119,12 +119,30 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
         ),
         ("GET", ["suppressions"]) => {
             let entry = |address: &String| {
-                let key = format!("hash-{}", address.len());
-                json!({"key": key, "reason": "by_hand", "at": AT})
+                let (reason, at) = match address.starts_with("bounced") {
+                    true => ("bounced", relayctl::clock::now().0),
+                    false => ("by_hand", AT),
+                };
+                json!({"key": address.replace('@', "-at-"), "reason": reason, "at": at})
             };
             let all: Vec<Value> = operated.suppressed.iter().map(entry).collect();
             Answer::json(200, &json!({"suppressions": all}))
         }
+        ("POST", ["suppressions", "check"]) => {
+            let is_known = operated
+                .suppressed
+                .iter()
+                .any(|address| *address == asked.json()["address"]);
+            let (reason, at) = if is_known {
+                (json!("bounced"), json!(AT))
+            } else {
+                (json!(null), json!(null))
+            };
+            let known =
+                json!({"suppressed": is_known, "reason": reason, "at": at, "delivered_at": AT});
+            Answer::json(200, &known)
+        }
+        ("DELETE", ["guards", "g1"]) => Answer::json(200, &json!({"status": "lifted"})),
         ("POST", ["suppressions"]) => {
             operated
                 .suppressed
@@ -133,9 +151,11 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
         }
         ("DELETE", ["suppressions"]) => {
             let before = operated.suppressed.len();
-            operated
-                .suppressed
-                .retain(|address| *address != asked.json()["address"]);
+            let body = asked.json();
+            let is_meant = |address: &String| {
+                *address == body["address"] || address.replace('@', "-at-") == body["key"]
+            };
+            operated.suppressed.retain(|address| !is_meant(address));
             if operated.suppressed.len() < before {
                 Answer::json(200, &json!({"status": "removed"}))
             } else {
@@ -289,6 +309,62 @@ fn suppressions_come_and_go() {
         1
     );
     assert_eq!(relayctl.run(&["suppression", "add", "ada"]).code, 2);
+}
+
+#[test]
+fn a_bad_hour_is_undone() {
+    let (folder, relay) = (Folder::new(), fake());
+    let relayctl = relayctl(&folder, &relay);
+    for address in [
+        "bounced-1@example.com",
+        "ada@example.com",
+        "bounced-2@example.com",
+    ] {
+        assert_eq!(relayctl.run(&["suppression", "add", address]).code, 0);
+    }
+    let checked = relayctl.run(&["suppression", "check", "bounced-1@example.com"]);
+    assert_eq!(checked.code, 1);
+    assert!(
+        checked.out.contains("suppressed since"),
+        "{}",
+        checked.all()
+    );
+    assert!(checked.out.contains("bounced"), "{}", checked.all());
+    assert_eq!(
+        relayctl
+            .run(&["suppression", "check", "eve@example.com"])
+            .code,
+        0
+    );
+    let recent = relayctl.run(&["suppression", "list", "--since", "2h"]).out;
+    assert!(
+        recent.contains("bounced-1") && !recent.contains("ada"),
+        "{recent}"
+    );
+    let undone = relayctl.run(&["suppression", "remove", "--since", "2h"]);
+    assert_eq!(undone.code, 0);
+    assert!(undone.out.contains("removed: 2"), "{}", undone.all());
+    let left = relayctl.run(&["suppression", "list"]).out;
+    assert!(left.contains("ada") && !left.contains("bounced-"), "{left}");
+    for wrong in [
+        &["suppression", "remove"][..],
+        &["suppression", "list", "--since", "soon"],
+    ] {
+        assert_eq!(relayctl.run(wrong).code, 2);
+    }
+}
+
+#[test]
+fn a_guard_is_shown_and_lifted() {
+    let (folder, relay) = (Folder::new(), fake());
+    let relayctl = relayctl(&folder, &relay);
+    let listed = relayctl.run(&["guard", "list"]);
+    assert_eq!(listed.code, 0);
+    assert!(listed.out.contains("bounced today"), "{}", listed.all());
+    let lifted = relayctl.run(&["guard", "lift", "g1"]);
+    assert_eq!(lifted.code, 0);
+    assert!(lifted.out.contains("lifted"), "{}", lifted.all());
+    assert_eq!(relayctl.run(&["guard", "lift", "g9"]).code, 2);
 }
 
 #[test]

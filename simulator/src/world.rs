@@ -254,7 +254,7 @@ impl World {
             .is_some_and(|(written, _)| now < written + SECOND);
         // An acknowledged write is durable. But a key that is written repeatedly may get an older value written over
         // a newer one, which is the same as a loss.
-        let may_be_lost = ["mail:", "down:", "looked:", "bouncing:"]
+        let may_be_lost = ["mail:", "down:", "looked:", "guard:"]
             .iter()
             .any(|kind| key.starts_with(kind));
         if !too_fast && way != 1 && !(way == 3 && may_be_lost) {

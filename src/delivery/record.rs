@@ -64,6 +64,7 @@ pub async fn record_sent<P: Ports>(
         account: Some(accepted.account.clone()),
         message_id: mail.message_id,
         thread_id: mail.thread_id,
+        recipient: Some(context.recipient(&email.to)),
         attempts: u64::from(accepted.attempt),
         ..MailRecord::new(email, MailState::Sent, now)
     };

@@ -90,9 +90,7 @@ pub(super) fn account_key(grant_id: &GrantId) -> String {
 
 /// The next midnight in UTC, when Nylas' daily quota begins anew.
 fn next_midnight(now: UnixMillis) -> UnixMillis {
-    const DAY_SECONDS: u64 = 86_400;
-    let days = now.seconds() / DAY_SECONDS;
-    UnixMillis::from_seconds(days.saturating_add(1).saturating_mul(DAY_SECONDS))
+    now.midnight().plus(DAY)
 }
 
 #[cfg(test)]

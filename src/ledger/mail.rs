@@ -1,11 +1,6 @@
 //! What the ledger remembers of one mail.
 
-use super::{
-    Ledger,
-    account::account_key,
-    is_short,
-    recipient::{bounces_key, suppression_key},
-};
+use super::{Ledger, account::account_key, guard::guard_key, is_short, recipient::RecipientHash};
 use crate::{
     model::{
         id::{GrantId, SvixId},
@@ -14,7 +9,6 @@ use crate::{
         null_as_default,
         outcome::Reason,
         route::Route,
-        secret::Secret,
         time::{DAY, UnixMillis, millis},
     },
     ports::{Clock, Store, StoreError},
@@ -103,6 +97,9 @@ pub struct MailRecord {
     pub thread_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
+    /// To whom it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<RecipientHash>,
     /// The age of Clerk's event when this was written: how long the user had waited.
     #[serde(
         default,
@@ -157,6 +154,7 @@ impl MailRecord {
             message_id: None,
             thread_id: None,
             user_id: email.user_id.clone(),
+            recipient: None,
             age_ms: millis(email.age(at)),
             attempts: 0,
             route: Route::default(),
@@ -175,24 +173,26 @@ pub struct Pending {
 
 impl<P: Store + Clock> Ledger<'_, P> {
     /// Reads what is known of a mail and its recipient in one operation: the mail's record, and whether the recipient
-    /// is suppressed. `with_bounces`: the bounces of the recipient's domain, too. `account`: that account's address and
-    /// name, too.
+    /// is suppressed. `guarded`: also whether the recipient is proven, and the guard of that account. `unknown`: also
+    /// that account's address and name.
     ///
-    /// The answers are then given by [`Self::mail`], `is_suppressed`, `is_bouncing` and `identity`, without another
-    /// operation. `key` is the Nylas key, with which addresses are hashed.
+    /// The answers are then given by [`Self::mail`], `is_suppressed`, `is_proven`, `guard` and `identity`, without
+    /// another operation.
     pub async fn read_mail_ahead(
         &self,
         email: &Email,
-        key: &Secret,
-        with_bounces: bool,
-        account: Option<&GrantId>,
+        recipient: &RecipientHash,
+        guarded: Option<&GrantId>,
+        unknown: Option<&GrantId>,
     ) {
         let mut keys = vec![
             format!("mail:{}", email.svix_id),
-            suppression_key(&email.to, key),
+            recipient.suppression_key(),
         ];
-        keys.extend(with_bounces.then(|| bounces_key(&email.to, key)));
-        keys.extend(account.map(account_key));
+        if let Some(account) = guarded {
+            keys.extend([recipient.proof_key(), guard_key(account)]);
+        }
+        keys.extend(unknown.map(account_key));
         self.read_ahead(keys).await;
     }
 

@@ -18,7 +18,9 @@
 //! | `used:<grant id>` | mails sent since midnight UTC, by Nylas' count, and when it was read | a day |
 //! | `looked:<grant id>` | [`Look`](account::Look): how far the sweep has got | 30 days |
 //! | `suppressed:<keyed hash>` | why and when this address was suppressed | bounce: 30 days; complaint: ten years |
-//! | `bouncing:<keyed hash>` | hard bounces at a domain without a delivery between them | an hour after the last |
+//! | `proven:<keyed hash>` | when a mail was delivered to this address, written once a month | 180 days |
+//! | `guard:<grant id>` | [`Guard`](guard::Guard): the account's bounces at missing mailboxes today | a day |
+//! | `refused:<keyed hash>` | mails that the servers of a domain refused today | a day |
 //! | `thread:<grant id>:<thread id>` | [`Thread`](reply::Thread), which only older versions write | 90 days |
 //! | `reply:<reply id>` | [`ReplyRecord`](reply::ReplyRecord): a mail that came in | 30 days |
 //! | `handed:<reply id>` | when the agent accepted it | 30 days |
@@ -28,6 +30,7 @@
 //! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 pub mod account;
+pub mod guard;
 pub mod list;
 pub mod mail;
 pub mod recipient;

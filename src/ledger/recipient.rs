@@ -1,25 +1,72 @@
 //! What the ledger remembers of recipients, under keyed hashes of their addresses.
 
-use super::{Ledger, MONTH, TEN_YEARS};
+use super::{Ledger, MONTH, TEN_YEARS, at};
 use crate::{
     model::{
+        id::SvixId,
         secret::Secret,
-        time::{DAY, HOUR},
+        time::{DAY, HOUR, UnixMillis},
     },
     ports::{Clock, Memory, Store, StoreError},
 };
 use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::time::Duration;
 
-/// The number of hard bounces at one domain, without a delivery between them, after which no more mails are sent there.
-pub const BOUNCES_MAX: u32 = 5;
-const BOUNCES_TTL: Duration = HOUR;
+/// How long a proof holds.
+const PROVEN_TTL: Duration = DAY.saturating_mul(180);
+/// A younger proof is not written again.
+const PROVEN_AGAIN_AFTER: Duration = MONTH;
 /// The key below `said:` which says that Nylas reports deliveries.
 const DELIVERED: &str = "delivered";
 /// After this long without a delivery event, the relay assumes that Nylas does not report deliveries.
 const DELIVERED_TTL: Duration = DAY;
+
+/// An HMAC of an address, keyed with the Nylas key, ignoring case. It tells recipients apart; nobody who can only read
+/// the store learns who they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecipientHash(String);
+
+impl RecipientHash {
+    pub fn new(address: &str, key: &Secret) -> Self {
+        Self::of(&address.trim().to_ascii_lowercase(), key)
+    }
+
+    /// The hash of the address' domain.
+    pub fn of_domain(address: &str, key: &Secret) -> Self {
+        let domain = address.rsplit('@').next().unwrap_or_default();
+        Self::of(&domain.trim().to_ascii_lowercase(), key)
+    }
+
+    /// A hash as an operator names it: 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hash.then(|| Self(text.to_ascii_lowercase()))
+    }
+
+    fn of(text: &str, key: &Secret) -> Self {
+        // This cannot fail: HMAC accepts a key of any length.
+        let hash = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes())
+            .map(|mac| hex::encode(mac.chain_update(text).finalize().into_bytes()));
+        Self(hash.unwrap_or_default())
+    }
+
+    /// The ledger's key of this recipient's suppression.
+    pub fn suppression_key(&self) -> String {
+        format!("suppressed:{}", self.0)
+    }
+
+    pub(super) fn proof_key(&self) -> String {
+        format!("proven:{}", self.0)
+    }
+
+    fn refusals_key(&self) -> String {
+        format!("refused:{}", self.0)
+    }
+}
 
 /// Why an address must not be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,20 +88,29 @@ impl Suppression {
     }
 }
 
-impl<P: Store + Clock + Memory> Ledger<'_, P> {
-    /// Whether the address must not be written to.
-    pub async fn is_suppressed(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
-        self.has(&suppression_key(address, key)).await
+impl<P: Store + Clock> Ledger<'_, P> {
+    /// Whether the recipient must not be written to.
+    pub async fn is_suppressed(&self, recipient: &RecipientHash) -> Result<bool, StoreError> {
+        self.has(&recipient.suppression_key()).await
+    }
+
+    /// Why and when the recipient was suppressed, as it is stored.
+    pub async fn suppression(
+        &self,
+        recipient: &RecipientHash,
+    ) -> Result<Option<Value>, StoreError> {
+        // Version 0.1.0 stored no JSON object.
+        let text = self.get(&recipient.suppression_key()).await?;
+        Ok(text.map(|text| serde_json::from_str(&text).unwrap_or_default()))
     }
 
     /// Suppresses an address. A bounce does not replace a complaint, whose TTL is longer.
     pub async fn suppress(
         &self,
-        address: &str,
-        key: &Secret,
+        recipient: &RecipientHash,
         why: Suppression,
     ) -> Result<(), StoreError> {
-        let name = suppression_key(address, key);
+        let name = recipient.suppression_key();
         if why != Suppression::Complained
             && let Some(known) = self.get(&name).await?
             && known.contains(Suppression::Complained.as_str())
@@ -70,77 +126,70 @@ impl<P: Store + Clock + Memory> Ledger<'_, P> {
     }
 
     /// Allows mails to an address again. Returns whether it was suppressed.
-    pub async fn unsuppress(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
-        let name = suppression_key(address, key);
+    pub async fn unsuppress(&self, recipient: &RecipientHash) -> Result<bool, StoreError> {
+        let name = recipient.suppression_key();
         let was_suppressed = self.has(&name).await?;
         self.delete(&name).await?;
         Ok(was_suppressed)
     }
 
-    /// Whether mails to the address' domain only bounced lately. A count that cannot be read counts as none.
-    pub async fn is_bouncing(&self, address: &str, key: &Secret) -> bool {
-        let bounces = self.bounces(&bounces_key(address, key)).await;
-        bounces.is_ok_and(|count| count >= BOUNCES_MAX)
+    /// Whether a mail was delivered to the recipient within half a year.
+    pub async fn is_proven(&self, recipient: &RecipientHash) -> Result<bool, StoreError> {
+        Ok(self.proven_at(recipient).await?.is_some())
     }
 
-    /// Counts a hard bounce at the address' domain. Returns whether it is the one after which mails to the domain stop.
-    ///
-    /// Without `message.delivered` we can't tell a dead domain from typos at a large provider, so nothing is counted
-    /// then.
-    pub async fn count_bounce(&self, address: &str, key: &Secret) -> Result<bool, StoreError> {
-        if !self.has(&format!("said:{DELIVERED}")).await? {
-            return Ok(false);
+    /// When a mail was delivered to the recipient; later deliveries of the same month do not count.
+    pub async fn proven_at(
+        &self,
+        recipient: &RecipientHash,
+    ) -> Result<Option<UnixMillis>, StoreError> {
+        let row: Option<Value> = self.read(&recipient.proof_key()).await?;
+        Ok(row.map(|row| at(&row)))
+    }
+
+    /// Reads in one operation what a delivery event of this mail to this recipient needs.
+    pub async fn read_delivery_ahead(&self, id: &SvixId, recipient: &RecipientHash) {
+        let keys = vec![format!("fate:{id}"), recipient.proof_key()];
+        self.read_ahead(keys).await;
+    }
+
+    /// Remembers that a mail was delivered to the recipient. Once a month is enough.
+    pub async fn prove(&self, recipient: &RecipientHash) -> Result<(), StoreError> {
+        let now = self.ports.now();
+        let known = self.proven_at(recipient).await?;
+        if known.is_some_and(|at| now.since(at) < PROVEN_AGAIN_AFTER) {
+            return Ok(());
         }
-        let name = bounces_key(address, key);
-        let count = self.bounces(&name).await?.saturating_add(1);
-        self.put_bounces(&name, count).await?;
-        Ok(count == BOUNCES_MAX)
+        let row = json!({"at": now});
+        self.write(&recipient.proof_key(), &row, PROVEN_TTL).await
     }
 
-    /// A mail was delivered at the address' domain, so its bounces no longer count.
-    pub async fn clear_bounces(&self, address: &str, key: &Secret) -> Result<(), StoreError> {
-        // Written at most once an hour by an instance, because most delivery events are deliveries.
+    /// Counts a mail that the servers of this domain refused. Returns how many there were today.
+    pub async fn count_refusal(&self, domain: &RecipientHash) -> Result<u64, StoreError> {
+        let (name, now) = (domain.refusals_key(), self.ports.now());
+        let known: Option<Value> = self.read(&name).await?;
+        let known = known.filter(|row| at(row) >= now.midnight());
+        let count = known.and_then(|row| row.get("count").and_then(Value::as_u64));
+        let count = count.unwrap_or_default().saturating_add(1);
+        let row = json!({"count": count, "at": now});
+        self.write(&name, &row, DAY).await?;
+        Ok(count)
+    }
+
+    /// Whether Nylas reports deliveries. Without them nobody is ever proven.
+    pub async fn hears_of_deliveries(&self) -> Result<bool, StoreError> {
+        self.has(&format!("said:{DELIVERED}")).await
+    }
+}
+
+impl<P: Store + Clock + Memory> Ledger<'_, P> {
+    /// Remembers that Nylas reports deliveries; at most once an hour, because most events are deliveries.
+    pub async fn note_deliveries(&self) {
         if self.ports.recall(DELIVERED).is_none() {
             self.may_say(DELIVERED, DELIVERED_TTL).await;
             self.ports.remember(DELIVERED, DELIVERED, HOUR);
         }
-        let name = bounces_key(address, key);
-        if self.bounces(&name).await? > 0 {
-            self.put_bounces(&name, 0).await?;
-        }
-        Ok(())
     }
-
-    async fn bounces(&self, name: &str) -> Result<u32, StoreError> {
-        let row: Option<Value> = self.read(name).await?;
-        let count = row.and_then(|row| row.get("count").and_then(Value::as_u64));
-        Ok(u32::try_from(count.unwrap_or_default()).unwrap_or(u32::MAX))
-    }
-
-    async fn put_bounces(&self, name: &str, count: u32) -> Result<(), StoreError> {
-        self.write(name, &json!({"count": count}), BOUNCES_TTL)
-            .await
-    }
-}
-
-/// The key of a suppressed address: an HMAC keyed with the Nylas key, so that nobody who can only read the store learns
-/// who is suppressed.
-pub fn suppression_key(address: &str, key: &Secret) -> String {
-    format!("suppressed:{}", keyed_hash(address, key))
-}
-
-pub(super) fn bounces_key(address: &str, key: &Secret) -> String {
-    let domain = address.rsplit('@').next().unwrap_or_default();
-    format!("bouncing:{}", keyed_hash(domain, key))
-}
-
-/// An HMAC of an address, ignoring case: it tells addresses apart without showing them.
-pub fn keyed_hash(address: &str, key: &Secret) -> String {
-    let address = address.trim().to_ascii_lowercase();
-    // This cannot fail: HMAC accepts a key of any length.
-    Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes())
-        .map(|mac| hex::encode(mac.chain_update(address).finalize().into_bytes()))
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -148,15 +197,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_suppression_key_shows_nothing_of_the_address() {
+    fn a_hash_shows_nothing_of_the_address() {
         let key = Secret::new("nyk_key");
-        let name = suppression_key(" Jane@Example.com ", &key);
-        assert_eq!(name, suppression_key("jane@example.com", &key));
-        assert_ne!(name, suppression_key("john@example.com", &key));
-        assert_ne!(
-            name,
-            suppression_key("jane@example.com", &Secret::new("other"))
-        );
-        assert_eq!(name.len(), "suppressed:".len() + 64);
+        let hash = RecipientHash::new(" Jane@Example.com ", &key);
+        assert_eq!(hash, RecipientHash::new("jane@example.com", &key));
+        assert_ne!(hash, RecipientHash::new("john@example.com", &key));
+        let other = Secret::new("other");
+        assert_ne!(hash, RecipientHash::new("jane@example.com", &other));
+        assert_eq!(hash.suppression_key().len(), "suppressed:".len() + 64);
+        assert_eq!(RecipientHash::parse(&hash.0), Some(hash));
+        assert_eq!(RecipientHash::parse("jane@example.com"), None);
+    }
+
+    #[test]
+    fn addresses_of_one_domain_have_one_hash_of_it() {
+        let key = Secret::new("nyk_key");
+        let hash = |address| RecipientHash::of_domain(address, &key);
+        assert_eq!(hash("jane@Example.com"), hash("john@example.com"));
+        assert_ne!(hash("jane@example.com"), hash("jane@example.org"));
     }
 }

@@ -1,6 +1,6 @@
 //! What the ledger remembers of replies, and of delivery events.
 
-use super::{Ledger, MONTH, is_short, mail::MAIL_TTL};
+use super::{Ledger, MONTH, is_short, mail::MAIL_TTL, recipient::RecipientHash};
 use crate::{
     model::{
         id::{GrantId, SvixId},
@@ -28,8 +28,8 @@ pub struct Thread {
     pub message_id: Option<String>,
     /// When it was sent.
     pub at: UnixMillis,
-    /// The keyed hash of the address it went to.
-    pub recipient: String,
+    /// The address it went to.
+    pub recipient: RecipientHash,
 }
 
 /// The last delivery event of a mail.

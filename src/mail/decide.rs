@@ -101,8 +101,8 @@ pub struct Received<'a> {
     pub known: Option<&'a MailRecord>,
     /// The recipient bounced or complained before.
     pub is_suppressed: bool,
-    /// Mails to the recipient's domain only bounce.
-    pub is_domain_bouncing: bool,
+    /// The guard of the recipient's first account holds the mail back.
+    pub is_held_back: bool,
 }
 
 /// What to do with a verified e-mail event.
@@ -110,8 +110,8 @@ pub struct Received<'a> {
 pub enum Receive {
     /// Only answer.
     Answer(Ending),
-    /// Answer, and record that the mail expired.
-    Expire(Ending),
+    /// Answer, and record that the mail is given up in this state.
+    GiveUp(MailState, Ending),
     /// Try to send it.
     Attempt,
 }
@@ -131,7 +131,8 @@ pub fn receive(facts: &Received<'_>) -> Receive {
         // Another delivery of a mail that was sent, queued or given up before is no loss.
         return match facts.known.map(|record| record.state) {
             None | Some(MailState::Waiting) => {
-                Receive::Expire(Ending::lost(outcome, reason, AlertKind::Expired))
+                let ending = Ending::lost(outcome, reason, AlertKind::Expired);
+                Receive::GiveUp(MailState::Expired, ending)
             }
             Some(
                 MailState::Sent
@@ -146,12 +147,17 @@ pub fn receive(facts: &Received<'_>) -> Receive {
     if facts.is_suppressed {
         return answer(Outcome::Suppressed, Reason::RecipientBouncedOrComplained);
     }
-    if facts.is_domain_bouncing {
-        return answer(Outcome::Suppressed, Reason::RecipientDomainBouncing);
-    }
     match facts.known.map(|record| record.state) {
         Some(MailState::Sent) => answer(Outcome::Duplicate, Reason::SentBefore),
         Some(MailState::Queued) => answer(Outcome::Duplicate, Reason::QueuedBefore),
+        // An earlier attempt may have sent a mail that waits, so it goes on.
+        None | Some(MailState::Rejected | MailState::Expired | MailState::DeadLettered)
+            if facts.is_held_back =>
+        {
+            let (outcome, reason) = (Outcome::Suppressed, Reason::HeldBackByGuard);
+            let ending = Ending::lost(outcome, reason, AlertKind::HeldBack);
+            Receive::GiveUp(MailState::Rejected, ending)
+        }
         // It is new, or Clerk was asked to send it again, or somebody pressed Resend.
         None
         | Some(

@@ -8,7 +8,10 @@ use crate::{
         identity::must_be_looked_up,
         record::{Accepted, record, record_sent},
     },
-    ledger::mail::{MailRecord, MailState},
+    ledger::{
+        mail::{MailRecord, MailState},
+        recipient::RecipientHash,
+    },
     model::{
         alert::AlertKind,
         id::GrantId,
@@ -45,10 +48,10 @@ impl<P: Ports> Mail<'_, '_, P> {
         }
         let known = match self.gather().await {
             (Receive::Answer(ending), _) => return respond(&ending.into()),
-            (Receive::Expire(ending), _) => {
+            (Receive::GiveUp(state, ending), known) => {
                 respond(&ending.into());
-                let no_route = Route::default();
-                return record(context, email, MailState::Expired, ending.reason, &no_route).await;
+                let route = known.map(|known| known.route).unwrap_or_default();
+                return self.record_unless_sent(state, ending.reason, &route).await;
             }
             (Receive::Attempt, known) => known,
         };
@@ -93,16 +96,16 @@ impl<P: Ports> Mail<'_, '_, P> {
     /// Reads what is known of the mail and its recipient, in one operation of the ledger, and decides.
     async fn gather(&self) -> (Receive, Option<MailRecord>) {
         let (context, email) = (self.context, self.email);
-        let (ledger, key) = (&context.ledger, &context.config.nylas_api_key);
-        let with_bounces = context.config.hears_nylas();
+        let (ledger, recipient) = (&context.ledger, context.recipient(&email.to));
         let first = order(&context.config.accounts, &email.to)
             .into_iter()
             .next();
         let account = first.and_then(|first| context.config.account(first));
+        let guarded = first.filter(|_| context.config.hears_nylas());
         let unknown = account.filter(|account| must_be_looked_up(context, account));
-        let grant_id = unknown.map(|account| &account.grant_id);
+        let unknown = unknown.map(|account| &account.grant_id);
         ledger
-            .read_mail_ahead(email, key, with_bounces, grant_id)
+            .read_mail_ahead(email, &recipient, guarded, unknown)
             .await;
         // A ledger that cannot be read must not stop a mail: Nylas' idempotency still holds.
         let known = ledger.mail(&email.svix_id).await.ok().flatten();
@@ -110,10 +113,21 @@ impl<P: Ports> Mail<'_, '_, P> {
             email,
             now: context.now(),
             known: known.as_ref(),
-            is_suppressed: ledger.is_suppressed(&email.to, key).await == Ok(true),
-            is_domain_bouncing: with_bounces && ledger.is_bouncing(&email.to, key).await,
+            is_suppressed: ledger.is_suppressed(&recipient).await == Ok(true),
+            is_held_back: match guarded {
+                Some(account) => self.is_held_back(account, &recipient).await,
+                None => false,
+            },
         };
         (decide::receive(&facts), known)
+    }
+
+    /// Whether the account's guard holds the mail back. Of what cannot be read, only what speaks for the mail counts.
+    async fn is_held_back(&self, account: &GrantId, recipient: &RecipientHash) -> bool {
+        let context = self.context;
+        let is_proven = context.ledger.is_proven(recipient).await != Ok(false);
+        let guard = context.ledger.guard(account).await;
+        !is_proven && !guard.admits(&self.email.svix_id, context.now())
     }
 
     /// The attempt ended within the budget: answers, and records the outcome.
@@ -233,6 +247,15 @@ impl<P: Ports> Mail<'_, '_, P> {
         }));
     }
 
+    /// Records the state, unless another delivery of the same webhook has sent the mail meanwhile. Safe to lose.
+    async fn record_unless_sent(&self, state: MailState, reason: Reason, route: &Route) {
+        let (context, email) = (self.context, self.email);
+        let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
+        if known.is_none_or(|known| known.state.may_become(state, false)) {
+            record(context, email, state, reason, route).await;
+        }
+    }
+
     /// Puts the mail into the queue. If that fails, the answer will ask Clerk to send it again. `wait`: the least
     /// delay.
     async fn queue(&self, route: &Route, reason: Reason, wait: Option<Duration>) -> Queued {
@@ -271,11 +294,7 @@ impl Queued {
     /// Records that. Another delivery of the webhook then finds the mail in the queue and does nothing, or continues
     /// its route. Safe to lose.
     async fn record<P: Ports>(self, mail: &Mail<'_, '_, P>, route: &Route) {
-        let (context, email) = (mail.context, mail.email);
-        // Another delivery of the same webhook may have sent the mail meanwhile.
-        let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
-        if known.is_none_or(|known| known.state.may_become(self.state, false)) {
-            record(context, email, self.state, self.ended.ending.reason, route).await;
-        }
+        let reason = self.ended.ending.reason;
+        mail.record_unless_sent(self.state, reason, route).await;
     }
 }

@@ -27,8 +27,14 @@ pub enum AlertKind {
     Expired,
     /// Mails have been waiting for over a minute.
     Waiting,
-    /// A recipient domain does nothing but bounce.
-    DomainBouncing,
+    /// So many mails bounce that an account's guard holds back some of them.
+    GuardUp,
+    /// A guard held back a mail.
+    HeldBack,
+    /// A receiving server refuses mails for a reason that is not the recipient's.
+    ReceiverRefuses,
+    /// A forwarded reply bounced, or its reader called it spam.
+    ForwardBounced,
     /// A recipient called a mail spam.
     Complained,
     /// Nylas accepted a mail and could not send it, and it was not sent again.
@@ -62,4 +68,27 @@ pub struct Alert {
     pub svix_id: Option<SvixId>,
     /// Settings that are wrong.
     pub settings: Vec<Problem>,
+    /// The receiving servers that it is about.
+    pub receiver: Option<Receiver>,
+}
+
+/// The servers of a domain that refuse mails. For the operator's alert only: it is neither logged nor stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// A domain, without the addresses there.
+    pub domain: String,
+    /// How many mails they refused today.
+    pub today: u64,
+}
+
+impl Receiver {
+    /// The servers that an address is at. `None`: it has no domain that can be shown.
+    pub fn of(address: &str, today: u64) -> Option<Self> {
+        let (_, domain) = address.rsplit_once('@')?;
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.');
+        (domain.len() <= 253 && domain.chars().all(is_name)).then(|| Self {
+            domain: domain.to_ascii_lowercase(),
+            today,
+        })
+    }
 }

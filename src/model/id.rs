@@ -19,6 +19,11 @@ impl SvixId {
         is_plain(text, Self::LENGTH_MAX).then(|| Self(text.to_owned()))
     }
 
+    /// Whether it is the relay's own id of a reply that is forwarded to a person.
+    pub fn is_forward(&self) -> bool {
+        self.0.starts_with("forward_")
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -4,7 +4,7 @@
 //! address, a subject, a body, a code or a key.
 
 use super::{
-    alert::{Alert, AlertKind},
+    alert::{Alert, AlertKind, Receiver},
     id::{GrantId, SvixId},
     mail::Slug,
     outcome::{Event, Outcome, Reason},
@@ -94,6 +94,9 @@ pub struct Record {
     pub alert: Option<AlertKind>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Problem>,
+    /// The receiving servers that the alert is about. Not logged.
+    #[serde(skip)]
+    pub receiver: Option<Receiver>,
 }
 
 impl Record {
@@ -128,6 +131,7 @@ impl Record {
             agent_status: None,
             alert: None,
             settings: Vec::new(),
+            receiver: None,
         }
     }
 
@@ -152,6 +156,7 @@ impl Record {
             account: self.account.clone(),
             svix_id: self.svix_id.clone(),
             settings: self.settings.clone(),
+            receiver: self.receiver.clone(),
         })
     }
 

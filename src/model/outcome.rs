@@ -145,7 +145,7 @@ wire_strings! {
         MailNotSerializable = "mail_not_serializable",
         OlderThanItsTtl = "older_than_its_content_lives",
         RecipientBouncedOrComplained = "recipient_bounced_or_complained",
-        RecipientDomainBouncing = "recipient_domain_bouncing",
+        HeldBackByGuard = "held_back_by_guard",
         TemplateNotInTemplates = "template_not_in_TEMPLATES",
         Redriven = "redriven",
         // Nylas' answers.
@@ -214,6 +214,9 @@ wire_strings! {
         TooLateToSendAgain = "too_late_to_send_again",
         Soft = "soft",
         Hard = "hard",
+        RefusedByReceiver = "refused_by_receiver",
+        GuardUp = "guard_up",
+        OfAForward = "of_a_forward",
         // Who wrote a message.
         Person = "person",
         OurMetadata = "our_metadata",

@@ -26,6 +26,12 @@ impl UnixMillis {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The last midnight in UTC.
+    pub fn midnight(self) -> Self {
+        const DAY_SECONDS: u64 = 86_400;
+        Self::from_seconds(self.seconds().saturating_sub(self.seconds() % DAY_SECONDS))
+    }
+
     /// This moment, `length` earlier; not before the epoch.
     pub fn minus(self, length: Duration) -> Self {
         Self(self.0.saturating_sub(millis(length)))

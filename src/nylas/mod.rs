@@ -1,5 +1,6 @@
 //! The Nylas API, typed: sending, reading mailboxes, and the contents of notifications.
 
+pub mod bounce;
 pub mod client;
 pub mod mailbox;
 pub mod notification;

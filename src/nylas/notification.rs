@@ -4,7 +4,7 @@
 //! still be used. A type may have suffixes (`message.created.truncated`, `.transformed`, `.cleaned`, ...). They make no
 //! difference here, because the relay fetches the message itself.
 
-use super::mailbox::address_of;
+use super::{bounce::BounceKind, mailbox::address_of};
 use crate::{
     model::{
         id::{GrantId, SvixId, is_plain},
@@ -79,8 +79,8 @@ pub struct DeliveryEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {
     pub address: String,
-    /// Whether a bounce is permanent, so that the next mail would bounce, too.
-    pub is_hard: bool,
+    /// What a bounce means. Of another event it means nothing.
+    pub bounce: BounceKind,
 }
 
 /// What happened to the mail.
@@ -248,35 +248,10 @@ fn recipients(kind: DeliveryEventKind, object: &Value) -> Vec<Recipient> {
             let diagnostic = text(recipient, "diagnostic_code");
             Some(Recipient {
                 address,
-                is_hard: is_hard(&bounce_type, diagnostic.as_deref()),
+                bounce: BounceKind::read(&bounce_type, diagnostic.as_deref()),
             })
         })
         .collect()
-}
-
-/// Whether a bounce is permanent. The receiving server's code decides, if there is one: 5xx is permanent, except 552, a
-/// full mailbox. Otherwise the bounce's type decides. Nylas documents no list of types, so an unknown one is permanent.
-fn is_hard(kind: &str, diagnostic: Option<&str>) -> bool {
-    let code = diagnostic
-        .into_iter()
-        .flat_map(|text| text.split(|letter: char| !letter.is_ascii_digit()))
-        .find(|number| number.len() == 3);
-    match code {
-        Some(code) => code.starts_with('5') && code != "552",
-        None => {
-            let kind = kind.to_ascii_lowercase();
-            ![
-                "full",
-                "transient",
-                "soft",
-                "tempor",
-                "undetermined",
-                "large",
-            ]
-            .iter()
-            .any(|word| kind.contains(word))
-        }
-    }
 }
 
 /// A field's text, unless it is empty or too long to be an id.

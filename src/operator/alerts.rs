@@ -126,6 +126,13 @@ fn body(alert: &Alert) -> Value {
         text.push_str(setting.name);
     }
     // Writing to a String cannot fail.
+    if let Some(receiver) = &alert.receiver {
+        let _ = write!(
+            text,
+            " It is {}'s, {} mails today.",
+            receiver.domain, receiver.today
+        );
+    }
     if let Some(account) = &alert.account {
         let _ = write!(text, " Account {}.", account.as_str());
     }
@@ -162,7 +169,10 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::Rejected => "Nylas refused a mail for good.",
         AlertKind::Expired => "a mail expired before it could be sent.",
         AlertKind::Waiting => "mails have been waiting for over a minute.",
-        AlertKind::DomainBouncing => "a recipient domain does nothing but bounce.",
+        AlertKind::GuardUp => "over 5 % of an account's mails bounce, so its guard is up.",
+        AlertKind::HeldBack => "an account's guard held back a mail.",
+        AlertKind::ReceiverRefuses => "a receiving server refuses our mails.",
+        AlertKind::ForwardBounced => "a forwarded reply bounced, or was called spam.",
         AlertKind::Complained => "a user called a sign-in mail spam.",
         AlertKind::SendFailed => "Nylas could not send a mail it had taken.",
         AlertKind::GrantGone => "an account's grant is gone.",
@@ -200,9 +210,20 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::Waiting => {
             "Users wait for their codes. Look at the reason, and at https://status.nylas.com."
         }
-        AlertKind::DomainBouncing => {
-            "No more is sent there for an hour. Look whether somebody makes up addresses."
+        AlertKind::GuardUp => {
+            "Whoever had a mail delivered before gets every mail; of the others fewer do, and from 8 % on none. At 10 \
+             % Nylas pauses the account. Somebody may be making up addresses: turn on bot protection in Clerk. \
+             relayctl guard lift ends it."
         }
+        AlertKind::HeldBack => {
+            "Its recipient never had a mail delivered, so a new user may wait in vain. Look at relayctl guard list; \
+             relayctl guard lift ends it; press Resend in Clerk."
+        }
+        AlertKind::ReceiverRefuses => {
+            "Its users get no codes. That is about the account or its domain: look at SPF, DKIM, DMARC and block \
+             lists. The addresses are not suppressed."
+        }
+        AlertKind::ForwardBounced => "Replies may not reach you. Is REPLY_FORWARD_TO right?",
         AlertKind::Complained => "They get no more of them. At 0.5 % Nylas pauses the account.",
         AlertKind::SendFailed => "Its user does not get it and has to ask for another.",
         AlertKind::GrantGone => "It neither sends nor receives. Mend it in Nylas' dashboard.",

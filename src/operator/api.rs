@@ -6,9 +6,14 @@ use crate::{
     ledger::{
         Ledger,
         mail::{MailRecord, MailState},
-        recipient::Suppression,
+        recipient::{RecipientHash, Suppression},
     },
-    model::{id::SvixId, mail::is_address, message::Message, outcome::Reason},
+    model::{
+        id::{GrantId, SvixId},
+        mail::is_address,
+        message::Message,
+        outcome::Reason,
+    },
     ports::{Ports, StoreError},
 };
 use serde_json::{Value, json};
@@ -76,9 +81,10 @@ impl<P: Ports> View<'_, P> {
                 list("suppressions", "suppressed:", "key").await
             }
             ("GET", ("shapes", None, None)) => list("templates", "shape:", "slug").await,
-            (method @ ("POST" | "DELETE"), ("suppressions", None, None)) => {
-                self.suppress(method == "POST", request.body).await
-            }
+            ("POST", ("suppressions", None, None)) => self.suppress(request.body).await,
+            ("POST", ("suppressions", Some("check"), None)) => self.check(request.body).await,
+            ("DELETE", ("suppressions", None, None)) => self.unsuppress(request.body).await,
+            ("DELETE", ("guards", Some(grant_id), None)) => self.lift_guard(grant_id).await,
             _ => Ok(status(404, "not_found")),
         }
     }
@@ -160,24 +166,62 @@ impl<P: Ports> View<'_, P> {
         Ok(status(200, "redriven"))
     }
 
-    async fn suppress(&self, is_added: bool, body: &[u8]) -> Result<AdminAnswer, StoreError> {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let address = body.get("address").and_then(Value::as_str);
-        let Some(address) = address.map(str::trim).filter(|address| is_address(address)) else {
+    async fn suppress(&self, body: &[u8]) -> Result<AdminAnswer, StoreError> {
+        let Some(recipient) = self.recipient(body) else {
             return Ok(status(400, "address_malformed"));
         };
-        let key = &self.config.nylas_api_key;
-        if is_added {
-            self.ledger
-                .suppress(address, key, Suppression::Operator)
-                .await?;
-            return Ok(status(200, "suppressed"));
-        }
-        let was_suppressed = self.ledger.unsuppress(address, key).await?;
-        Ok(if was_suppressed {
+        let why = Suppression::Operator;
+        self.ledger.suppress(&recipient, why).await?;
+        Ok(status(200, "suppressed"))
+    }
+
+    async fn unsuppress(&self, body: &[u8]) -> Result<AdminAnswer, StoreError> {
+        let Some(recipient) = self.recipient(body) else {
+            return Ok(status(400, "address_malformed"));
+        };
+        Ok(if self.ledger.unsuppress(&recipient).await? {
             status(200, "lifted")
         } else {
             status(404, "not_found")
         })
+    }
+
+    /// What is known of a recipient: whether, why and when it was suppressed, and when a mail was delivered.
+    async fn check(&self, body: &[u8]) -> Result<AdminAnswer, StoreError> {
+        let Some(recipient) = self.recipient(body) else {
+            return Ok(status(400, "address_malformed"));
+        };
+        let row = self.ledger.suppression(&recipient).await?;
+        let known = row.clone().unwrap_or_default();
+        let answer = json!({
+            "suppressed": row.is_some(),
+            "reason": field(&known, "reason"),
+            "at": field(&known, "at"),
+            "delivered_at": self.ledger.proven_at(&recipient).await?,
+        });
+        Ok((200, answer))
+    }
+
+    /// The recipient that a request names, by address or by the key that the list shows.
+    fn recipient(&self, body: &[u8]) -> Option<RecipientHash> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::trim);
+        match text("address") {
+            Some(address) => {
+                is_address(address).then(|| RecipientHash::new(address, &self.config.nylas_api_key))
+            }
+            None => RecipientHash::parse(text("key")?),
+        }
+    }
+
+    /// Lifts an account's guard until as many mails have bounced again.
+    async fn lift_guard(&self, grant_id: &str) -> Result<AdminAnswer, StoreError> {
+        let grant_id = GrantId::parse(grant_id);
+        let account = grant_id.filter(|grant_id| self.config.account(grant_id).is_some());
+        let Some(account) = account else {
+            return Ok(status(404, "not_found"));
+        };
+        self.ledger.lift_guard(&account).await?;
+        Ok(status(200, "lifted"))
     }
 }

@@ -83,10 +83,7 @@ impl<P: Ports> Checks<'_, '_, P> {
 
     /// Compares the cap with Nylas' own count: the mails from this address in its mailbox since midnight UTC.
     async fn cap(&self, account: &Account, address: &str, cap: u64) {
-        const DAY_SECONDS: u64 = 86_400;
-        let now = self.context.now();
-        let midnight =
-            UnixMillis::from_seconds(now.seconds().saturating_sub(now.seconds() % DAY_SECONDS));
+        let midnight = self.context.now().midnight();
         let Some(sent) = self
             .context
             .nylas

@@ -23,11 +23,11 @@ pub async fn act<P: Ports>(
     subject: &str,
 ) -> Result<(), Said> {
     let body = json!({"address": subject}).to_string();
-    let path = format!("dead/{subject}/redrive");
     let (method, path) = match action {
-        "redrive" => ("POST", path.as_str()),
-        "suppress" => ("POST", "suppressions"),
-        "lift" => ("DELETE", "suppressions"),
+        "redrive" => ("POST", format!("dead/{subject}/redrive")),
+        "suppress" => ("POST", "suppressions".to_owned()),
+        "lift" => ("DELETE", "suppressions".to_owned()),
+        "lift-guard" => ("DELETE", format!("guards/{subject}")),
         _ => {
             return Err(Said {
                 code: 404,
@@ -37,7 +37,7 @@ pub async fn act<P: Ports>(
     };
     let request = AdminRequest {
         method,
-        path,
+        path: &path,
         limit: None,
         body: body.as_bytes(),
     };
@@ -62,6 +62,7 @@ pub async fn act<P: Ports>(
         (_, Some("address_malformed")) => {
             "Nothing was changed: that is not one plain e-mail address."
         }
+        ("lift-guard", Some("not_found")) => "Nothing was changed: there is no such account.",
         ("lift", Some("not_found")) => "Nothing was changed: that address is not suppressed.",
         _ => "Nothing was changed: the ledger did not answer. Try again.",
     };

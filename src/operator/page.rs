@@ -1,6 +1,9 @@
 //! The operator's page at `/admin`: the API's data as HTML tables. It needs no script and loads nothing.
 
-use super::api::{ROWS, View};
+use super::{
+    api::{ROWS, View},
+    row::number,
+};
 use crate::{config::Config, ledger::Ledger, model::log::VERSION, ports::Ports};
 use serde_json::{Map, Value};
 
@@ -51,11 +54,24 @@ pub async fn page<P: Ports>(
     ] {
         page.facts(title, summary.get(name));
     }
+    let accounts = rows(&summary, "accounts");
+    let is_guarded = accounts
+        .iter()
+        .any(|account| number(account, "held_back_percent") > Some(0));
     page.table(
         "Accounts",
-        rows(&summary, "accounts"),
-        &["grant_id", "state", "reason", "until", "sent_today", "cap"],
-        None,
+        accounts,
+        &[
+            "grant_id",
+            "state",
+            "reason",
+            "until",
+            "sent_today",
+            "cap",
+            "bounced_today",
+            "held_back_percent",
+        ],
+        is_guarded.then_some("lift-guard"),
     );
     for (title, kind, columns, action) in TABLES {
         let mut rows = view.ledger.all(kind, "id").await.ok()?;
@@ -184,7 +200,8 @@ impl Page {
             }
             if let Some(action) = action {
                 self.push("<td><form method=post><input type=hidden name=subject value=\"");
-                self.text(row.get("id").and_then(Value::as_str).unwrap_or_default());
+                let id = row.get("id").or(row.get("grant_id"));
+                self.text(id.and_then(Value::as_str).unwrap_or_default());
                 self.push("\"><button name=action value=");
                 self.push(action);
                 self.push(">");

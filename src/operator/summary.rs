@@ -42,10 +42,14 @@ impl<P: Ports> View<'_, P> {
             let found = rows.iter().find(|row| field_is(row, "id", account));
             found.cloned().unwrap_or_default()
         };
-        let accounts = self.config.accounts.iter().map(|account| {
+        let now = self.ports.now();
+        let mut accounts = Vec::new();
+        for account in &self.config.accounts {
             let id = account.grant_id.as_str();
             let mark = of(&down, id);
-            json!({
+            let guard = self.ledger.guard(&account.grant_id).await.today(now);
+            let held_back = 1000_u64.saturating_sub(guard.admitted(now)) / 10;
+            accounts.push(json!({
                 "grant_id": id,
                 "state": if mark.is_null() { "up" } else { "down" },
                 "reason": field(&mark, "reason"),
@@ -53,9 +57,11 @@ impl<P: Ports> View<'_, P> {
                 "until": field(&mark, "until"),
                 "sent_today": field(&of(&used, id), "sent"),
                 "cap": self.config.daily_cap,
-            })
-        });
-        Ok(accounts.collect())
+                "bounced_today": guard.bounced,
+                "held_back_percent": held_back,
+            }));
+        }
+        Ok(accounts)
     }
 }
 

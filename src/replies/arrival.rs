@@ -7,10 +7,7 @@ use super::{
     work::{Work, Worked},
 };
 use crate::{
-    ledger::{
-        recipient::keyed_hash,
-        reply::{ReplyRecord, Thread},
-    },
+    ledger::reply::{ReplyRecord, Thread},
     model::{
         log::{Level, Record},
         message::Message,
@@ -161,7 +158,7 @@ async fn hand_on<P: Ports>(
     thread: Option<&Thread>,
 ) -> Result<Vec<&'static str>, Reason> {
     let (context, config) = (work.context, work.context.config);
-    let sender = keyed_hash(mail.from(), &config.nylas_api_key);
+    let sender = context.recipient(mail.from());
     let reply = Reply {
         id,
         account: work.account,

@@ -4,7 +4,7 @@ use super::work::Work;
 use crate::{
     config::Config,
     delivery::identity::identity,
-    ledger::{recipient::keyed_hash, reply::Thread},
+    ledger::reply::Thread,
     model::{
         id::{GrantId, SvixId},
         message::Message,
@@ -113,6 +113,6 @@ pub async fn correlate<P: Ports>(
         user_id,
         message_id: None,
         at: UnixMillis::from_seconds(date.unwrap_or_default()),
-        recipient: keyed_hash(recipient, &context.config.nylas_api_key),
+        recipient: context.recipient(recipient),
     }))
 }

@@ -1,11 +1,11 @@
 //! What Nylas says later about a mail it accepted: delivered, bounced, complained about, or not sent after all.
 
-use super::work::{Work, Worked};
+use super::{
+    bounce::{bounced, complained},
+    work::{NOT_STALE_FROM, Work, Worked},
+};
 use crate::{
-    ledger::{
-        mail::{MailRecord, MailState, Pending},
-        recipient::Suppression,
-    },
+    ledger::mail::{MailRecord, MailState, Pending},
     model::{
         alert::AlertKind,
         id::SvixId,
@@ -21,10 +21,6 @@ use crate::{
 };
 use std::time::Duration;
 
-/// From this delivery of a notification on the ledger shows what was written before the first one. That is five minutes
-/// later: a read is stale for less, and a code is of use for longer.
-const NOT_STALE_FROM: u32 = 6;
-
 /// Processes a delivery event.
 ///
 /// # Errors
@@ -39,78 +35,51 @@ pub async fn process<P: Ports>(
     record.svix_id = event.svix_id.clone();
     (record.outcome, record.reason) = (event.kind.outcome(), Reason::NylasSaysSo);
     // Most events are deliveries. Processing one of those twice changes nothing, so it is not remembered.
-    let is_remembered = event.kind != DeliveryEventKind::Delivered;
-    if is_remembered && ledger.was_processed(notification).await? {
+    if event.kind != DeliveryEventKind::Delivered && ledger.was_processed(notification).await? {
         (record.outcome, record.reason) = (Outcome::Duplicate, Reason::WorkedOffBefore);
         return Ok(());
     }
-    let key = &work.context.config.nylas_api_key;
-    match event.kind {
-        DeliveryEventKind::Delivered => {
-            for recipient in &event.recipients {
-                ledger.clear_bounces(&recipient.address, key).await?;
-            }
-        }
+    let is_of_ours = match event.kind {
+        DeliveryEventKind::Delivered => return delivered(work, event).await,
         DeliveryEventKind::Bounced => bounced(work, event, record).await?,
-        DeliveryEventKind::Complained => {
-            record.level = Level::Error;
-            record.alert = Some(AlertKind::Complained);
-            for recipient in &event.recipients {
-                let why = Suppression::Complained;
-                ledger.suppress(&recipient.address, key, why).await?;
-            }
-        }
+        DeliveryEventKind::Complained => complained(work, event, record).await?,
         DeliveryEventKind::Rejected => {
             record.level = Level::Error;
             record.alert = Some(AlertKind::VirusFound);
+            true
         }
-        DeliveryEventKind::Failed => send_failed(work, event, record).await?,
+        DeliveryEventKind::Failed => {
+            send_failed(work, event, record).await?;
+            true
+        }
+    };
+    if let Some(id) = record.svix_id.as_ref().filter(|_| is_of_ours) {
+        ledger.put_delivery_event(id, record.outcome).await?;
     }
-    if let Some(id) = &record.svix_id {
-        remember(work, id, record.outcome).await?;
-    }
-    if is_remembered {
-        ledger.put_processed(notification).await?;
-    }
+    ledger.put_processed(notification).await?;
     Ok(())
 }
 
-/// Suppresses addresses that do not exist, and counts bounces by domain.
-async fn bounced<P: Ports>(
-    work: &Work<'_, '_, P>,
-    event: &DeliveryEvent,
-    record: &mut Record,
-) -> Result<(), StoreError> {
-    let (ledger, key) = (&work.context.ledger, &work.context.config.nylas_api_key);
-    record.level = Level::Warning;
-    record.reason = Reason::Soft;
-    for recipient in event.recipients.iter().filter(|one| one.is_hard) {
-        record.reason = Reason::Hard;
-        let why = Suppression::Bounced;
-        ledger.suppress(&recipient.address, key, why).await?;
-        if ledger.count_bounce(&recipient.address, key).await? {
-            record.level = Level::Error;
-            record.reason = Reason::RecipientDomainBouncing;
-            record.alert = Some(AlertKind::DomainBouncing);
-        }
-    }
-    Ok(())
-}
-
-/// Remembers the event, for people. Notifications come in any order, so `delivered` does not replace anything worse.
-async fn remember<P: Ports>(
-    work: &Work<'_, '_, P>,
-    id: &SvixId,
-    event: Outcome,
-) -> Result<(), StoreError> {
+/// Processes a delivery, which proves its recipient. Notifications come in any order, so it does not replace anything
+/// worse.
+async fn delivered<P: Ports>(work: &Work<'_, '_, P>, event: &DeliveryEvent) -> Worked {
     let ledger = &work.context.ledger;
-    if event == Outcome::Delivered
-        && let Some(known) = ledger.delivery_event(id).await?
+    ledger.note_deliveries().await;
+    let Some(id) = &event.svix_id else {
+        return Ok(());
+    };
+    for recipient in &event.recipients {
+        let hash = work.context.recipient(&recipient.address);
+        ledger.read_delivery_ahead(id, &hash).await;
+        ledger.prove(&hash).await?;
+    }
+    if let Some(known) = ledger.delivery_event(id).await?
         && known.event != Outcome::Resent.as_str()
     {
         return Ok(());
     }
-    ledger.put_delivery_event(id, event).await
+    ledger.put_delivery_event(id, Outcome::Delivered).await?;
+    Ok(())
 }
 
 /// What is known when Nylas reports that it could not send a mail it had accepted.

@@ -13,6 +13,10 @@ use crate::{
     queue::backoff::{PATIENT_TRIES, patient_delay},
 };
 
+/// From this delivery of a notification on the ledger shows what was written before the first one. That is five minutes
+/// later: a read is stale for less, and a code is of use for longer.
+pub const NOT_STALE_FROM: u32 = 6;
+
 /// What the work on one notification needs.
 pub struct Work<'a, 'c, P> {
     pub context: &'a Context<'c, P>,

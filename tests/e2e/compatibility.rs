@@ -487,7 +487,7 @@ fn suppress(stage: &Stage, version: &str, event: &Event) {
 
 fn suppression_key(event: &Event) -> String {
     let key = clerk_nylas_relay::model::secret::Secret::new(API_KEY);
-    clerk_nylas_relay::ledger::recipient::suppression_key(&event.to, &key)
+    clerk_nylas_relay::ledger::recipient::RecipientHash::new(&event.to, &key).suppression_key()
 }
 
 fn a_suppression_of_0_1_0_is_honoured_by_every_version(stage: &Stage) {

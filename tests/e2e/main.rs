@@ -99,7 +99,8 @@ impl Stage {
         let settings = || usual(&base);
         let two_secrets = format!("{SECRET} {OTHER_SECRET}");
         let key = clerk_nylas_relay::model::secret::Secret::new(API_KEY);
-        let suppressed = clerk_nylas_relay::ledger::recipient::suppression_key(SUPPRESSED, &key);
+        let suppressed = clerk_nylas_relay::ledger::recipient::RecipientHash::new(SUPPRESSED, &key)
+            .suppression_key();
         let look =
             serde_json::json!({"since": clerk::now_seconds() * 1000, "until": 0}).to_string();
         let letter = serde_json::json!({"mail": {

@@ -39,7 +39,7 @@ tests![
     relayctl_tries_out_shows_and_repairs_the_running_relay,
 ];
 
-fn call(relay: &Relay, method: &str, path: &str, body: &Value) -> Response {
+pub fn call(relay: &Relay, method: &str, path: &str, body: &Value) -> Response {
     let bearer = format!("Bearer {ADMIN_TOKEN}");
     let body = if body.is_null() {
         String::new()

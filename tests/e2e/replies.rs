@@ -3,6 +3,7 @@
 use crate::{
     FOURTH, GRANT, PERSON, Stage, THIRD,
     clerk::Event,
+    operator::call,
     relay::{NYLAS_WEBHOOK_SECRET, REPLY_SECRET, Relay},
     tests::{SOON, notify, notify_bytes, one_mail, pair, rule},
 };
@@ -43,7 +44,8 @@ tests![
     a_hard_bounce_suppresses_the_address,
     a_full_mailbox_does_not,
     a_complaint_suppresses_the_address,
-    a_domain_that_only_bounces_gets_no_mail,
+    a_server_that_refuses_us_is_an_alert_and_suppresses_nobody,
+    a_delivery_proves_its_recipient_and_a_bounce_is_counted,
     a_mail_nylas_queued_and_could_not_send_goes_through_the_other_account,
     a_failed_send_is_known_by_its_message_id_alone,
     a_grant_that_expires_is_an_alert,
@@ -580,23 +582,48 @@ fn a_complaint_suppresses_the_address(stage: &Stage) {
     in_the_end_suppressed(stage, to);
 }
 
-fn a_domain_that_only_bounces_gets_no_mail(stage: &Stage) {
-    // Bounces of mails that this relay has not sent count for the account, too.
-    for number in 0..5 {
-        let recipient = format!("marker-{number}@bouncing.example");
-        let object = json!({
-            "message": {"id": format!("elsewhere-{number}"), "from": "auth@third.example", "to": [recipient]},
-            "bounce": {"type": "Permanent", "recipients": [{"email": recipient}]},
-        });
-        let data = json!({"grant_id": THIRD, "object": object});
-        stage.nylas.notify("message.bounced", data);
-        // KV allows one write to a key per second.
-        thread::sleep(Duration::from_millis(1_500));
-    }
-    wait_for(&stage.replies, "the breaker", |record| {
-        record["reason"] == "recipient_domain_bouncing" && record["alert"] == true
-    });
-    in_the_end_suppressed(stage, "marker-newcomer@bouncing.example");
+fn a_server_that_refuses_us_is_an_alert_and_suppresses_nobody(stage: &Stage) {
+    let to = "marker-refused@refused.example";
+    let refused = bounced("Permanent", Some("smtp; 550 5.7.1 blocked"));
+    let (event, _) = report(stage, to, &refused);
+    let record = stage.replies.wait_for_record(&event.id, "bounced");
+    assert_eq!(
+        (&record["reason"], &record["alert"]),
+        (&json!("refused_by_receiver"), &json!(true))
+    );
+    assert!(!suppressed(stage, to));
+}
+
+/// What the guard of an account goes by. `tests/guard.rs` has what follows.
+fn a_delivery_proves_its_recipient_and_a_bounce_is_counted(stage: &Stage) {
+    // KV shows a write within a minute.
+    let known = |to: &str, fits: &dyn Fn(&Value) -> bool| {
+        for _ in 0..70 {
+            let body = json!({"address": to});
+            let known = call(&stage.replies, "POST", "suppressions/check", &body).json();
+            if fits(&known) {
+                return known;
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
+        panic!("{to} is not known");
+    };
+    let to = "marker-proven@proven.example";
+    let (event, _) = report(stage, to, &MailEvent::Delivered);
+    stage.replies.wait_for_record(&event.id, "delivered");
+    let proven = known(to, &|known| known["delivered_at"].is_u64());
+    assert_eq!(proven["suppressed"], false);
+    let gone = "marker-gone@proven.example";
+    let bounce = bounced("Permanent", Some("smtp; 550 5.1.1 no such user"));
+    let (event, _) = report(stage, gone, &bounce);
+    stage.replies.wait_for_record(&event.id, "bounced");
+    known(gone, &|known| known["reason"] == "bounced");
+    let summary = call(&stage.replies, "GET", "summary", &Value::Null).json();
+    let accounts = summary["accounts"].as_array().unwrap();
+    let bounced = accounts
+        .iter()
+        .filter_map(|account| account["bounced_today"].as_u64());
+    assert!(bounced.sum::<u64>() >= 1, "{summary}");
 }
 
 fn queued_then_failed(stage: &Stage, with_metadata: bool) {

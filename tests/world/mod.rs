@@ -7,8 +7,10 @@
 use clerk_nylas_relay::{
     config::{Bound, Config},
     consumer,
+    mail::receive::{ClerkRequest, receive},
     model::{
         alert::Alert,
+        answer::Answer,
         log::Record,
         message::{Body, Delivery, Disposition},
         time::UnixMillis,
@@ -18,6 +20,7 @@ use clerk_nylas_relay::{
         Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log, Memory, Queue,
         QueueError, Random, Store, StoreError, Timer,
     },
+    signature::SignatureHeaders,
 };
 use serde_json::{Value, json};
 use std::{
@@ -28,6 +31,7 @@ use std::{
     time::Duration,
 };
 
+pub const CLERK_SECRET: &str = "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr";
 pub const ALERT_URL: &str = "https://alerts.example/hook";
 /// The first minute of an hour, when the mails are counted.
 pub const NOW: UnixMillis = UnixMillis(1_764_000_000_000);
@@ -88,10 +92,7 @@ impl World {
 
     pub fn with(settings: &[(&str, &str)]) -> Self {
         let usual = [
-            (
-                "CLERK_WEBHOOK_SIGNING_SECRET",
-                "whsec_eBu8e2sIrFkw0EI7vgc7oBhpj8BJMwRr",
-            ),
+            ("CLERK_WEBHOOK_SIGNING_SECRET", CLERK_SECRET),
             ("NYLAS_API_KEY", "nyk_marker"),
             ("NYLAS_WEBHOOK_SECRET", "marker-secret"),
             (
@@ -180,6 +181,42 @@ impl World {
                 );
             }
         }
+    }
+
+    /// Clerk's webhook with a code for that address, signed; the answer's status.
+    pub fn receive(&self, id: &str, to: &str) -> &'static str {
+        let seconds = i64::try_from(self.now.get().seconds()).unwrap();
+        let event = json!({
+            "object": "event", "type": "email.created", "timestamp": seconds,
+            "data": {
+                "id": "ema_1", "slug": "verification_code", "from_email_name": "auth",
+                "to_email_address": to, "user_id": "user_1", "subject": "marker",
+                "body": "<p>marker</p>", "body_plain": "marker", "delivered_by_clerk": false,
+            },
+        });
+        let body = event.to_string();
+        let webhook = svix::webhooks::Webhook::new(CLERK_SECRET).unwrap();
+        let signature = webhook.sign(id, seconds, body.as_bytes()).unwrap();
+        let headers = SignatureHeaders::pick(|name| match name {
+            "svix-id" => Some(id.to_owned()),
+            "svix-timestamp" => Some(seconds.to_string()),
+            "svix-signature" => Some(signature.clone()),
+            _ => None,
+        });
+        let claim = headers.claim(self.now.get()).unwrap();
+        let request = ClerkRequest {
+            claim: &claim,
+            body: body.as_bytes(),
+            started: self.now.get(),
+        };
+        let mut answered = None;
+        self.waits.set(0);
+        let respond = |answer: Answer| answered = Some((answer, self.waits.get()));
+        let handled = done(receive(self, &self.config, &request, respond));
+        self.raised.borrow_mut().extend(handled.alerts);
+        let (answer, waits) = answered.unwrap();
+        self.waits.set(waits);
+        answer.body.status.as_str()
     }
 
     pub fn checked(&self) -> Vec<String> {

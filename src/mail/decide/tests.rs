@@ -26,7 +26,7 @@ fn received(state: Option<MailState>, age: Duration) -> Receive {
         now: MADE.plus(age),
         known: known.as_ref(),
         is_suppressed: false,
-        is_domain_bouncing: false,
+        is_held_back: false,
     })
 }
 
@@ -49,7 +49,8 @@ fn a_fresh_event_is_judged_by_what_is_known_of_its_id() {
 #[test]
 fn an_old_event_is_a_loss_only_if_nobody_had_it() {
     let (outcome, reason) = (Outcome::Expired, Reason::OlderThanItsTtl);
-    let lost = Receive::Expire(Ending::lost(outcome, reason, AlertKind::Expired));
+    let ending = Ending::lost(outcome, reason, AlertKind::Expired);
+    let lost = Receive::GiveUp(MailState::Expired, ending);
     let quiet = Receive::Answer(Ending::quiet(outcome, reason));
     for (state, expected) in [
         (None, lost),
@@ -69,21 +70,45 @@ fn who_must_not_be_written_to_is_not_whatever_is_known_of_the_mail() {
     let email = code();
     for state in MailState::ALL {
         let known = known(state);
-        let mut facts = Received {
+        let facts = Received {
             email: &email,
             now: MADE,
             known: Some(&known),
             is_suppressed: true,
-            is_domain_bouncing: true,
+            is_held_back: false,
         };
-        let suppressed = |reason| Receive::Answer(Ending::quiet(Outcome::Suppressed, reason));
-        let (address, domain) = (
-            suppressed(Reason::RecipientBouncedOrComplained),
-            suppressed(Reason::RecipientDomainBouncing),
-        );
-        assert_eq!(receive(&facts), address);
-        facts.is_suppressed = false;
-        assert_eq!(receive(&facts), domain);
+        let (outcome, reason) = (Outcome::Suppressed, Reason::RecipientBouncedOrComplained);
+        let ending = Ending::quiet(outcome, reason);
+        assert_eq!(receive(&facts), Receive::Answer(ending));
+    }
+}
+
+#[test]
+fn a_mail_that_the_guard_holds_back_is_given_up_and_an_alert() {
+    let email = code();
+    let (outcome, reason) = (Outcome::Suppressed, Reason::HeldBackByGuard);
+    let ending = Ending::lost(outcome, reason, AlertKind::HeldBack);
+    let given_up = Receive::GiveUp(MailState::Rejected, ending);
+    let duplicate = |reason| Receive::Answer(Ending::quiet(Outcome::Duplicate, reason));
+    for (state, expected) in [
+        (None, given_up),
+        (Some(MailState::Rejected), given_up),
+        (Some(MailState::Expired), given_up),
+        (Some(MailState::DeadLettered), given_up),
+        // What may have been sent goes on as if there were no guard.
+        (Some(MailState::Sent), duplicate(Reason::SentBefore)),
+        (Some(MailState::Queued), duplicate(Reason::QueuedBefore)),
+        (Some(MailState::Waiting), Receive::Attempt),
+    ] {
+        let known = state.map(known);
+        let facts = Received {
+            email: &email,
+            now: MADE,
+            known: known.as_ref(),
+            is_suppressed: false,
+            is_held_back: true,
+        };
+        assert_eq!(receive(&facts), expected, "{state:?}");
     }
 }
 

@@ -69,7 +69,7 @@ const OUTCOMES: [&str; 47] = [
     "given_up",
 ];
 
-const REASONS: [&str; 123] = [
+const REASONS: [&str; 126] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
@@ -86,7 +86,7 @@ const REASONS: [&str; 123] = [
     "mail_not_serializable",
     "older_than_its_content_lives",
     "recipient_bounced_or_complained",
-    "recipient_domain_bouncing",
+    "held_back_by_guard",
     "template_not_in_TEMPLATES",
     "redriven",
     "nylas_timeout",
@@ -148,6 +148,9 @@ const REASONS: [&str; 123] = [
     "too_late_to_send_again",
     "soft",
     "hard",
+    "refused_by_receiver",
+    "guard_up",
+    "of_a_forward",
     "person",
     "our_metadata",
     "sent_folder",

@@ -129,8 +129,8 @@ fn what_became_of_a_mail_names_it_and_whom_it_concerns() {
 }
 
 #[test]
-fn a_bounce_is_hard_by_the_other_servers_code_or_else_by_its_type() {
-    let is_hard = |kind: &str, diagnostic: Value| {
+fn a_bounce_is_judged_by_the_other_servers_words_or_else_by_its_type() {
+    let meaning = |kind: &str, diagnostic: Value| {
         let bounce = json!({
             "type": kind, "recipients": [{"email": "jane@example.com", "diagnostic_code": diagnostic}],
         });
@@ -138,15 +138,15 @@ fn a_bounce_is_hard_by_the_other_servers_code_or_else_by_its_type() {
             "message.bounced",
             json!({"message": sent(), "bounce": bounce}),
         );
-        event.recipients[0].is_hard
+        event.recipients[0].bounce
     };
-    assert!(is_hard("Permanent", json!(null)));
-    assert!(is_hard("NoSuchUser", json!(null)));
-    assert!(is_hard("MailboxFull", json!("smtp; 550 user unknown")));
-    assert!(!is_hard("MailboxFull", json!(null)));
-    assert!(!is_hard("Permanent", json!("smtp; 452 4.2.2 over quota")));
-    assert!(!is_hard("Permanent", json!("smtp; 552 mailbox full")));
-    assert!(!is_hard("Transient", json!(null)));
+    let unknown = json!("smtp; 550 user unknown");
+    assert_eq!(meaning("MailboxFull", unknown), BounceKind::NoSuchMailbox);
+    assert_eq!(meaning("MailboxFull", json!(null)), BounceKind::Soft);
+    assert_eq!(
+        meaning("NoSuchUser", json!(null)),
+        BounceKind::NoSuchMailbox
+    );
 }
 
 #[test]

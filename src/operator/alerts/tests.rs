@@ -10,6 +10,7 @@ fn alert(kind: AlertKind, event: Event, outcome: Outcome, reason: Reason) -> Ale
         account: None,
         svix_id: None,
         settings: Vec::new(),
+        receiver: None,
     }
 }
 
