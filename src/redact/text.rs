@@ -140,8 +140,9 @@ impl Part {
 
     /// The text, and whether something of it is missing.
     fn finish(self) -> (String, bool) {
-        let whole = self.text.trim();
-        let text = start_of(whole, TEXT_BYTES_MAX);
+        // Lines that the other part's lines stood between are neighbours here.
+        let whole = redact_digits(self.text.trim());
+        let text = start_of(&whole, TEXT_BYTES_MAX);
         (text.to_owned(), self.is_cut || text.len() < whole.len())
     }
 }
