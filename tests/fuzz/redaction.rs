@@ -40,7 +40,7 @@ const PROSE: [&str; 14] = [
 ];
 
 /// How a mail program marks the lines of what it quotes.
-const MARKS: [&str; 7] = ["", "> ", ">", ">> ", "> > ", "  ", "\t"];
+const MARKS: [&str; 8] = ["", "> ", ">", ">> ", "> > ", "  ", "\t", "| "];
 
 /// As link detectors are misled.
 const DISGUISED_LINKS: [(&str, &str); 12] = [
@@ -136,34 +136,34 @@ pub fn longest_run(text: &str) -> usize {
     longest
 }
 
-/// Nothing of 16 characters in a row is left of a token.
+/// Nothing of a token is left: no 16 characters in a line, and no 24 in lines that follow each other.
 pub fn assert_no_piece(body: &str, part: &str, token: &str) {
+    let secret = core(token);
     // The words before it may end as a piece of it begins; those after it are of another script.
     let left = PROSE
         .iter()
         .filter(|prose| !prose.is_empty())
         .fold(part.to_owned(), |left, prose| {
-            left.replace(prose.trim(), "\n")
+            left.replace(prose.trim(), "\0")
         });
-    let left = core(&left);
-    if left.len() < 16 {
-        return;
-    }
-    let secret = core(token);
-    let pieces: HashSet<&[u8]> = secret.as_bytes().windows(16).collect();
-    let piece = left
-        .as_bytes()
-        .windows(16)
-        .find(|piece| pieces.contains(piece));
-    assert!(piece.is_none(), "{body:?} -> {part:?}");
+    let has_piece = |left: &str, length: usize| {
+        let left = core(left);
+        let left = left.as_bytes();
+        left.len() >= length && {
+            let pieces: HashSet<&[u8]> = secret.as_bytes().windows(length).collect();
+            left.windows(length).any(|piece| pieces.contains(piece))
+        }
+    };
+    let is_left = left.lines().any(|line| has_piece(line, 16)) || has_piece(&left, 24);
+    assert!(!is_left, "{body:?} -> {part:?}");
 }
 
-/// Letters and digits alone, in small letters.
+/// Letters and digits alone, in small letters, whatever line they are in; what was removed parts them.
 pub fn core(text: &str) -> String {
-    text.replace("[code removed]", "\n")
-        .replace("[link removed]", "\n")
+    text.replace("[code removed]", "\0")
+        .replace("[link removed]", "\0")
         .nfkc()
-        .filter(|letter| *letter == '\n' || letter.is_ascii_alphanumeric())
+        .filter(|letter| *letter == '\0' || letter.is_ascii_alphanumeric())
         .map(|letter| letter.to_ascii_lowercase())
         .collect()
 }
@@ -328,13 +328,22 @@ fn token(choices: &mut Choices<'_>) -> String {
         }
         _ => mixed(choices, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 26, 40),
     };
-    // Without signs it must still be long, and have a letter and a digit.
+    // Without signs it must still be long, and like one of chance it has a digit now and then.
     let signs = token.bytes().filter(|byte| b"-_".contains(byte)).count();
-    if signs < 3 || token.len() > 80 {
-        format!("k7{token}")
+    let token = if signs < 3 || token.len() > 80 {
+        token
     } else {
-        format!("k7{}", token.replace(['-', '_'], "x"))
-    }
+        token.replace(['-', '_'], "x")
+    };
+    let like_chance = |(at, letter): (usize, char)| match at % 12 {
+        1 if letter.is_ascii_alphanumeric() => '7',
+        _ => letter,
+    };
+    format!("k{token}")
+        .chars()
+        .enumerate()
+        .map(like_chance)
+        .collect()
 }
 
 fn alone(choices: &mut Choices<'_>) -> (String, Hidden) {
@@ -358,7 +367,7 @@ fn alone(choices: &mut Choices<'_>) -> (String, Hidden) {
 /// However a mail program breaks and marks a quoted link.
 fn wrapped(choices: &mut Choices<'_>) -> (String, Hidden) {
     let token = token(choices);
-    let width = 20 + choices.below(80);
+    let width = 16 + choices.below(84);
     let open = choices.pick(&AROUND);
     let scheme = choices.pick(&["https://", "http://", ""]);
     let query = choices.pick(&["__clerk_ticket=", "token=", "x="]);
