@@ -14,24 +14,30 @@ const TOKEN_LENGTH_MIN: usize = 20;
 pub fn redact_links(text: &str) -> String {
     let words = split_words(text);
     let mut found: Vec<Vec<Range<usize>>> = words.iter().map(|word| find(word.text)).collect();
-    for (at, pair) in words.windows(2).enumerate() {
-        let ([word, next], [found_here, found_next, ..]) =
-            (pair, found.get_mut(at..).unwrap_or_default())
-        else {
-            continue;
-        };
-        if !word.ends_line() {
+    // The word before, and whether a line begins here. Marks of a quote, such as "|", are passed over.
+    let mut before: Option<(usize, &Word<'_>)> = None;
+    let mut begins_line = false;
+    for (at, next) in words.iter().enumerate() {
+        let is_mark = !next.ends_line() && !next.text.contains(char::is_alphanumeric);
+        if begins_line && is_mark {
             continue;
         }
-        let is_link = found_here
-            .last()
-            .is_some_and(|range| range.end == word.text.len());
-        if is_link && is_rest_of_link(word, next) {
-            *found_next = whole(next.text);
-        } else if is_token_in_two_lines(word.text, next.text) {
-            *found_here = whole(word.text);
-            *found_next = whole(next.text);
+        if begins_line
+            && let Some((at_before, word)) = before
+            && let Some([found_here, .., found_next]) = found.get_mut(at_before..=at)
+        {
+            let is_link = found_here
+                .last()
+                .is_some_and(|range| range.end == word.text.len());
+            if is_link && is_rest_of_link(word, next) {
+                *found_next = whole(next.text);
+            } else if is_token_in_two_lines(word.text, next.text) {
+                *found_here = whole(word.text);
+                *found_next = whole(next.text);
+            }
         }
+        begins_line = next.ends_line();
+        before = Some((at, next));
     }
     let mut out = String::with_capacity(text.len());
     for (word, found) in words.iter().zip(&found) {

@@ -302,7 +302,7 @@ fn a_bold_quoted_link_is_removed_wherever_it_is_wrapped() {
     let link = link().replace("&amp;", "&");
     for width in [63, 76, 96] {
         for (open, close) in [("*\"", "\"*"), ("<", ">"), ("*", "*"), ("", "")] {
-            for mark in ["> ", ">> ", ">", ""] {
+            for mark in ["> ", ">> ", ">", "| ", ""] {
                 let written = format!("Click {open}{link}{close} to go on.");
                 let lines: Vec<&str> = written
                     .as_bytes()
