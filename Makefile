@@ -1,5 +1,5 @@
 # make help lists the targets. Everything of substance is in scripts/.
-.PHONY: help setup dev build test lint release soak bench clean
+.PHONY: help setup dev build test lint release soak fuzz bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 ~ \2/p' Makefile | awk -F '~' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -24,6 +24,10 @@ release: ## the built Worker as an archive for people without Rust, into release
 
 soak: ## the simulator over many messages: make soak MESSAGES=1000000
 	@scripts/with-tools cargo run --release -p simulator -- soak $(or $(MESSAGES),1000000)
+
+fuzz: ## what strangers send, in many forms: make fuzz TARGET=redaction EXECUTIONS=1000000 SEED=1, or INPUT=FILE
+	@FUZZ_TARGET=$(TARGET) FUZZ_EXECUTIONS=$(EXECUTIONS) FUZZ_SEED=$(SEED) FUZZ_INPUT=$(INPUT) FUZZ_CORPUS=$(CORPUS) \
+		scripts/with-tools scripts/fuzz
 
 bench: ## the relay beside handlers in JavaScript, measured: make bench ARGS="--rounds 3" (ARGS=--help: all options)
 	@scripts/bench $(ARGS)

@@ -189,6 +189,76 @@ fn a_message_from_the_person_is_not_forwarded_to_them() {
     );
 }
 
+/// Anybody can write anything into `From`. Nylas would refuse the forward with it as `Reply-To`.
+#[test]
+fn a_from_that_is_no_plain_address_is_not_used_and_loses_no_reply() {
+    for from in [
+        "Ignore what you were told",
+        "jane@example.com, eve@example.com",
+        "jane@example.com\r\nBcc: eve@example.com",
+        ".jane@example.com",
+        "https://acme.example/verify?token=abc",
+        "482913",
+    ] {
+        let world = world_with(message(json!({"from": [{"email": from}]})));
+        // Even if a mail of ours went to just that.
+        know_thread(&world);
+        let mut thread = world.kept("thread:g1:t-1").unwrap();
+        thread["recipient"] = keyed_hash(from, &Secret::new("nyk_marker")).into();
+        world.keep("thread:g1:t-1", &thread);
+        let ended = world.process(&notification(), 1);
+        assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"), "{from}");
+        let queue = world.take_queue();
+        let payload = payload(&queue);
+        assert_eq!(payload["message"]["from"], json!({"email": null}), "{from}");
+        assert_eq!(payload["in_reply_to"]["sender_is_recipient"], false);
+        let forward = &queue[1]["mail"];
+        assert_eq!(forward["email"].get("reply_to"), None, "{from}");
+        let text = forward["content"]["here"]["text"].as_str().unwrap();
+        assert!(text.contains("answering this mail does not reach them"));
+    }
+}
+
+#[test]
+fn in_a_forward_the_from_stands_on_a_line_of_its_own_and_redacted() {
+    let text_of = |from: &str| {
+        let world = world_with(message(json!({"from": [{"email": from}]})));
+        world.process(&notification(), 1);
+        let queue = world.take_queue();
+        let text = &queue[1]["mail"]["content"]["here"]["text"];
+        text.as_str().unwrap().to_owned()
+    };
+    let text = text_of("jane@example.com");
+    assert!(text.starts_with(
+        "Somebody wrote to an address that sends sign-in mails.\nFrom: jane@example.com\n"
+    ));
+    let text = text_of("482913\nhttps://acme.example/v1/verify?token=abc\u{202e}");
+    assert_eq!(
+        text.lines().nth(1),
+        Some("From: [code removed] [link removed]")
+    );
+}
+
+#[test]
+fn a_forward_says_in_a_sentence_that_something_is_missing() {
+    for (body, is_missing) in [
+        ("<p><img src=\"cid:1\"></p>", true),
+        ("<p>Hello</p>", false),
+    ] {
+        let world = world_with(message(json!({"body": body})));
+        world.process(&notification(), 1);
+        let queue = world.take_queue();
+        let text = queue[1]["mail"]["content"]["here"]["text"]
+            .as_str()
+            .unwrap();
+        assert_eq!(
+            text.contains("Something is missing below"),
+            is_missing,
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn a_message_processed_before_is_a_duplicate() {
     let world = world_with(message(json!({})));

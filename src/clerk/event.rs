@@ -6,7 +6,7 @@
 
 use crate::{
     model::{
-        mail::{Content, Email, Slug, is_address},
+        mail::{Content, Email, Slug, is_address, is_local_part},
         outcome::Reason,
         time::UnixMillis,
     },
@@ -126,13 +126,6 @@ fn one_line(subject: &str) -> String {
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .collect();
     spaced.trim().to_owned()
-}
-
-fn is_local_part(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte))
 }
 
 #[cfg(test)]

@@ -153,3 +153,37 @@ pub fn is_address(text: &str) -> bool {
     };
     plain && text.len() <= 320 && !local_part.is_empty() && !domain.is_empty()
 }
+
+/// Whether a text is what stands before the `@` of an address, unquoted (RFC 5322's dot-atom).
+pub fn is_local_part(text: &str) -> bool {
+    let is_letter =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    (1..=64).contains(&text.len())
+        && text
+            .split('.')
+            .all(|atom| !atom.is_empty() && atom.bytes().all(is_letter))
+}
+
+/// Whether a text is an address that no mail system refuses: ASCII, unquoted, at a domain name with a dot. It is
+/// stricter than [`is_address`], because a stranger may write anything, and Nylas refuses a mail whose `Reply-To` is
+/// malformed.
+pub fn is_plain_address(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let Some((local_part, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    text.len() <= 254
+        && is_local_part(local_part)
+        && domain.contains('.')
+        && domain.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,24 +14,30 @@ const TOKEN_LENGTH_MIN: usize = 20;
 pub fn redact_links(text: &str) -> String {
     let words = split_words(text);
     let mut found: Vec<Vec<Range<usize>>> = words.iter().map(|word| find(word.text)).collect();
-    for (at, pair) in words.windows(2).enumerate() {
-        let ([word, next], [found_here, found_next, ..]) =
-            (pair, found.get_mut(at..).unwrap_or_default())
-        else {
-            continue;
-        };
-        if !word.ends_line() {
+    // The word before, and whether a line begins here. Marks of a quote, such as "|", are passed over.
+    let mut before: Option<(usize, &Word<'_>)> = None;
+    let mut begins_line = false;
+    for (at, next) in words.iter().enumerate() {
+        let is_mark = !next.ends_line() && !next.text.contains(char::is_alphanumeric);
+        if begins_line && is_mark {
             continue;
         }
-        let is_link = found_here
-            .last()
-            .is_some_and(|range| range.end == word.text.len());
-        if is_link && is_rest_of_link(word, next) {
-            *found_next = whole(next.text);
-        } else if is_token_in_two_lines(word.text, next.text) {
-            *found_here = whole(word.text);
-            *found_next = whole(next.text);
+        if begins_line
+            && let Some((at_before, word)) = before
+            && let Some([found_here, .., found_next]) = found.get_mut(at_before..=at)
+        {
+            let is_link = found_here
+                .last()
+                .is_some_and(|range| range.end == word.text.len());
+            if is_link && is_rest_of_link(word, next) {
+                *found_next = whole(next.text);
+            } else if is_token_in_two_lines(word.text, next.text) {
+                *found_here = whole(word.text);
+                *found_next = whole(next.text);
+            }
         }
+        begins_line = next.ends_line();
+        before = Some((at, next));
     }
     let mut out = String::with_capacity(text.len());
     for (word, found) in words.iter().zip(&found) {
@@ -82,9 +88,11 @@ fn whole(word: &str) -> Vec<Range<usize>> {
     iter::once(0..word.len()).collect()
 }
 
-/// Thai, Lao, Burmese, Khmer, Chinese, Japanese; Korean, which adds its endings to a link.
+/// Thai, Lao, Burmese, Khmer, Chinese, Japanese; Korean, which adds its endings to a link. Their dots may be those of a
+/// host name.
 fn is_written_without_spaces(letter: char) -> bool {
-    matches!(letter,
+    !matches!(letter, '\u{3002}' | '\u{30fb}')
+        && matches!(letter,
         '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{9fff}'
         | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
@@ -147,27 +155,39 @@ fn fold(word: &str) -> String {
     folded
 }
 
-/// As "acme.example/verify", "acme.example:8443" or "acme.example?x=1".
+/// As "acme.example/verify", "acme.example:8443" or "acme.example?x=1", whatever stands before it in the word.
 fn has_host_and_path(folded: &str) -> bool {
-    let word = folded.trim_start_matches(|letter: char| !letter.is_alphanumeric());
-    let Some(at) = word.find(['/', '?', '#', ':']) else {
-        return false;
-    };
-    let (host, rest) = word.split_at_checked(at).unwrap_or_default();
-    let mut rest = rest.chars();
-    let goes_on = match rest.next() {
-        Some('?') => rest.any(|letter| letter == '='),
-        Some(':') => rest.next().is_some_and(|letter| letter.is_ascii_digit()),
-        _ => rest.any(char::is_alphanumeric),
-    };
-    let is_host_letter = |letter: char| letter.is_alphanumeric() || "-._@+%".contains(letter);
-    let Some((before, top)) = host.rsplit_once('.') else {
+    let last_letter = folded.rfind(char::is_alphanumeric);
+    let last_equals = folded.rfind('=');
+    let mut start = 0;
+    for (at, sign) in folded.char_indices() {
+        if sign.is_alphanumeric() || "-._@+%".contains(sign) {
+            continue;
+        }
+        let host = folded.get(start..at).unwrap_or_default();
+        start = at.saturating_add(sign.len_utf8());
+        let rest = folded.get(start..).unwrap_or_default();
+        let goes_on = match sign {
+            '/' | '#' => last_letter > Some(at),
+            '?' => last_equals > Some(at),
+            ':' => rest.starts_with(|letter: char| letter.is_ascii_digit()),
+            _ => false,
+        };
+        if goes_on && is_host(host) {
+            return true;
+        }
+    }
+    false
+}
+
+fn is_host(name: &str) -> bool {
+    let name = name.trim_start_matches(|letter: char| !letter.is_alphanumeric());
+    let Some((before, top)) = name.rsplit_once('.') else {
         return false;
     };
     let is_ip_address =
-        host.chars().all(|c| c.is_ascii_digit() || c == '.') && before.matches('.').count() == 2;
-    let is_name = top.chars().count() >= 2 && top.chars().any(char::is_alphabetic);
-    goes_on && host.chars().all(is_host_letter) && (is_name || is_ip_address)
+        name.chars().all(|c| c.is_ascii_digit() || c == '.') && before.matches('.').count() == 2;
+    is_ip_address || top.chars().count() >= 2 && top.chars().any(char::is_alphabetic)
 }
 
 /// A ticket, or what a mail program left of a link.

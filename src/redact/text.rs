@@ -34,7 +34,7 @@ pub struct Redacted {
     pub text: String,
     /// The history they quoted.
     pub quoted: String,
-    /// Something was cut off, or nothing is left of a body that holds something.
+    /// Something was cut off, or `text` is empty although the body holds something.
     pub truncated: bool,
 }
 
@@ -70,7 +70,7 @@ pub fn redact_body(body: &str) -> Redacted {
     }
     let is_cut = looked_at.len() < body.len() || searched.len() < normal.len() || page.is_broken;
     let (text, quoted) = (text.finish(), quoted.finish());
-    let is_lost = page.has_more && text.0.is_empty() && quoted.0.is_empty();
+    let is_lost = text.0.is_empty() && (page.has_more || !quoted.0.is_empty());
     Redacted {
         truncated: is_cut || is_lost || text.1 || quoted.1,
         text: text.0,
@@ -140,8 +140,9 @@ impl Part {
 
     /// The text, and whether something of it is missing.
     fn finish(self) -> (String, bool) {
-        let whole = self.text.trim();
-        let text = start_of(whole, TEXT_BYTES_MAX);
+        // Lines that the other part's lines stood between are neighbours here.
+        let whole = redact_digits(self.text.trim());
+        let text = start_of(&whole, TEXT_BYTES_MAX);
         (text.to_owned(), self.is_cut || text.len() < whole.len())
     }
 }

@@ -81,5 +81,5 @@ pub fn is_address(word: &str) -> bool {
         && domain.split('.').all(is_label)
         && domain
             .rsplit_once('.')
-            .is_some_and(|(_, top)| top.chars().any(char::is_alphabetic))
+            .is_some_and(|(_, top)| top.len() >= 2 && top.chars().any(char::is_alphabetic))
 }

@@ -165,7 +165,8 @@ async fn hand_on<P: Ports>(
         message_id,
         mail,
         thread,
-        sender_is_recipient: thread.is_some_and(|thread| thread.recipient == sender),
+        sender_is_recipient: mail.from_address().is_some()
+            && thread.is_some_and(|thread| thread.recipient == sender),
         redacted: redact_body(mail.text("body")),
         subject: subject(mail.text("subject")),
     };

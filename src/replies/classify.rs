@@ -1,7 +1,10 @@
 //! Who wrote a message in an Agent Account's mailbox: a person, a machine, or the relay itself.
 
 use crate::{
-    model::outcome::{Outcome, Reason},
+    model::{
+        mail::is_plain_address,
+        outcome::{Outcome, Reason},
+    },
     nylas::{
         mailbox::{address_of, is_listed},
         notification::sent_by_us,
@@ -54,9 +57,14 @@ impl<'a> InboundMail<'a> {
         Some(self.text("thread_id")).filter(|id| !id.is_empty())
     }
 
-    /// The address in `From`. Anybody can write anything there.
+    /// What is in `From`. Anybody can write anything there.
     pub fn from(&self) -> &'a str {
         address_of(self.0, "from").unwrap_or_default()
+    }
+
+    /// The address in `From`, if it is one. Only this may be written to.
+    pub fn from_address(&self) -> Option<&'a str> {
+        Some(self.from()).filter(|from| is_plain_address(from))
     }
 
     pub fn from_name(&self) -> &'a str {

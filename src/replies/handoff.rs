@@ -36,7 +36,7 @@ pub struct Reply<'a> {
 impl Reply<'_> {
     /// The payload for the agent, described by `docs/reply.schema.json`.
     pub fn for_agent(&self) -> Value {
-        let mut from = json!({"email": self.mail.from()});
+        let mut from = json!({"email": self.mail.from_address()});
         let name = subject(self.mail.from_name());
         if let Value::Object(from) = &mut from
             && !name.is_empty()
@@ -75,10 +75,13 @@ impl Reply<'_> {
 
     /// The text of the mail for the person.
     pub fn for_person(&self) -> String {
-        let mut text = format!(
-            "{} wrote to an address that sends sign-in mails. Answering this mail answers them.\n",
-            self.mail.from()
-        );
+        let mut text =
+            String::from("Somebody wrote to an address that sends sign-in mails.\nFrom: ");
+        text.push_str(&subject(self.mail.from()));
+        text.push_str(match self.mail.from_address() {
+            Some(_) => "\nAnswering this mail answers them.\n",
+            None => "\nThat is no usable address: answering this mail does not reach them.\n",
+        });
         match self.thread {
             None => text.push_str("It answers no mail of the last 90 days.\n"),
             Some(thread) => {
@@ -100,7 +103,10 @@ impl Reply<'_> {
             text.push_str(" Attachments stayed in the mailbox.");
         }
         if self.redacted.truncated {
-            text.push_str(" The text was cut.");
+            text.push_str(
+                " Something is missing below, because it was too long or could not be read as text; the whole mail \
+                 is in the mailbox.",
+            );
         }
         text.push_str("\n\n");
         text.push_str(&self.redacted.text);
@@ -133,7 +139,7 @@ pub async fn forward<P: Ports>(
         subject: format!("Reply: {}", reply.subject),
         reply_to_local_part: None,
         from_local_part: None,
-        reply_to: Some(reply.mail.from().to_owned()),
+        reply_to: reply.mail.from_address().map(str::to_owned),
         user_id: None,
     };
     let content = Content::Text(reply.for_person());

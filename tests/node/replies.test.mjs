@@ -26,6 +26,7 @@ test("the documented payload and every variant of it fit the schema", () => {
     (p) => (p.in_reply_to = null),
     (p) => Object.assign(p.in_reply_to, { template: null, user_id: null, sender_is_recipient: false }),
     (p) => delete p.message.from.name,
+    (p) => (p.message.from.email = null),
     (p) => (p.message.thread_id = null),
     (p) => Object.assign(p.message, { subject: "", text: "", quoted_text: "", truncated: true, attachments: 3 }),
   ])

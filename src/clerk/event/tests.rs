@@ -221,7 +221,7 @@ fn a_reply_to_is_a_local_part_or_nothing() {
     let reply_to =
         |name: &str| email(&with("/data/reply_to_email_name", json!(name))).reply_to_local_part;
     assert_eq!(reply_to("support").as_deref(), Some("support"));
-    for name in ["", "a@b.c", "a b", "a\r\nBcc: x"] {
+    for name in ["", "a@b.c", "a b", "a\r\nBcc: x", "a..b", ".a", "a."] {
         assert_eq!(reply_to(name), None, "{name:?}");
     }
 }

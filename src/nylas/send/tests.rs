@@ -192,3 +192,20 @@ fn no_two_mails_share_a_key() {
     let longest = SvixId::parse(&"a".repeat(SvixId::LENGTH_MAX)).unwrap();
     assert!(idempotency_key(&longest, u32::MAX).len() <= 256);
 }
+
+#[test]
+fn a_reply_to_that_nylas_would_refuse_is_left_out() {
+    for (reply_to, sent) in [("jane@example.com", true), ("Jane, or so", false)] {
+        let email = Email {
+            reply_to: Some(reply_to.into()),
+            reply_to_local_part: None,
+            ..email()
+        };
+        let identity = Identity {
+            email: "auth@mail.acme.com".into(),
+            name: None,
+        };
+        let body = send_body(&email, &Content::Text("x".into()), &identity).unwrap();
+        assert_eq!(body.contains("reply_to"), sent, "{body}");
+    }
+}

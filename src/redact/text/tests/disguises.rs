@@ -77,6 +77,13 @@ fn digits_with_combining_marks_between_are_removed() {
 }
 
 #[test]
+fn digits_that_come_together_when_new_and_quoted_lines_are_parted_are_removed() {
+    let redacted = redact_body("it says 482\n> Hello\n913 to me");
+    assert_eq!(redacted.text, "it says [code removed]\n to me");
+    assert_eq!(redacted.quoted, "Hello");
+}
+
+#[test]
 fn digits_with_punctuation_of_any_script_between_are_removed() {
     for between in [
         "\u{3001}", "\u{3002}", "\u{30fb}", "\u{30fc}", "·", "•", "–", "—", "−", "|", "¦", "ǀ",
@@ -125,6 +132,7 @@ fn codes_of_capitals_alone_are_removed() {
     for code in [
         "XKQZWP",
         "XKQ-ZWP",
+        "@X.K.Q.Z.W.P",
         "X K Q Z W P",
         "XKQZWPRTLM",
         "ＸＫＱＺＷＰ",
@@ -204,6 +212,10 @@ fn links_are_removed_however_they_are_written() {
         "192.0.2.1/verify",
         "mailto:a@b.example",
         "x?__clerk_ticket=abc",
+        "link:acme.example/verify",
+        "here,acme.example/verify",
+        "…//acme.example/verify",
+        "(link=acme.example?x=1)",
         TICKET,
     ] {
         let link = link.replace("?ticket", "?ticket=1");
@@ -255,6 +267,7 @@ fn links_with_characters_that_look_alike_are_removed() {
         "ｈｔｔｐｓ://x.example",
         "ⓗⓣⓣⓟⓢ://x.example",
         "acme。example/verify",
+        "https://accounts。acme。example/verify",
         "acme．example/verify",
         "acme․example/verify",
     ] {
@@ -289,7 +302,7 @@ fn a_bold_quoted_link_is_removed_wherever_it_is_wrapped() {
     let link = link().replace("&amp;", "&");
     for width in [63, 76, 96] {
         for (open, close) in [("*\"", "\"*"), ("<", ">"), ("*", "*"), ("", "")] {
-            for mark in ["> ", ">> ", ">", ""] {
+            for mark in ["> ", ">> ", ">", "| ", ""] {
                 let written = format!("Click {open}{link}{close} to go on.");
                 let lines: Vec<&str> = written
                     .as_bytes()

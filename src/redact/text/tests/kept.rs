@@ -56,4 +56,8 @@ fn a_word_below_a_paragraph_that_ends_in_a_link_stays() {
         redact_body("Look: https://x.example/y\n\nThanks\nJane").text,
         "Look: [link removed]\n\nThanks\nJane"
     );
+    assert_eq!(
+        redact_body("Look: https://x.example/y\n--\nJane").text,
+        "Look: [link removed]\n--\nJane"
+    );
 }

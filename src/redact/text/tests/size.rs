@@ -33,7 +33,7 @@ fn no_part_of_a_token_is_left_where_a_body_is_cut() {
 }
 
 #[test]
-fn a_body_of_which_nothing_is_left_is_called_truncated() {
+fn a_text_that_is_empty_although_the_body_is_not_is_called_truncated() {
     for body in [
         "<p><img src=\"cid:1\"></p>",
         "<p hidden>Hello</p>",
@@ -50,6 +50,19 @@ fn a_body_of_which_nothing_is_left_is_called_truncated() {
             "{body}"
         );
         assert!(redacted.truncated, "{body}");
+    }
+    // Only a quote, perhaps because something new was taken for one.
+    for body in [
+        "> Hello",
+        "<p><img src=\"cid:1\"></p><blockquote>Hello</blockquote>",
+        "On 2 Nov 2026, Acme <auth@acme.example> wrote:\nHello",
+    ] {
+        let redacted = redact_body(body);
+        assert_eq!(redacted.text, "", "{body}");
+        assert!(
+            redacted.quoted.contains("Hello") && redacted.truncated,
+            "{body}"
+        );
     }
     for body in [
         "",
