@@ -1,7 +1,7 @@
 //! `status`, `list`, `tail`, `redrive`, `suppression`, `inspect`: the commands that call the Worker's operator API.
 //!
-//! They print ids, templates, outcomes and times. The only private data in the API is the keyed hash of a suppressed
-//! address.
+//! They print ids, kinds, templates, outcomes and times. The only private data in the API is the keyed hash of a
+//! suppressed address.
 
 use crate::{
     clock,
@@ -407,6 +407,13 @@ fn delivery_row(delivery: &Value) -> Vec<String> {
     ]
 }
 
+/// What is printed of a dead letter. A Worker of 0.2.0 lists a whole reply.
+fn dead_letter(entry: &Value) -> Value {
+    let fields = ["id", "kind", "at", "slug"].into_iter();
+    let shown = fields.filter_map(|name| Some((name.to_owned(), entry.get(name)?.clone())));
+    Value::Object(shown.collect())
+}
+
 /// Runs `list`.
 pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let admin = Admin::new(&args.target, http)?;
@@ -424,13 +431,17 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
         let found: Vec<Value> = list(&all, "/dead_letters")
             .iter()
             .filter(|entry| matches(entry))
-            .cloned()
+            .map(dead_letter)
             .collect();
         let rows = found
             .iter()
             .map(|entry| {
-                let slug = or_dash(text(entry, "/slug")).to_owned();
-                vec![time(entry, "/at"), text(entry, "/id").to_owned(), slug]
+                vec![
+                    time(entry, "/at"),
+                    text(entry, "/id").to_owned(),
+                    or_dash(text(entry, "/kind")).to_owned(),
+                    or_dash(text(entry, "/slug")).to_owned(),
+                ]
             })
             .collect::<Vec<_>>();
         ("dead_letters", found, rows)

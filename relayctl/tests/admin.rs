@@ -38,9 +38,15 @@ fn delivery(number: u64) -> Value {
 }
 
 fn fake() -> Server {
-    let dead = ["msg_dead", "msg_old"].map(|id| json!({"id": id, "at": AT, "slug": "invitation"}));
+    let mut dead = ["msg_dead", "msg_old"]
+        .map(|id| json!({"id": id, "kind": "mail", "at": AT, "slug": "invitation"}))
+        .to_vec();
+    // As a Worker of 0.2.0 lists a reply.
+    dead.push(
+        json!({"id": "reply_dead", "hand_off": {"payload": {"message": {"text": "marker"}}}}),
+    );
     let operated = Mutex::new(Operated {
-        dead: dead.into(),
+        dead,
         ..Operated::default()
     });
     let admin = move |asked: &Asked| answer(&mut operated.lock().unwrap(), asked);
@@ -213,8 +219,25 @@ fn lists_are_cut_and_filtered() {
     assert_eq!(ids(&["list"]).len(), 11);
     assert_eq!(ids(&["list", "--state", "rejected"]), ["msg_3"]);
     assert_eq!(ids(&["list", "--slug", "invitation"]), ["msg_3"]);
-    assert!(relayctl.run(&["list", "--dead"]).out.contains("msg_dead"));
     assert!(relayctl.run(&["list", "--replies"]).out.contains("human"));
+}
+
+#[test]
+fn of_a_dead_letter_nothing_is_printed_that_somebody_wrote() {
+    let (folder, relay) = (Folder::new(), fake());
+    let relayctl = relayctl(&folder, &relay);
+    let shown = relayctl.run(&["list", "--dead"]);
+    assert!(
+        shown.out.contains("msg_dead") && shown.out.contains("mail  invitation"),
+        "{}",
+        shown.out
+    );
+    let printed = relayctl.run(&["list", "--dead", "--json"]);
+    let letters = printed.json()["dead_letters"].clone();
+    assert_eq!(letters[2], json!({"id": "reply_dead"}));
+    for ran in [shown, printed] {
+        assert!(!ran.all().contains("marker"), "{}", ran.all());
+    }
 }
 
 #[test]
@@ -245,7 +268,10 @@ fn dead_letters_are_redriven_one_or_all() {
     assert_eq!(all.code, 1, "one of them is too old");
     assert_eq!(
         all.json()["redriven"],
-        json!([{"id": "msg_dead", "status": "redriven"}, {"id": "msg_old", "status": "expired"}])
+        json!([
+            {"id": "msg_dead", "status": "redriven"}, {"id": "msg_old", "status": "expired"},
+            {"id": "reply_dead", "status": "redriven"},
+        ])
     );
     let again = relayctl.run(&["redrive", "msg_dead"]);
     assert_eq!(again.code, 1);

@@ -1,0 +1,118 @@
+//! The operator's door, in memory: who comes in, and what is shown of the dead letters. `tests/e2e/operator.rs` tests
+//! the same in the running Worker, and everything else that an operator sees.
+
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod world;
+
+use clerk_nylas_relay::operator::{
+    api::{self, AdminRequest},
+    page,
+};
+use serde_json::{Value, json};
+use world::{MARKER, NOW, World, done};
+
+fn call(world: &World, method: &str, path: &str) -> (u16, Value) {
+    let request = AdminRequest {
+        method,
+        path,
+        limit: None,
+        body: b"",
+    };
+    done(api::api(world, &world.config, &request))
+}
+
+/// A dead letter of each kind, with something private wherever there is a place for it.
+fn letters() -> [(&'static str, Value); 6] {
+    let payload = json!({
+        "version": 1, "type": "reply.received", "id": "reply_1", "account": "g1",
+        "message": {
+            "id": "m-1", "thread_id": "marker", "received_at": NOW.0 / 1000, "from": {"email": "marker@example.com"},
+            "subject": "marker", "text": "marker", "quoted_text": "marker", "truncated": false, "attachments": 0,
+        },
+    });
+    let mail = json!({
+        "email": {
+            "svix_id": "msg_1", "created_at": NOW, "slug": "invitation", "to": "marker@example.com",
+            "subject": "marker", "user_id": "marker",
+        },
+        "content": {"here": {"text": "marker"}}, "queued_at": NOW,
+    });
+    [
+        ("msg_1", json!({"mail": mail})),
+        ("reply_1", json!({"hand_off": {"payload": payload}})),
+        (
+            "message-1",
+            json!({"notification": {"text": "{\"marker\":1}"}}),
+        ),
+        (
+            "message-2",
+            json!({"alert": {"key": "marker", "body": {"text": "marker"}}}),
+        ),
+        (
+            "message-3",
+            json!({"foreign": {"kind": "json", "body": "marker"}}),
+        ),
+        (
+            "message-4",
+            json!({"of_a_later_version": {"at": "marker"}, "slug": "marker"}),
+        ),
+    ]
+}
+
+fn world_with_letters() -> World {
+    let world = World::new();
+    for (id, letter) in letters() {
+        world.keep(format!("dead:{id}"), &letter);
+    }
+    world
+}
+
+#[test]
+fn of_a_dead_letter_its_id_kind_time_and_template_are_shown_and_no_more() {
+    let world = world_with_letters();
+    let (code, answer) = call(&world, "GET", "dead");
+    assert_eq!(code, 200);
+    let expected = json!({"dead_letters": [
+        {"id": "msg_1", "kind": "mail", "at": NOW, "slug": "invitation"},
+        {"id": "reply_1", "kind": "hand_off", "at": NOW},
+        {"id": "message-1", "kind": "notification"},
+        {"id": "message-2", "kind": "alert"},
+        {"id": "message-3", "kind": "unreadable"},
+        {"id": "message-4", "kind": "unreadable"},
+    ]});
+    let by_id = |rows: &Value| {
+        let mut rows = rows["dead_letters"].as_array().unwrap().clone();
+        rows.sort_by_key(|row| row["id"].to_string());
+        rows
+    };
+    assert_eq!(by_id(&answer), by_id(&expected));
+}
+
+#[test]
+fn the_page_shows_no_more_of_a_dead_letter_either() {
+    let world = world_with_letters();
+    let page = done(page::page(&world, &world.config, None, None)).unwrap();
+    for (id, _) in letters() {
+        assert!(page.contains(id), "{id}: {page}");
+    }
+    assert!(!page.contains(MARKER), "{page}");
+}
+
+/// What is not shown is not lost: the agent gets the reply as it was.
+#[test]
+fn a_reply_that_is_redriven_is_whole() {
+    let world = world_with_letters();
+    let letter = world.kept("dead:reply_1").unwrap();
+    let redriven = call(&world, "POST", "dead/reply_1/redrive");
+    assert_eq!(redriven, (200, json!({"status": "redriven"})));
+    assert_eq!(world.take_queue(), [letter]);
+    assert!(world.kept("dead:reply_1").is_none());
+}
