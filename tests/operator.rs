@@ -12,12 +12,20 @@
 
 mod world;
 
-use clerk_nylas_relay::operator::{
-    api::{self, AdminRequest},
-    page,
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clerk_nylas_relay::{
+    model::{log::Record, secret::Secret},
+    operator::{
+        api::{self, AdminRequest},
+        auth, page,
+    },
 };
 use serde_json::{Value, json};
-use world::{MARKER, NOW, World, done};
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+use world::{MARKER, MINUTE, NOW, World, done};
 
 fn call(world: &World, method: &str, path: &str) -> (u16, Value) {
     let request = AdminRequest {
@@ -115,4 +123,60 @@ fn a_reply_that_is_redriven_is_whole() {
     assert_eq!(redriven, (200, json!({"status": "redriven"})));
     assert_eq!(world.take_queue(), [letter]);
     assert!(world.kept("dead:reply_1").is_none());
+}
+
+// ---- Who comes in ----
+
+const TOKEN: &str = "an-operators-token-for-tests";
+
+/// One request with that `Authorization` header: whether it may go on. `None`: it is kept waiting.
+fn knock(world: &World, authorization: &str) -> Option<bool> {
+    let token = Secret::new(TOKEN);
+    let login = pin!(auth::authorize(world, authorization, &token));
+    match login.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(is_authorized) => Some(is_authorized),
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn a_wrong_token_waits_for_its_answer_and_a_good_one_does_not() {
+    let world = World::new();
+    let basic = format!("Basic {}", STANDARD.encode("me:wrong"));
+    for wrong in ["Bearer wrong", "Bearer", &basic] {
+        assert_eq!(knock(&world, wrong), None, "{wrong}");
+    }
+    // However many others are kept waiting.
+    assert_eq!(knock(&world, &format!("Bearer {TOKEN}")), Some(true));
+}
+
+/// A browser's first request has no token: the answer makes it ask for one.
+#[test]
+fn a_request_without_a_token_is_refused_at_once_and_not_logged() {
+    let world = World::new();
+    assert_eq!(knock(&world, ""), Some(false));
+    assert!(world.records.borrow().is_empty());
+}
+
+#[test]
+fn failed_logins_are_logged_once_a_minute_without_what_was_shown() {
+    let world = World::new();
+    let logged = || {
+        let records = world.records.take();
+        records.iter().map(Record::to_json).collect::<Vec<String>>()
+    };
+    for _ in 0..3 {
+        knock(&world, "Bearer marker");
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let line = format!(
+        r#"{{"level":"warning","event":"operator","version":"{version}","outcome":"unauthorized","reason":"wrong_token"}}"#
+    );
+    assert_eq!(logged(), [line.clone()]);
+    world.pass(MINUTE - 1);
+    knock(&world, "Bearer marker");
+    assert!(logged().is_empty());
+    world.pass(1);
+    knock(&world, "Bearer marker");
+    assert_eq!(logged(), [line]);
 }

@@ -361,6 +361,8 @@ fn nylas_signs_the_raw_body_in_hex() {
     let body = br#"{"specversion":"1.0","type":"message.created"}"#;
     let is_verified = |signature: Option<&str>| verify_nylas(signature, body, &secrets).is_ok();
     assert!(is_verified(Some(NYLAS_SIGNATURE)));
+    let verified = verify_nylas(Some(NYLAS_SIGNATURE), body, &secrets).unwrap();
+    assert_eq!(verified.body(), body);
     assert!(is_verified(Some(&NYLAS_SIGNATURE.to_uppercase())));
     assert!(!is_verified(None));
     assert!(!is_verified(Some("")));

@@ -45,6 +45,7 @@ tests![
     an_unusable_event_is_answered_and_not_sent,
     forged_requests_are_all_answered_alike,
     a_truncated_request_is_refused,
+    a_request_that_no_body_could_make_right_is_refused_unread,
     a_body_over_a_mebibyte_is_too_large,
     either_of_two_secrets_will_do,
     standard_webhooks_headers_will_do,
@@ -532,6 +533,34 @@ fn a_truncated_request_is_refused(stage: &Stage) {
     let answer = stage.relay.post("/api/webhooks/clerk", &headers, half);
     assert_eq!(answer.answer(), pair(400, "bad_signature"));
     no_mail(stage, &event);
+}
+
+/// The answer comes although the body never does.
+fn a_request_that_no_body_could_make_right_is_refused_unread(stage: &Stage) {
+    let (now, old) = (now_seconds().to_string(), (now_seconds() - 600).to_string());
+    let signed = |id: &'static str, time| {
+        [
+            ("svix-id", id),
+            ("svix-timestamp", time),
+            ("svix-signature", "v1,AAAA"),
+        ]
+    };
+    let cases: [(&str, &[(&str, &str)], &str); 5] = [
+        ("/api/webhooks/clerk", &[], "400"),
+        ("/api/webhooks/clerk", &signed("msg_1", &now)[..2], "400"),
+        ("/api/webhooks/clerk", &signed("msg.1", &now), "400"),
+        ("/api/webhooks/clerk", &signed("msg_1", &old), "400"),
+        ("/api/webhooks/nylas", &[], "401"),
+    ];
+    for (path, headers, code) in cases {
+        let relay = &stage.replies;
+        let answer = relay.post_without_its_body(path, headers, 1_000_000);
+        let starts = format!("HTTP/1.1 {code} ");
+        assert!(
+            answer.starts_with(&starts),
+            "{path} {headers:?}: {answer:?}"
+        );
+    }
 }
 
 fn a_body_over_a_mebibyte_is_too_large(stage: &Stage) {

@@ -58,7 +58,7 @@ pub struct World {
     pub raised: RefCell<Vec<Alert>>,
     pub heard: RefCell<BTreeSet<String>>,
     /// What the instance remembers.
-    pub remembered: RefCell<BTreeMap<String, String>>,
+    pub remembered: RefCell<BTreeMap<String, (String, UnixMillis)>>,
     /// What was posted to the alert's address.
     pub posted: RefCell<Vec<Value>>,
     /// Nylas: the end of a path, and how it answers there.
@@ -437,12 +437,15 @@ impl Memory for World {
     }
 
     fn recall(&self, name: &str) -> Option<String> {
-        self.remembered.borrow().get(name).cloned()
+        let remembered = self.remembered.borrow();
+        let (text, until) = remembered.get(name)?;
+        (self.now.get() < *until).then(|| text.clone())
     }
 
-    fn remember(&self, name: &str, text: &str, _ttl: Duration) {
+    fn remember(&self, name: &str, text: &str, ttl: Duration) {
+        let until = self.now.get().plus(ttl);
         let mut remembered = self.remembered.borrow_mut();
-        remembered.insert(name.to_owned(), text.to_owned());
+        remembered.insert(name.to_owned(), (text.to_owned(), until));
     }
 }
 
