@@ -145,11 +145,12 @@ struct Admin<'a> {
 impl<'a> Admin<'a> {
     fn new(target: &Target, http: &'a Http) -> Result<Self, Failure> {
         let found = secrets::require("ADMIN_TOKEN", target.token_file.as_deref(), Path::new("."))?;
+        secrets::check_admin_token(&found.secret, &found.from)?;
         let base = relay_base(&target.url).to_owned();
-        if !base.starts_with("https://") && !crate::http::is_loopback(&base) {
+        if !crate::http::is_private(&base) {
             return Err(Failure::usage(
-                format!("{base} is not https: the token would travel in the open"),
-                "use the https address",
+                format!("{base} is not a plain https address: the token would travel in the open"),
+                "use the https address, without a user name",
             ));
         }
         Ok(Self {

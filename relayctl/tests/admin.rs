@@ -339,7 +339,7 @@ fn shapes_hold_names_types_and_lengths() {
 fn a_wrong_token_and_a_missing_api_are_different_failures() {
     let (folder, relay) = (Folder::new(), fake());
     let wrong = relayctl(&folder, &relay)
-        .env("ADMIN_TOKEN", "wrong-token")
+        .env("ADMIN_TOKEN", "wrong-token-of-good-length")
         .run(&["list", "--json"]);
     assert_eq!(wrong.code, 1);
     assert!(
@@ -364,8 +364,27 @@ fn a_wrong_token_and_a_missing_api_are_different_failures() {
         .env("RELAY_URL", &relay.url)
         .run(&["list"]);
     assert_eq!(nobody.code, 2);
-    let open = Relayctl::new(&folder.0)
-        .env("ADMIN_TOKEN", ADMIN_TOKEN)
-        .run(&["list", "--url", "http://relay.example"]);
-    assert_eq!(open.code, 2, "{}", open.all());
+    for open in [
+        "http://relay.example",
+        "http://127.0.0.1@relay.example",
+        "http://localhost.relay.example",
+        "http://127.0.0.1.evil",
+    ] {
+        let open = Relayctl::new(&folder.0)
+            .env("ADMIN_TOKEN", ADMIN_TOKEN)
+            .run(&["list", "--url", open]);
+        assert_eq!(open.code, 2, "{}", open.all());
+        assert!(
+            open.err.contains("would travel in the open"),
+            "{}",
+            open.err
+        );
+    }
+    let short = Relayctl::new(&folder.0)
+        .env("ADMIN_TOKEN", "short-token")
+        .env("RELAY_URL", &relay.url)
+        .run(&["list"]);
+    assert_eq!(short.code, 2, "{}", short.all());
+    assert!(short.err.contains("shorter than 16"), "{}", short.err);
+    assert!(!short.all().contains("short-token"));
 }
