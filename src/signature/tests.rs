@@ -299,8 +299,8 @@ fn an_id_is_what_svix_makes() {
     }
 }
 
-/// What is signed is `id.timestamp.body`. A request signed as (`msg_1`, time, `12.1614265330.{}`) carries a signature of
-/// the same bytes as (`msg_1.<time>.12`, 1614265330, `{}`): another id, and another body.
+/// What is signed is `id.timestamp.body`. So a request signed as (`msg_1`, time, `12.1614265330.{}`) carries the
+/// signature of (`msg_1.<time>.12`, 1614265330, `{}`), too: another id, and another body.
 #[test]
 fn a_signature_has_one_reading() {
     let secret = SigningSecret::parse(SECRET).unwrap();

@@ -322,21 +322,6 @@ impl Relay {
         })
     }
 
-    /// Announces a POST with a body of that length and sends none of it. Returns the head of the answer.
-    pub fn post_without_its_body(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        announced: usize,
-    ) -> String {
-        let mut stream = self.announce(path, headers, announced);
-        let (mut answer, mut byte) = (Vec::new(), [0]);
-        while !answer.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
-            answer.extend(byte);
-        }
-        String::from_utf8(answer).unwrap()
-    }
-
     /// Makes a POST whose body is shorter than its Content-Length.
     pub fn post_truncated(
         &self,
@@ -345,15 +330,6 @@ impl Relay {
         body: &[u8],
         announced: usize,
     ) -> String {
-        let mut stream = self.announce(path, headers, announced);
-        stream.write_all(body).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        answer
-    }
-
-    fn announce(&self, path: &str, headers: &[(&str, &str)], announced: usize) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let mut head =
             format!("POST {path} HTTP/1.1\r\nHost: relay\r\nContent-Length: {announced}\r\n");
@@ -361,9 +337,14 @@ impl Relay {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
-        let limit = Some(Duration::from_secs(10));
-        stream.set_read_timeout(limit).unwrap();
+        stream.write_all(body).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
         stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
     }
 }
 

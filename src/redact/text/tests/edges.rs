@@ -1,0 +1,45 @@
+//! The exact edges of the rules, which `make mutants` showed that no other test would notice.
+
+use super::*;
+
+fn text_of(body: &str) -> String {
+    redact_body(body).text
+}
+
+/// As a table of one letter a cell becomes when it is pasted.
+#[test]
+fn a_code_of_letters_alone_with_each_in_a_line_of_its_own_is_removed() {
+    assert_eq!(text_of("k\nq\nx\nz\nw\np"), "[code removed]");
+}
+
+#[test]
+fn four_consonants_in_a_row_are_not_shouted() {
+    assert_eq!(
+        text_of("PLEASE HELP WITH ABCDFE NOW"),
+        "PLEASE HELP WITH [code removed] NOW"
+    );
+    assert_eq!(text_of("PLEASE HELP NOW"), "PLEASE HELP NOW");
+}
+
+/// An attribution has an address or a date; it need not have both.
+#[test]
+fn either_an_address_or_a_date_makes_an_attribution() {
+    for attribution in [
+        "Acme <auth@acme.example> wrote:",
+        "On 2 November, Acme wrote:",
+    ] {
+        let redacted = redact_body(&format!("Not me.\n\n{attribution}\n> Hello"));
+        assert_eq!(redacted.text, "Not me.", "{attribution}");
+        assert!(redacted.quoted.contains("Hello"), "{attribution}");
+    }
+    let own = redact_body("My boss wrote:\nhello there");
+    assert_eq!(own.text, "My boss wrote:\nhello there");
+}
+
+#[test]
+fn a_text_of_twenty_kilobytes_is_handed_on_whole() {
+    let body = "A word. ".repeat(2_500);
+    let redacted = redact_body(&body);
+    assert_eq!(redacted.text, body.trim_end());
+    assert!(!redacted.truncated);
+}
