@@ -18,7 +18,13 @@ fn four_consonants_in_a_row_are_not_shouted() {
         text_of("PLEASE HELP WITH ABCDFE NOW"),
         "PLEASE HELP WITH [code removed] NOW"
     );
-    assert_eq!(text_of("PLEASE HELP NOW"), "PLEASE HELP NOW");
+    let shouted = "NOBODY RETURNED MY CALLS";
+    assert_eq!(text_of(shouted), shouted);
+}
+
+#[test]
+fn a_spaced_code_of_capitals_may_have_a_group_without_digits() {
+    assert_eq!(text_of("It is K7F QXZ 2Q9"), "It is [code removed]");
 }
 
 /// An attribution has an address or a date; it need not have both.
@@ -42,4 +48,11 @@ fn a_text_of_twenty_kilobytes_is_handed_on_whole() {
     let redacted = redact_body(&body);
     assert_eq!(redacted.text, body.trim_end());
     assert!(!redacted.truncated);
+}
+
+#[test]
+fn a_text_of_thirty_kilobytes_says_that_it_was_cut() {
+    let redacted = redact_body(&"A word. ".repeat(3_750));
+    assert!(redacted.text.len() > 24_000, "{}", redacted.text.len());
+    assert!(redacted.truncated);
 }
