@@ -81,6 +81,7 @@ fn what_cannot_be_seen_is_left_out() {
         "<span style=\"font-size: .0em\">x</span>",
         "<span style=\"font:0/0 a\">x</span>",
         "<div style=\"font-size:0\"><b>x</b></div>",
+        "<div style=\"font-size:0\"><b style=\"font-size:inherit\">x</b></div>",
         "<b hidden>x</b>",
         "<b style='opacity: 0.0;'>x</b>",
         "<b style=\"visibility:hidden\">x</b>",

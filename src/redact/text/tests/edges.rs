@@ -43,6 +43,12 @@ fn either_an_address_or_a_date_makes_an_attribution() {
 }
 
 #[test]
+fn a_price_for_a_time_is_no_host_with_a_path() {
+    let price = "It costs 9.99/month, or 2.50/week";
+    assert_eq!(text_of(price), price);
+}
+
+#[test]
 fn a_text_of_twenty_kilobytes_is_handed_on_whole() {
     let body = "A word. ".repeat(2_500);
     let redacted = redact_body(&body);
