@@ -296,6 +296,40 @@ fn a_message_whose_route_went_on_is_replaced_by_one_that_knows_the_route() {
     assert_eq!(sends(&world), 1);
 }
 
+/// The accounts of the sends so far.
+fn sent_by(world: &World) -> Vec<String> {
+    let sends = world.sends.borrow();
+    let account = |url: &str| url.split('/').rev().nth(2).unwrap().to_owned();
+    sends.iter().map(|(url, ..)| account(url)).collect()
+}
+
+/// The first account goes on refusing a mail that has waited for long: the next one gets it, and none is left out.
+#[test]
+fn a_throttled_mail_goes_on_to_the_next_account() {
+    let world = World::new();
+    world.answers(SEND, 200, accepted());
+    world.answers("g2/messages/send", 429, refused("rate_limit_error"));
+    world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
+    let text = tried(queued("verification_code", 5 * MINUTE));
+    let (disposition, outcome, _) = world.process(&text, 1);
+    assert_eq!((disposition, outcome), (ACKNOWLEDGED, "sent"));
+    assert_eq!(sent_by(&world), ["g2", "g1"]);
+}
+
+#[test]
+fn a_mail_that_expires_between_two_accounts_is_not_sent_by_the_second() {
+    let world = World::new();
+    world.answers(SEND, 200, accepted());
+    world.answers("g2/messages/send", 403, refused("api.forbidden"));
+    world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
+    world.request_takes.set(2 * SECOND);
+    let text = tried(queued("verification_code", 10 * MINUTE - SECOND));
+    let (_, outcome, reason) = world.process(&text, 1);
+    // The message is replaced by one that knows the route; that one is found expired.
+    assert_eq!((outcome, reason), ("requeued", "out_of_time"));
+    assert_eq!(sent_by(&world), ["g2"]);
+}
+
 #[test]
 fn a_message_that_cannot_be_replaced_comes_back_as_it_is() {
     let world = world_whose_route_goes_on();

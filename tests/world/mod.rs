@@ -70,6 +70,8 @@ pub struct World {
     /// Every URL that was requested, but for the alert's address.
     pub requested: RefCell<Vec<String>>,
     pub receiver_is_down: Cell<bool>,
+    /// How long each request takes, in milliseconds.
+    pub request_takes: Cell<u64>,
     /// Operations on KV that fail: `get` or `put`, and what the key begins with.
     pub ledger_fails: RefCell<Vec<(&'static str, &'static str)>>,
     pub queue_fails: Cell<bool>,
@@ -127,6 +129,7 @@ impl World {
             nylas_once: RefCell::default(),
             requested: RefCell::default(),
             receiver_is_down: Cell::new(false),
+            request_takes: Cell::new(0),
             ledger_fails: RefCell::default(),
             queue_fails: Cell::new(false),
             costs: Cell::default(),
@@ -396,6 +399,7 @@ impl Http for World {
             self.posted.borrow_mut().push(body);
             return answer(200, String::new());
         }
+        self.pass(self.request_takes.get());
         self.requested.borrow_mut().push(request.url.clone());
         let mut headers = request.headers.iter();
         if let Some((_, key)) =

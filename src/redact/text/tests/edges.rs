@@ -62,3 +62,30 @@ fn a_text_of_thirty_kilobytes_says_that_it_was_cut() {
     assert!(redacted.text.len() > 24_000, "{}", redacted.text.len());
     assert!(redacted.truncated);
 }
+
+#[test]
+fn a_body_over_half_a_mebibyte_says_that_it_was_cut() {
+    let redacted = redact_body(&format!("Not me.{}", "\n".repeat(600 * 1024)));
+    assert_eq!(redacted.text, "Not me.");
+    assert!(redacted.truncated);
+}
+
+#[test]
+fn a_link_in_brackets_is_one() {
+    assert_eq!(text_of("See (acme.example/verify)"), "See [link removed]");
+}
+
+/// Its pieces are short and have no digit: only their capitals show what they are.
+#[test]
+fn a_token_of_letters_is_one_in_one_line_and_in_two() {
+    let token = "aBcdefgHijklmnopqRstuvWxyz";
+    for text in [
+        token.to_owned(),
+        format!("{}\n{}", &token[..13], &token[13..]),
+    ] {
+        let left = text_of(&text);
+        for piece in ["aBcd", "Hijk", "Wxyz"] {
+            assert!(!left.contains(piece), "{left}");
+        }
+    }
+}
