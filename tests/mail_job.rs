@@ -330,6 +330,56 @@ fn a_mail_that_expires_between_two_accounts_is_not_sent_by_the_second() {
     assert_eq!(sent_by(&world), ["g2"]);
 }
 
+/// A world in which the mail is in the mailbox of g1, sent by an attempt that left no other trace.
+fn world_that_holds_the_mail() -> World {
+    let world = World::new();
+    let mail = json!({
+        "id": "nylas-1", "thread_id": "t-1", "metadata": {"key1": "msg_1"}, "to": [{"email": TO}],
+    });
+    world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
+    world.answers(
+        "g1/messages",
+        200,
+        json!({"request_id": "r", "data": [mail]}),
+    );
+    world
+}
+
+/// Rule 5 of `docs/delivery.md`: Nylas forgets a key after an hour.
+#[test]
+fn a_mail_of_almost_an_hour_is_looked_up_before_it_is_sent() {
+    let world = world_that_holds_the_mail();
+    let ended = world.process(&queued("invitation", 55 * MINUTE).to_string(), 1);
+    assert_eq!((ended.0, ended.1), (ACKNOWLEDGED, "sent"));
+    assert_eq!(sends(&world), 0);
+    // A younger one has its key.
+    let world = world_that_holds_the_mail();
+    world.answers(SEND, 200, accepted());
+    world.process(&queued("invitation", 55 * MINUTE - SECOND).to_string(), 1);
+    assert_eq!(sends(&world), 1);
+}
+
+/// Rule 6.
+#[test]
+fn a_mail_that_an_unrecorded_attempt_may_have_sent_is_looked_up_before_it_is_sent() {
+    let mut mail = queued("invitation", SECOND);
+    mail["mail"]["trail"] = json!({"slots": [], "accounts": [], "ask_first": true});
+    let world = world_that_holds_the_mail();
+    let ended = world.process(&mail.to_string(), 1);
+    assert_eq!((ended.0, ended.1), (ACKNOWLEDGED, "sent"));
+    assert_eq!(sends(&world), 0);
+    // With one account the key is enough.
+    let one = r#"[{"grant_id":"g1","email":"auth@g1.example"}]"#;
+    let world = World::with(&[("NYLAS_ACCOUNTS", one)]);
+    world.answers(SEND, 200, accepted());
+    world.process(&mail.to_string(), 1);
+    let requested = world.requested.borrow();
+    assert!(
+        requested.len() == 1 && requested[0].ends_with(SEND),
+        "{requested:?}"
+    );
+}
+
 #[test]
 fn a_message_that_cannot_be_replaced_comes_back_as_it_is() {
     let world = world_whose_route_goes_on();
