@@ -61,6 +61,24 @@ fn lines_of_preformatted_text_stay_lines() {
 }
 
 #[test]
+fn the_lines_of_the_source_are_kept_where_a_style_says_so() {
+    for style in [
+        "white-space:pre",
+        "white-space:pre-wrap",
+        "white-space:break-spaces",
+    ] {
+        for inside in ["one\ntwo", "<b>one\ntwo</b>"] {
+            let shown = text(&format!("<div style=\"{style}\">{inside}</div>"));
+            assert_eq!(shown, "one\ntwo", "{style} {inside}");
+        }
+    }
+    assert_eq!(
+        text("<div style=\"white-space:normal\">one\ntwo</div>"),
+        "one two"
+    );
+}
+
+#[test]
 fn quoted_elements_are_marked_line_by_line() {
     assert_eq!(
         text("<p>new<blockquote>old<br>older</blockquote>new"),
@@ -83,6 +101,7 @@ fn what_cannot_be_seen_is_left_out() {
         "<div style=\"font-size:0\"><b>x</b></div>",
         "<div style=\"font-size:0\"><b style=\"font-size:inherit\">x</b></div>",
         "<b hidden>x</b>",
+        "<b style=\"display:none\" style=\"display:block\">x</b>",
         "<b style='opacity: 0.0;'>x</b>",
         "<b style=\"visibility:hidden\">x</b>",
         "<div style=\"max-height:0;overflow:hidden\">x</div>",
