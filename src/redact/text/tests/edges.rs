@@ -70,9 +70,30 @@ fn a_body_over_half_a_mebibyte_says_that_it_was_cut() {
     assert!(redacted.truncated);
 }
 
+/// No mail program writes an attribution of which one line is quoted.
 #[test]
-fn a_link_in_brackets_is_one() {
-    assert_eq!(text_of("See (acme.example/verify)"), "See [link removed]");
+fn a_line_above_a_quoted_attribution_stays_new() {
+    let redacted = redact_body("See page 1\n> he wrote:\n> hello");
+    assert_eq!(redacted.text, "See page 1");
+}
+
+#[test]
+fn a_host_goes_on_as_hosts_do() {
+    for link in [
+        "(acme.example/verify)",
+        "\"acme.example/verify\"",
+        "acme.example?x=1",
+        "acme.example:8443",
+    ] {
+        let left = text_of(&format!("See {link}"));
+        assert!(
+            left.contains("[link removed]") && !left.contains("acme"),
+            "{link}: {left}"
+        );
+    }
+    for kept in ["Is it acme.example?Yes", "On acme.example:nothing"] {
+        assert_eq!(text_of(kept), kept);
+    }
 }
 
 /// Its pieces are short and have no digit: only their capitals show what they are.
