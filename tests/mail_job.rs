@@ -199,6 +199,7 @@ fn a_mail_that_nylas_accepts_is_remembered_as_sent() {
         (&known["message_id"], &known["attempts"]),
         (&json!("nylas-1"), &json!(3))
     );
+    assert_eq!(known["thread_id"], "t-1");
     assert_eq!(alerts(&world), [""; 0]);
 }
 

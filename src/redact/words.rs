@@ -96,6 +96,7 @@ mod tests {
             &format!("{}1@acme.example", &letters[..18]),
             &format!("{letters}t@acme.example"),
             &format!("ada@{}1.example", &letters[..18]),
+            &"ada.b+c@my-acme.example".to_owned(),
             &format!("{}@acme.example", "a".repeat(64)),
         ] {
             assert!(is_address(address), "{address}");

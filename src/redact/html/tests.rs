@@ -100,6 +100,8 @@ fn what_cannot_be_seen_is_left_out() {
         "<span style=\"font:0/0 a\">x</span>",
         "<div style=\"font-size:0\"><b>x</b></div>",
         "<div style=\"font-size:0\"><b style=\"font-size:inherit\">x</b></div>",
+        "<div style=\"font-size:0\"><b style=\"font-size:2em\">x</b></div>",
+        "<div style=\"visibility:hidden\"><b>x</b></div>",
         "<b hidden>x</b>",
         "<b style=\"display:none\" style=\"display:block\">x</b>",
         "<b style='opacity: 0.0;'>x</b>",
