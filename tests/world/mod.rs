@@ -70,6 +70,8 @@ pub struct World {
     /// Every URL that was requested, but for the alert's address.
     pub requested: RefCell<Vec<String>>,
     pub receiver_is_down: Cell<bool>,
+    /// Whether Nylas says of its answers that it repeats them from memory.
+    pub replays: Cell<bool>,
     /// How long each request takes, in milliseconds.
     pub request_takes: Cell<u64>,
     /// Operations on KV that fail: `get` or `put`, and what the key begins with.
@@ -129,6 +131,7 @@ impl World {
             nylas_once: RefCell::default(),
             requested: RefCell::default(),
             receiver_is_down: Cell::new(false),
+            replays: Cell::new(false),
             request_takes: Cell::new(0),
             ledger_fails: RefCell::default(),
             queue_fails: Cell::new(false),
@@ -385,9 +388,11 @@ impl Http for World {
         _timeout: Option<Duration>,
     ) -> Result<HttpResponse, HttpError> {
         let answer = |status: u16, body: String| {
+            let replayed = ("idempotent-response".to_owned(), "true".to_owned());
+            let headers = self.replays.get().then_some(replayed);
             Ok(HttpResponse {
                 status,
-                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                headers: headers.into_iter().collect(),
                 body,
             })
         };
