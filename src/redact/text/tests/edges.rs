@@ -110,3 +110,22 @@ fn a_token_of_letters_is_one_in_one_line_and_in_two() {
         }
     }
 }
+
+#[test]
+fn a_room_in_a_shouted_sentence_is_no_spaced_code() {
+    let shouted = "ROOM B12 IS COLD";
+    assert_eq!(text_of(shouted), shouted);
+}
+
+#[test]
+fn half_a_token_may_have_nothing_but_a_sign() {
+    let left = text_of("abcd_efghijk\nlmnop12qrst");
+    assert!(!left.contains("efgh"), "{left}");
+}
+
+/// A word of two groups is no group of a spaced code: its first group would stay.
+#[test]
+fn a_word_of_two_groups_is_no_group_of_a_spaced_code() {
+    let sentence = "Bus A4-B12, C13, thanks";
+    assert_eq!(text_of(sentence), sentence);
+}
