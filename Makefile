@@ -1,8 +1,8 @@
 # make help lists the targets. Everything of substance is in scripts/.
-.PHONY: help setup dev build test lint release soak fuzz bench clean
+.PHONY: help setup dev build test lint release soak fuzz bench mutants clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 ~ \2/p' Makefile | awk -F '~' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 ~ \2/p' Makefile | awk -F '~' '{ printf "%-15s %s\n", $$1, $$2 }'
 
 setup: ## find or install every tool (quick when there is nothing to do; the other targets do it, too)
 	@scripts/setup
@@ -31,6 +31,9 @@ fuzz: ## what strangers send, in many forms: make fuzz TARGET=redaction EXECUTIO
 
 bench: ## the relay beside handlers in JavaScript, measured: make bench ARGS="--rounds 3" (ARGS=--help: all options)
 	@scripts/bench $(ARGS)
+
+mutants: ## whether a test fails for each change of the source: make mutants ARGS="-f src/signature.rs" (hours for all)
+	@scripts/mutants $(ARGS)
 
 clean: ## remove what was built here (tools in the cache folder stay)
 	rm -rf build target .wrangler node_modules release

@@ -47,7 +47,7 @@ pub async fn route(
 ) -> Routed {
     // Not through crate `url`: its Unicode tables would be a third of the Worker.
     let url = request.url();
-    let (path, query) = path_and_query(&url);
+    let (_, path, query) = parts(&url);
     let method = request.method();
     match (path, method.as_str(), config) {
         ("/api/webhooks/clerk", "POST", Ok(config)) => {
@@ -133,11 +133,16 @@ async fn clerk_webhook(
 
 async fn nylas_webhook(platform: &Platform, config: &Config, request: &Request) -> Response {
     let started = platform.now();
-    let Some(body) = platform::read_body(request, NOTIFICATION_BYTES_MAX).await else {
+    let signature = platform::header(request, "x-nylas-signature");
+    let body = match signature {
+        Some(_) => platform::read_body(request, NOTIFICATION_BYTES_MAX).await,
+        // No body makes it a request of Nylas', so it is not read.
+        None => Some(Vec::new()),
+    };
+    let Some(body) = body else {
         let (outcome, reason) = (Outcome::TooLarge, Reason::SayOverOneAndAHalfMebibytes);
         return answer(&Answer::new(413, outcome, reason));
     };
-    let signature = platform::header(request, "x-nylas-signature");
     let encoding = platform::header(request, "content-encoding").unwrap_or_default();
     let request = NylasRequest {
         signature: signature.as_deref(),
@@ -183,14 +188,16 @@ async fn admin(
         return not_found();
     };
     let authorization = platform::header(request, "authorization").unwrap_or_default();
-    if !auth::is_authorized(&authorization, token) {
+    if !auth::authorize(platform, &authorization, token).await {
         let realm = "Basic realm=\"clerk-nylas-relay: any name, ADMIN_TOKEN\"";
         let header = Some(("www-authenticate", realm));
         return json_response(401, &json!({"status": "unauthorized"}), header);
     }
-    let method = request.method();
+    let (method, url) = (request.method(), request.url());
     let site = platform::header(request, "sec-fetch-site");
-    if method != "GET" && auth::is_cross_site(site.as_deref()) {
+    let from = platform::header(request, "origin");
+    let (origin, ..) = parts(&url);
+    if method != "GET" && auth::is_cross_site(site.as_deref(), from.as_deref(), origin) {
         return json_response(403, &json!({"status": "forbidden"}), None);
     }
     let body = match method.as_str() {
@@ -248,7 +255,8 @@ async fn show_page(
                 ("content-type", "text/html; charset=utf-8"),
                 ("content-security-policy", page::PAGE_POLICY),
                 ("cache-control", "no-store"),
-                ("referrer-policy", "no-referrer"),
+                // Not `no-referrer`: a browser then says `Origin: null` with the page's own forms.
+                ("referrer-policy", "same-origin"),
                 ("x-content-type-options", "nosniff"),
             ],
         ),
@@ -318,13 +326,13 @@ fn parameter(form: &str, name: &str) -> Option<String> {
     UrlSearchParams::new_with_str(form).ok()?.get(name)
 }
 
-/// Of a request's URL, which is absolute and normalised.
-fn path_and_query(url: &str) -> (&str, &str) {
+/// Origin, path and query of a request's URL, which is absolute and normalised.
+fn parts(url: &str) -> (&str, &str, &str) {
     let (url, query) = url.split_once('?').unwrap_or((url, ""));
     // The third `/`: scheme://host/path.
-    let path = url
-        .match_indices('/')
-        .nth(2)
-        .and_then(|(start, _)| url.get(start..));
-    (path.unwrap_or("/"), query)
+    let third = url.match_indices('/').nth(2);
+    let (origin, path) = third
+        .and_then(|(start, _)| url.split_at_checked(start))
+        .unwrap_or((url, "/"));
+    (origin, path, query)
 }

@@ -257,3 +257,24 @@ fn a_long_function_is_found_unless_it_says_why() {
     assert!(long_functions(&excused).is_empty());
     assert!(long_functions("fn short() {\n}\n").is_empty());
 }
+
+/// A tag can be moved to other code; a commit's hash cannot.
+#[test]
+fn every_action_of_the_workflows_is_named_by_its_commit() {
+    let mut count = 0;
+    for (name, text) in texts() {
+        if !name.starts_with(".github/workflows/") {
+            continue;
+        }
+        for line in text.lines() {
+            let Some((_, used)) = line.split_once("uses: ") else {
+                continue;
+            };
+            let (commit, version) = used.split_once('@').unwrap().1.split_once(" # v").unwrap();
+            let is_hash = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(is_hash && !version.is_empty(), "{name}: {line}");
+            count += 1;
+        }
+    }
+    assert!(count > 5, "only {count} actions were found");
+}

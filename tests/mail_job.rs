@@ -15,7 +15,10 @@ mod world;
 use clerk_nylas_relay::{
     consumer,
     model::{
+        id::{GrantId, SvixId},
+        log::Level,
         message::{Body, Delivery, Disposition},
+        outcome::Event,
         problem::Problem,
     },
 };
@@ -199,6 +202,7 @@ fn a_mail_that_nylas_accepts_is_remembered_as_sent() {
         (&known["message_id"], &known["attempts"]),
         (&json!("nylas-1"), &json!(3))
     );
+    assert_eq!(known["thread_id"], "t-1");
     assert_eq!(alerts(&world), [""; 0]);
 }
 
@@ -294,6 +298,206 @@ fn a_message_whose_route_went_on_is_replaced_by_one_that_knows_the_route() {
     let ended = world.process(&queue[0].to_string(), 1);
     assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
     assert_eq!(sends(&world), 1);
+}
+
+/// The accounts of the sends so far.
+fn sent_by(world: &World) -> Vec<String> {
+    let sends = world.sends.borrow();
+    let account = |url: &str| url.split('/').rev().nth(2).unwrap().to_owned();
+    sends.iter().map(|(url, ..)| account(url)).collect()
+}
+
+/// Throttling ends by itself, so it is waited out for a minute. Then the next account gets the mail, and none is left
+/// out.
+#[test]
+fn a_mail_that_was_throttled_for_a_minute_goes_on_to_the_next_account() {
+    let throttled = |ago: u64| {
+        let world = World::new();
+        world.answers(SEND, 200, accepted());
+        world.answers("g2/messages/send", 429, refused("rate_limit_error"));
+        world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
+        let (_, outcome, _) = world.process(&tried(queued("verification_code", ago)), 1);
+        (outcome, sent_by(&world))
+    };
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(throttled(MINUTE - SECOND), ("retry", names(&["g2"])));
+    for ago in [MINUTE, 5 * MINUTE] {
+        assert_eq!(throttled(ago), ("sent", names(&["g2", "g1"])));
+    }
+}
+
+/// With one account there is nowhere to go: it is not even looked for.
+#[test]
+fn with_one_account_a_refused_mail_stays_there() {
+    let one = r#"[{"grant_id":"g2","email":"auth@g2.example"}]"#;
+    for (status, kind) in [(429, "rate_limit_error"), (403, "api.forbidden")] {
+        let world = World::with(&[("NYLAS_ACCOUNTS", one)]);
+        world.answers(SEND, status, refused(kind));
+        world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
+        let (_, outcome, _) = world.process(&tried(queued("verification_code", 5 * MINUTE)), 1);
+        assert_eq!(outcome, "retry", "{status}");
+        let requested = world.requested.borrow();
+        assert_eq!(requested.len(), 1, "{requested:?}");
+    }
+}
+
+/// Its record names the account and the mail, as an error.
+#[test]
+fn an_account_that_refuses_is_reported() {
+    let world = world_whose_route_goes_on();
+    world.process(&code(), 1);
+    let records = world.records.borrow();
+    let mut down = records
+        .iter()
+        .filter(|record| record.event == Event::AccountDown);
+    let down = down.next().unwrap();
+    assert_eq!(down.level, Level::Error);
+    assert_eq!(down.svix_id.as_ref().map(SvixId::as_str), Some("msg_1"));
+    assert_eq!(down.account.as_ref().map(GrantId::as_str), Some("g2"));
+}
+
+/// Rule 4 of `docs/delivery.md`: another request with this key was other bytes, so only the mailbox knows.
+#[test]
+fn a_mail_whose_key_is_taken_is_sent_if_the_mailbox_holds_it() {
+    let world = world_that_holds_the_mail();
+    world.answers(
+        "g1/messages/send",
+        409,
+        refused("invalid_idempotent_request"),
+    );
+    let mut mail = queued("verification_code", SECOND);
+    mail["mail"]["trail"] = at(&["g1"]);
+    let ended = world.process(&mail.to_string(), 1);
+    assert_eq!((ended.0, ended.1), (ACKNOWLEDGED, "sent"));
+    assert_eq!(sends(&world), 1);
+}
+
+/// The route of a mail that is at the last of these accounts.
+fn at(accounts: &[&str]) -> Value {
+    let hops = accounts
+        .iter()
+        .map(|account| json!({"account": account, "generation": 0}));
+    json!({"slots": hops.collect::<Vec<_>>(), "accounts": accounts, "begun_at": NOW.0 - SECOND})
+}
+
+/// Nothing can be sent by an account that was removed, so it is looked for there, for as long as Nylas may work on it.
+#[test]
+fn a_mail_at_a_removed_account_is_sent_if_a_mailbox_holds_it_and_leaves_in_the_end() {
+    let world = world_that_holds_the_mail();
+    let mut mail = queued("verification_code", 5 * MINUTE);
+    mail["mail"]["trail"] = at(&["g9"]);
+    let ended = world.process(&mail.to_string(), 1);
+    assert_eq!((ended.0, ended.1), (ACKNOWLEDGED, "sent"));
+    assert_eq!(sends(&world), 0);
+    let looked_for = |since: u64| {
+        let world = World::new();
+        world.answers(SEND, 200, accepted());
+        world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
+        let mut mail = mail.clone();
+        mail["mail"]["trail"]["slots"][0]["settling_since"] = json!(NOW.0 - since);
+        world.process(&mail.to_string(), 1);
+        sends(&world)
+    };
+    assert_eq!((looked_for(149 * SECOND), looked_for(150 * SECOND)), (0, 1));
+}
+
+/// Nylas accepted the mail, reported that it could not send it, and now repeats that it accepted it.
+#[test]
+fn a_mail_that_is_known_to_have_failed_leaves_when_nylas_repeats_its_answer() {
+    let world = World::new();
+    world.replays.set(true);
+    world.answers(
+        SEND,
+        200,
+        json!({"request_id": "r", "data": {"id": "nylas-2"}}),
+    );
+    world.answers("g2/messages/send", 200, accepted());
+    let mut mail: Value =
+        serde_json::from_str(&tried(queued("verification_code", SECOND))).unwrap();
+    mail["mail"]["trail"]["failed"] = json!(["nylas-1"]);
+    let ended = world.process(&mail.to_string(), 1);
+    assert_eq!((ended.0, ended.1), (ACKNOWLEDGED, "sent"));
+    assert_eq!(sent_by(&world), ["g2", "g1"]);
+}
+
+#[test]
+fn a_sender_name_at_clerk_that_is_not_the_accounts_is_reported_once() {
+    let drifts = |from: &str| {
+        let world = World::new();
+        world.answers(SEND, 200, accepted());
+        let mut mail = queued("verification_code", SECOND);
+        mail["mail"]["email"]["from_local_part"] = json!(from);
+        world.process(&mail.to_string(), 1);
+        alerts(&world)
+            .iter()
+            .filter(|alert| **alert == "drift")
+            .count()
+    };
+    assert_eq!((drifts("notifications"), drifts("Auth")), (1, 0));
+}
+
+#[test]
+fn a_mail_that_expires_between_two_accounts_is_not_sent_by_the_second() {
+    let world = World::new();
+    world.answers(SEND, 200, accepted());
+    world.answers("g2/messages/send", 403, refused("api.forbidden"));
+    world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
+    world.request_takes.set(2 * SECOND);
+    let text = tried(queued("verification_code", 10 * MINUTE - SECOND));
+    let (_, outcome, reason) = world.process(&text, 1);
+    // The message is replaced by one that knows the route; that one is found expired.
+    assert_eq!((outcome, reason), ("requeued", "out_of_time"));
+    assert_eq!(sent_by(&world), ["g2"]);
+}
+
+/// A world in which the mail is in the mailbox of g1, sent by an attempt that left no other trace.
+fn world_that_holds_the_mail() -> World {
+    let world = World::new();
+    let mail = json!({
+        "id": "nylas-1", "thread_id": "t-1", "metadata": {"key1": "msg_1"}, "to": [{"email": TO}],
+    });
+    world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
+    world.answers(
+        "g1/messages",
+        200,
+        json!({"request_id": "r", "data": [mail]}),
+    );
+    world
+}
+
+/// Rule 5 of `docs/delivery.md`: Nylas forgets a key after an hour.
+#[test]
+fn a_mail_of_almost_an_hour_is_looked_up_before_it_is_sent() {
+    let world = world_that_holds_the_mail();
+    let ended = world.process(&queued("invitation", 55 * MINUTE).to_string(), 1);
+    assert_eq!((ended.0, ended.1), (ACKNOWLEDGED, "sent"));
+    assert_eq!(sends(&world), 0);
+    // A younger one has its key.
+    let world = world_that_holds_the_mail();
+    world.answers(SEND, 200, accepted());
+    world.process(&queued("invitation", 55 * MINUTE - SECOND).to_string(), 1);
+    assert_eq!(sends(&world), 1);
+}
+
+/// Rule 6.
+#[test]
+fn a_mail_that_an_unrecorded_attempt_may_have_sent_is_looked_up_before_it_is_sent() {
+    let mut mail = queued("invitation", SECOND);
+    mail["mail"]["trail"] = json!({"slots": [], "accounts": [], "ask_first": true});
+    let world = world_that_holds_the_mail();
+    let ended = world.process(&mail.to_string(), 1);
+    assert_eq!((ended.0, ended.1), (ACKNOWLEDGED, "sent"));
+    assert_eq!(sends(&world), 0);
+    // With one account the key is enough.
+    let one = r#"[{"grant_id":"g1","email":"auth@g1.example"}]"#;
+    let world = World::with(&[("NYLAS_ACCOUNTS", one)]);
+    world.answers(SEND, 200, accepted());
+    world.process(&mail.to_string(), 1);
+    let requested = world.requested.borrow();
+    assert!(
+        requested.len() == 1 && requested[0].ends_with(SEND),
+        "{requested:?}"
+    );
 }
 
 #[test]

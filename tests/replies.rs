@@ -204,7 +204,7 @@ fn a_from_that_is_no_plain_address_is_not_used_and_loses_no_reply() {
         // Even if a mail of ours went to just that.
         know_thread(&world);
         let mut thread = world.kept("thread:g1:t-1").unwrap();
-        thread["recipient"] = keyed_hash(from, &Secret::new("nyk_marker")).into();
+        thread["recipient"] = json!(RecipientHash::new(from, &Secret::new("nyk_marker")));
         world.keep("thread:g1:t-1", &thread);
         let ended = world.process(&notification(), 1);
         assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"), "{from}");

@@ -5,8 +5,9 @@
 //!
 //! - A timestamp with a sign or leading zeros. The libraries verify over the number that they parsed. The relay refuses
 //!   a sign and verifies over the text of the header, so that a request has one reading.
-//! - An id that is empty, or has other characters than letters, digits, `_`, `-`, `.`. The libraries accept it. The
-//!   relay refuses it, because the id becomes a key, a header, a query and a log field.
+//! - An id that is empty, or has other characters than letters, digits, `_`, `-`. The libraries accept it. The relay
+//!   refuses it, because the id becomes a key, a header, a query and a log field; and one with a `.`, because what is
+//!   signed is `id.timestamp.body`, which then has two readings.
 //! - `svix-*` and `webhook-*` headers mixed. The libraries accept them. The relay refuses them, because a request is
 //!   signed under one name.
 //! - A body that is not UTF-8. `svix` refuses it. The relay verifies its bytes, because the signature is over bytes.
@@ -141,7 +142,7 @@ proptest! {
     #[test]
     fn the_relay_accepts_what_the_libraries_accept(
         prefix in select(vec!["svix", "webhook"]),
-        id in "[A-Za-z0-9_.-]{1,40}",
+        id in "[A-Za-z0-9_-]{1,40}",
         body in "\\PC{0,200}",
         off in -320..320_i64,
         damage in damages(),
@@ -193,7 +194,7 @@ fn difference_a_timestamp_is_taken_as_it_is_written() {
 
 #[test]
 fn difference_an_id_is_plain() {
-    for id in ["a b", "a/b", "a:1", "a,b"] {
+    for id in ["a b", "a/b", "a:1", "a,b", "a.b"] {
         let signed = signed_now(id, |now| now.to_string());
         assert!(svix_accepts(SECRETS[0], &signed), "{id}");
         assert!(!relay_accepts(SECRETS[0], &signed), "{id}");

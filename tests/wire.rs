@@ -1054,6 +1054,7 @@ fn what_a_log_record_may_be_about() {
         (Event::Sweep, "sweep"),
         (Event::Check, "check"),
         (Event::Alert, "alert"),
+        (Event::Operator, "operator"),
     ];
     for (event, name) in events {
         assert_eq!(serde_json::to_value(event).unwrap(), name);

@@ -1,5 +1,5 @@
 //! `status`, `list`, `tail`, `redrive`, `inspect`: commands that call the Worker's operator API. They print ids,
-//! templates, outcomes and times.
+//! kinds, templates, outcomes and times.
 
 use crate::{
     clock,
@@ -116,11 +116,12 @@ pub(crate) struct Admin<'a> {
 impl<'a> Admin<'a> {
     pub(crate) fn new(target: &Target, http: &'a Http) -> Result<Self, Failure> {
         let found = secrets::require("ADMIN_TOKEN", target.token_file.as_deref(), Path::new("."))?;
+        secrets::check_admin_token(&found.secret, &found.from)?;
         let base = relay_base(&target.url).to_owned();
-        if !base.starts_with("https://") && !crate::http::is_loopback(&base) {
+        if !crate::http::is_private(&base) {
             return Err(Failure::usage(
-                format!("{base} is not https: the token would travel in the open"),
-                "use the https address",
+                format!("{base} is not a plain https address: the token would travel in the open"),
+                "use the https address, without a user name",
             ));
         }
         Ok(Self {
@@ -378,6 +379,13 @@ fn delivery_row(delivery: &Value) -> Vec<String> {
     ]
 }
 
+/// What is printed of a dead letter. A Worker of 0.2.0 lists a whole reply.
+fn dead_letter(entry: &Value) -> Value {
+    let fields = ["id", "kind", "at", "slug"].into_iter();
+    let shown = fields.filter_map(|name| Some((name.to_owned(), entry.get(name)?.clone())));
+    Value::Object(shown.collect())
+}
+
 /// Runs `list`.
 pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let admin = Admin::new(&args.target, http)?;
@@ -395,13 +403,17 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
         let found: Vec<Value> = list(&all, "/dead_letters")
             .iter()
             .filter(|entry| matches(entry))
-            .cloned()
+            .map(dead_letter)
             .collect();
         let rows = found
             .iter()
             .map(|entry| {
-                let slug = or_dash(text(entry, "/slug")).to_owned();
-                vec![time(entry, "/at"), text(entry, "/id").to_owned(), slug]
+                vec![
+                    time(entry, "/at"),
+                    text(entry, "/id").to_owned(),
+                    or_dash(text(entry, "/kind")).to_owned(),
+                    or_dash(text(entry, "/slug")).to_owned(),
+                ]
             })
             .collect::<Vec<_>>();
         ("dead_letters", found, rows)

@@ -2,7 +2,7 @@
 
 use crate::{clock::Stopwatch, failure::Failure};
 use serde_json::Value;
-use std::{io, time::Duration};
+use std::{io, net::IpAddr, time::Duration};
 
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -205,12 +205,38 @@ pub fn host(url: &str) -> &str {
     rest.get(..end).unwrap_or(rest)
 }
 
-/// Whether the address is on this machine.
+/// Whether the address is on this machine. It is read as the client reads it. Beside the host it has a port and nothing
+/// else: a user name is there to look like a host.
 pub fn is_loopback(url: &str) -> bool {
-    let host = host(url);
-    ["127.", "localhost", "[::1]"]
-        .iter()
-        .any(|start| host.starts_with(start))
+    let Ok(url) = url.parse::<ureq::http::Uri>() else {
+        return false;
+    };
+    let Some(authority) = url.authority() else {
+        return false;
+    };
+    let host = authority.host();
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    let is_local = host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    let rest = authority.as_str().strip_prefix(host);
+    let is_plain = rest.is_some_and(|rest| {
+        rest.is_empty()
+            || rest
+                .strip_prefix(':')
+                .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    is_local && is_plain
+}
+
+/// Whether something private may be sent there: https anywhere, http on this machine only; no user name.
+pub fn is_private(url: &str) -> bool {
+    let is_https = url.starts_with("https://") && !host(url).contains('@');
+    is_https || (url.starts_with("http://") && is_loopback(url))
 }
 
 fn without_query(url: &str) -> &str {
@@ -230,4 +256,62 @@ pub fn relay_base(url: &str) -> &str {
     .iter()
     .find_map(|path| url.strip_suffix(path))
     .unwrap_or(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_what_is_on_this_machine_and_not_what_looks_like_it() {
+        for here in [
+            "http://127.0.0.1",
+            "http://127.0.0.1:8787/api",
+            "http://127.8.9.1:1",
+            "http://localhost:8787",
+            "http://LocalHost/",
+            "http://[::1]:8787/",
+            "https://localhost",
+        ] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for elsewhere in [
+            "",
+            "http://",
+            "http://127.0.0.1@evil.example",
+            "http://127.0.0.1:80@evil.example/",
+            "http://localhost@evil.example",
+            "http://evil@127.0.0.1",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil",
+            "http://127.0.0.1.evil.example:8787",
+            "http://127.evil.example",
+            "http://localhosts",
+            "http://[::1].evil.example",
+            "http://[::2]",
+            "http://10.0.0.1",
+            "http://evil.example/127.0.0.1",
+            "http://evil.example?localhost",
+            "http://evil.example#@localhost",
+            "http://evil.example\\@localhost",
+        ] {
+            assert!(!is_loopback(elsewhere), "{elsewhere}");
+            assert!(!is_private(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn what_is_private_goes_by_https_or_stays_here() {
+        for private in ["https://relay.example/x", "http://127.0.0.1:8787"] {
+            assert!(is_private(private), "{private}");
+        }
+        for open in [
+            "http://relay.example",
+            "ftp://127.0.0.1",
+            "127.0.0.1",
+            "https://127.0.0.1@evil.example",
+        ] {
+            assert!(!is_private(open), "{open}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 //! Never the command line, because other processes can read it. Secrets are never printed.
 
 use crate::failure::Failure;
-use clerk_nylas_relay::model::secret::Secret;
-use std::{fs, path::Path};
+use clerk_nylas_relay::{config::ADMIN_TOKEN_BYTES_MIN, model::secret::Secret};
+use std::{fs, io::Write, path::Path};
 
 /// A secret and where it was found.
 #[derive(Clone, Debug)]
@@ -107,6 +107,37 @@ fn unquote(value: &str) -> &str {
         .map_or(value, |(value, _)| value.trim())
 }
 
+/// Refuses an `ADMIN_TOKEN` that the Worker would refuse, too.
+pub fn check_admin_token(token: &Secret, from: &str) -> Result<(), Failure> {
+    if token.reveal().len() >= ADMIN_TOKEN_BYTES_MIN {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!(
+            "the ADMIN_TOKEN in {from} is shorter than {ADMIN_TOKEN_BYTES_MIN} characters: it could be guessed"
+        ),
+        "`openssl rand -base64 24` makes a good one; store it with `npx wrangler secret put ADMIN_TOKEN`",
+    ))
+}
+
+/// Writes a secret into a new file that only its owner can read. What is there already, a link included, is never
+/// written to: somebody else may be able to read it.
+pub fn write_new(file: &Path, secret: &str) -> Result<(), Failure> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options
+        .open(file)
+        .and_then(|mut file| file.write_all(format!("{secret}\n").as_bytes()));
+    written.map_err(|error| {
+        Failure::new(
+            format!("{} cannot be written: {error}", file.display()),
+            "name another file",
+        )
+    })
+}
+
 /// Random bytes from the system.
 pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
@@ -144,5 +175,36 @@ mod tests {
         assert_eq!(entry(content, "C").as_deref(), Some("three"));
         assert_eq!(entry(content, "D").as_deref(), Some("four"));
         assert_eq!(entry(content, "E"), None);
+    }
+
+    #[test]
+    fn a_secret_goes_into_a_new_file_of_its_owners_alone() {
+        let folder = std::env::temp_dir().join(format!("relayctl-secret-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("token");
+        write_new(&file, "secret").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "secret\n");
+        assert!(write_new(&file, "other").is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "secret\n");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{PermissionsExt, symlink};
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            let (target, link) = (folder.join("target"), folder.join("link"));
+            symlink(&target, &link).unwrap();
+            assert!(write_new(&link, "secret").is_err());
+            assert!(!target.exists());
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_token_is_as_long_as_the_worker_wants_it() {
+        let is_taken = |token: &str| check_admin_token(&Secret::new(token), "a file").is_ok();
+        assert!(is_taken("0123456789abcdef"));
+        for short in ["", "0123456789abcde"] {
+            assert!(!is_taken(short), "{short}");
+        }
     }
 }

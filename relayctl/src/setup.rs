@@ -10,7 +10,7 @@ use crate::{
     clock::{self, Stopwatch},
     doctor::{self, DoctorArgs, State},
     failure::Failure,
-    http::{Ask, Http, list, relay_base, text},
+    http::{Ask, Http, is_private, list, relay_base, text},
     nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, ok, said},
     project::Project,
     secrets,
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -762,13 +762,10 @@ impl Setup<'_> {
             .lines()
             .skip_while(|line| !line.contains("Deployed "))
             .map(str::trim);
-        let found = lines.find(|line| {
-            line.starts_with("https://")
-                || (line.starts_with("http://") && crate::http::is_loopback(line))
-        });
-        if let (None, Some(line)) = (&self.url, found) {
-            let url = line.split_whitespace().next().unwrap_or(line);
-            self.url = Some(relay_base(url).to_owned());
+        let first_word = |line: &str| line.split_whitespace().next().map(str::to_owned);
+        let found = lines.find_map(|line| first_word(line).filter(|url| is_private(url)));
+        if let (None, Some(url)) = (&self.url, found) {
+            self.url = Some(relay_base(&url).to_owned());
         }
     }
 
@@ -1065,28 +1062,22 @@ fn admin_token(file: Option<&Path>) -> Result<String, Failure> {
             "--admin-token-file FILE",
         ));
     };
-    if let Some(token) = fs::read_to_string(file)
-        .ok()
-        .map(|token| token.trim().to_owned())
-        .filter(|token| !token.is_empty())
-    {
-        return Ok(token);
+    match fs::read_to_string(file) {
+        Ok(token) => {
+            let token = Secret::new(token.trim());
+            secrets::check_admin_token(&token, &file.display().to_string())?;
+            Ok(token.reveal().to_owned())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let token = secrets::random_hex::<32>()?;
+            secrets::write_new(file, &token)?;
+            Ok(token)
+        }
+        Err(error) => Err(Failure::usage(
+            format!("{} cannot be read: {error}", file.display()),
+            "name a file that holds the token, or one that is not there yet",
+        )),
     }
-    let token = secrets::random_hex::<32>()?;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(file)
-        .and_then(|mut file| file.write_all(format!("{token}\n").as_bytes()));
-    written.map_err(|error| {
-        Failure::new(
-            format!("{} cannot be written: {error}", file.display()),
-            "name another file",
-        )
-    })?;
-    Ok(token)
 }
 
 /// The tag of what would be deployed: a hash over the settings and the built Worker or its source.

@@ -38,9 +38,15 @@ fn delivery(number: u64) -> Value {
 }
 
 fn fake() -> Server {
-    let dead = ["msg_dead", "msg_old"].map(|id| json!({"id": id, "at": AT, "slug": "invitation"}));
+    let mut dead = ["msg_dead", "msg_old"]
+        .map(|id| json!({"id": id, "kind": "mail", "at": AT, "slug": "invitation"}))
+        .to_vec();
+    // As a Worker of 0.2.0 lists a reply.
+    dead.push(
+        json!({"id": "reply_dead", "hand_off": {"payload": {"message": {"text": "marker"}}}}),
+    );
     let operated = Mutex::new(Operated {
-        dead: dead.into(),
+        dead,
         ..Operated::default()
     });
     let admin = move |asked: &Asked| answer(&mut operated.lock().unwrap(), asked);
@@ -233,8 +239,25 @@ fn lists_are_cut_and_filtered() {
     assert_eq!(ids(&["list"]).len(), 11);
     assert_eq!(ids(&["list", "--state", "rejected"]), ["msg_3"]);
     assert_eq!(ids(&["list", "--slug", "invitation"]), ["msg_3"]);
-    assert!(relayctl.run(&["list", "--dead"]).out.contains("msg_dead"));
     assert!(relayctl.run(&["list", "--replies"]).out.contains("human"));
+}
+
+#[test]
+fn of_a_dead_letter_nothing_is_printed_that_somebody_wrote() {
+    let (folder, relay) = (Folder::new(), fake());
+    let relayctl = relayctl(&folder, &relay);
+    let shown = relayctl.run(&["list", "--dead"]);
+    assert!(
+        shown.out.contains("msg_dead") && shown.out.contains("mail  invitation"),
+        "{}",
+        shown.out
+    );
+    let printed = relayctl.run(&["list", "--dead", "--json"]);
+    let letters = printed.json()["dead_letters"].clone();
+    assert_eq!(letters[2], json!({"id": "reply_dead"}));
+    for ran in [shown, printed] {
+        assert!(!ran.all().contains("marker"), "{}", ran.all());
+    }
 }
 
 #[test]
@@ -265,7 +288,10 @@ fn dead_letters_are_redriven_one_or_all() {
     assert_eq!(all.code, 1, "one of them is too old");
     assert_eq!(
         all.json()["redriven"],
-        json!([{"id": "msg_dead", "status": "redriven"}, {"id": "msg_old", "status": "expired"}])
+        json!([
+            {"id": "msg_dead", "status": "redriven"}, {"id": "msg_old", "status": "expired"},
+            {"id": "reply_dead", "status": "redriven"},
+        ])
     );
     let again = relayctl.run(&["redrive", "msg_dead"]);
     assert_eq!(again.code, 1);
@@ -389,7 +415,7 @@ fn shapes_hold_names_types_and_lengths() {
 fn a_wrong_token_and_a_missing_api_are_different_failures() {
     let (folder, relay) = (Folder::new(), fake());
     let wrong = relayctl(&folder, &relay)
-        .env("ADMIN_TOKEN", "wrong-token")
+        .env("ADMIN_TOKEN", "wrong-token-of-good-length")
         .run(&["list", "--json"]);
     assert_eq!(wrong.code, 1);
     assert!(
@@ -414,8 +440,27 @@ fn a_wrong_token_and_a_missing_api_are_different_failures() {
         .env("RELAY_URL", &relay.url)
         .run(&["list"]);
     assert_eq!(nobody.code, 2);
-    let open = Relayctl::new(&folder.0)
-        .env("ADMIN_TOKEN", ADMIN_TOKEN)
-        .run(&["list", "--url", "http://relay.example"]);
-    assert_eq!(open.code, 2, "{}", open.all());
+    for open in [
+        "http://relay.example",
+        "http://127.0.0.1@relay.example",
+        "http://localhost.relay.example",
+        "http://127.0.0.1.evil",
+    ] {
+        let open = Relayctl::new(&folder.0)
+            .env("ADMIN_TOKEN", ADMIN_TOKEN)
+            .run(&["list", "--url", open]);
+        assert_eq!(open.code, 2, "{}", open.all());
+        assert!(
+            open.err.contains("would travel in the open"),
+            "{}",
+            open.err
+        );
+    }
+    let short = Relayctl::new(&folder.0)
+        .env("ADMIN_TOKEN", "short-token")
+        .env("RELAY_URL", &relay.url)
+        .run(&["list"]);
+    assert_eq!(short.code, 2, "{}", short.all());
+    assert!(short.err.contains("shorter than 16"), "{}", short.err);
+    assert!(!short.all().contains("short-token"));
 }

@@ -342,8 +342,17 @@ fn the_key_travels_by_https_or_on_loopback() {
     }
     for base in [
         "http://api.us.nylas.com",
+        "http://127.0.0.1.evil",
         "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example",
         "http://localhost@evil.example",
+        "http://127.0.0.1@evil.example",
+        "http://127.0.0.1:80@evil.example",
+        "http://127.0.0.1:80:evil.example",
+        "http://[::1].evil.example",
+        "http://[::1",
+        "http://evil.example\\@127.0.0.1",
+        "http://evil.example#127.0.0.1",
         "https://user:pass@host",
         "https://",
         "https://host/v3",

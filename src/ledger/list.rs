@@ -2,10 +2,10 @@
 
 use super::{Ledger, at};
 use crate::{
-    model::time::UnixMillis,
+    model::{message::Message, time::UnixMillis},
     ports::{Clock, Store, StoreError},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 
 /// How many values of one list are read one by one, because they are too long to be listed with their keys.
@@ -48,31 +48,46 @@ impl<P: Store + Clock> Ledger<'_, P> {
                 None => None,
             };
             let key = name.strip_prefix(kind).unwrap_or_default();
-            rows.push(row(text.as_deref(), id, key));
+            let mut row = match text {
+                // Too many to be read.
+                None => Map::new(),
+                Some(letter) if kind == "dead:" => dead_letter(&letter),
+                Some(record) => serde_json::from_str(&record).unwrap_or_default(),
+            };
+            row.insert(id.to_owned(), key.into());
+            // Only the relay needs these.
+            for hidden in ["trail", "here"] {
+                row.remove(hidden);
+            }
+            rows.push(Value::Object(row));
         }
         rows.sort_by_key(|row| Reverse(at(row)));
         Ok(rows)
     }
 }
 
-/// One row: the key and the value, without what is private and without what only the relay needs.
-fn row(text: Option<&str>, id: &str, key: &str) -> Value {
-    let mut row: Map<String, Value> = text
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    row.insert(id.to_owned(), key.into());
-    // A dead letter holds a whole mail. Only its time and template are shown.
-    if let Some(mail) = row.remove("mail") {
-        row.insert("at".to_owned(), mail.get("queued_at").cloned().into());
-        row.insert(
-            "slug".to_owned(),
-            mail.pointer("/email/slug").cloned().into(),
-        );
+/// What is shown of a dead letter. It holds a whole mail, or what a user wrote; its kind, time and template are no
+/// secret. Nothing else of it is taken, so that what a later version puts there is not shown either.
+fn dead_letter(letter: &str) -> Map<String, Value> {
+    let row = match Message::from_text(letter) {
+        Some(Message::Mail(mail)) => {
+            json!({"kind": "mail", "at": mail.queued_at, "slug": mail.email.slug})
+        }
+        Some(Message::HandOff { payload }) => {
+            let received_at = payload.pointer("/message/received_at");
+            let at = received_at
+                .and_then(Value::as_u64)
+                .map(UnixMillis::from_seconds);
+            json!({"kind": "hand_off", "at": at})
+        }
+        Some(Message::Notification { .. }) => json!({"kind": "notification"}),
+        Some(Message::Alert { .. }) => json!({"kind": "alert"}),
+        None => json!({"kind": "unreadable"}),
+    };
+    match row {
+        Value::Object(row) => row,
+        _ => Map::new(),
     }
-    for hidden in ["trail", "here"] {
-        row.remove(hidden);
-    }
-    Value::Object(row)
 }
 
 /// Svix' ids are KSUIDs (<https://github.com/segmentio/ksuid>): they begin with the time they were made, in base 62 and

@@ -14,9 +14,13 @@ impl SvixId {
     /// prefix into the 512 bytes of KV's. Svix' own have 31.
     pub const LENGTH_MAX: usize = 128;
 
-    /// Reads an id of letters, digits, `_`, `-` and `.`, which is what Svix uses.
+    /// Reads an id of letters, digits, `_` and `-`. Svix' own are `msg_` and a KSUID, which is letters and digits.
+    ///
+    /// No `.`: what is signed is `id.timestamp.body`, so an id with a `.` would give one signature two readings
+    /// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
     pub fn parse(text: &str) -> Option<Self> {
-        is_plain(text, Self::LENGTH_MAX).then(|| Self(text.to_owned()))
+        let is_id = is_plain(text, Self::LENGTH_MAX) && !text.contains('.');
+        is_id.then(|| Self(text.to_owned()))
     }
 
     /// Whether it is the relay's own id of a reply that is forwarded to a person.

@@ -62,6 +62,8 @@ wire_strings! {
         Check = "check",
         /// An alert on its way to the operator.
         Alert = "alert",
+        /// A request to the operator's page or API.
+        Operator = "operator",
     }
 }
 
@@ -90,6 +92,7 @@ wire_strings! {
         NotFound = "not_found",
         MethodNotAllowed = "method_not_allowed",
         ChallengeMissing = "challenge_missing",
+        Unauthorized = "unauthorized",
         // An account.
         MarkedDown = "marked_down",
         Down = "down",
@@ -255,6 +258,8 @@ wire_strings! {
         NoMailForSixHours = "no_mail_for_six_hours",
         // Alerts.
         ReceiverRefused = "receiver_refused",
+        // The operator.
+        WrongToken = "wrong_token",
         // Whole sentences, for people who see only the answer.
         SayClerkSignature =
             "the signature, its headers or its time are not right: check CLERK_WEBHOOK_SIGNING_SECRET",

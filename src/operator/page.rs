@@ -102,7 +102,7 @@ const TABLES: [Table; 5] = [
     (
         "Dead letters",
         "dead:",
-        &["at", "slug", "id"],
+        &["at", "kind", "slug", "id"],
         Some("redrive"),
     ),
     (

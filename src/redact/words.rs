@@ -83,3 +83,30 @@ pub fn is_address(word: &str) -> bool {
             .rsplit_once('.')
             .is_some_and(|(_, top)| top.len() >= 2 && top.chars().any(char::is_alphabetic))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A token may hold an `@`, so a part of twenty letters with a digit among them is none of an address.
+    #[test]
+    fn a_part_of_an_address_with_digits_is_short() {
+        let letters = "abcdefghijklmnopqrs";
+        for address in [
+            &format!("{}1@acme.example", &letters[..18]),
+            &format!("{letters}t@acme.example"),
+            &format!("ada@{}1.example", &letters[..18]),
+            &"ada.b+c@my-acme.example".to_owned(),
+            &format!("{}@acme.example", "a".repeat(64)),
+        ] {
+            assert!(is_address(address), "{address}");
+        }
+        for token in [
+            &format!("{letters}1@acme.example"),
+            &format!("ada@{letters}1.example"),
+            &format!("{}@acme.example", "a".repeat(65)),
+        ] {
+            assert!(!is_address(token), "{token}");
+        }
+    }
+}

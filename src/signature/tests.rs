@@ -283,10 +283,40 @@ fn a_family_of_headers_is_taken_whole() {
 
 #[test]
 fn an_id_is_what_svix_makes() {
-    assert!(SvixId::parse("msg_2.a-b_C").is_some());
-    for text in ["", "a b", "a,b", "a:1", "ä", "a\n", "a/b", &"a".repeat(129)] {
+    assert!(SvixId::parse("msg_2a-b_C").is_some());
+    for text in [
+        "",
+        "a b",
+        "a,b",
+        "a:1",
+        "ä",
+        "a\n",
+        "a/b",
+        "a.b",
+        &"a".repeat(129),
+    ] {
         assert_eq!(SvixId::parse(text), None, "{text:?}");
     }
+}
+
+/// What is signed is `id.timestamp.body`. So a request signed as (`msg_1`, time, `12.1614265330.{}`) carries the
+/// signature of (`msg_1.<time>.12`, 1614265330, `{}`), too: another id, and another body.
+#[test]
+fn a_signature_has_one_reading() {
+    let secret = SigningSecret::parse(SECRET).unwrap();
+    let now = UnixMillis::from_seconds(TIME);
+    let body = format!("12.{TIME}.{{}}");
+    let signature = secret.sign("msg_1", now, body.as_bytes());
+    let shifted = format!("msg_1.{TIME}.12");
+    assert_eq!(signature, secret.sign(&shifted, now, b"{}"));
+    let time = TIME.to_string();
+    let as_signed = headers("svix", "msg_1", &time, &signature);
+    assert!(verify_at(&as_signed, body.as_bytes(), SECRET, TIME).is_ok());
+    let shifted = headers("svix", &shifted, &time, &signature);
+    assert_eq!(
+        verify_at(&shifted, b"{}", SECRET, TIME),
+        Err(BadSignature::IdMalformed)
+    );
 }
 
 #[test]
@@ -331,6 +361,8 @@ fn nylas_signs_the_raw_body_in_hex() {
     let body = br#"{"specversion":"1.0","type":"message.created"}"#;
     let is_verified = |signature: Option<&str>| verify_nylas(signature, body, &secrets).is_ok();
     assert!(is_verified(Some(NYLAS_SIGNATURE)));
+    let verified = verify_nylas(Some(NYLAS_SIGNATURE), body, &secrets).unwrap();
+    assert_eq!(verified.body(), body);
     assert!(is_verified(Some(&NYLAS_SIGNATURE.to_uppercase())));
     assert!(!is_verified(None));
     assert!(!is_verified(Some("")));

@@ -97,6 +97,12 @@ fn a_wrong_token_is_refused(stage: &Stage) {
             assert!(response.header("www-authenticate").is_some());
         }
     }
+    let records = stage.replies.records();
+    let logged = records
+        .iter()
+        .filter(|record| record["event"] == "operator");
+    assert!(logged.count() > 0);
+    assert!(!stage.replies.log().contains("d3Jvbmc6d3Jvbmc="));
     assert_eq!(
         call(&stage.replies, "GET", "nowhere", &Value::Null).code,
         404
@@ -377,24 +383,33 @@ fn the_page_is_read_in_a_browser_without_scripts(stage: &Stage) {
 
 fn a_form_of_another_site_is_refused(stage: &Stage) {
     let basic = basic();
-    let post = |site: &str| {
-        let headers = [
+    let own = stage.replies.url("");
+    let post = |path: &str, from: &[(&str, &str)]| {
+        let mut headers = vec![
             ("Authorization", basic.as_str()),
             ("Content-Type", "application/x-www-form-urlencoded"),
-            ("Sec-Fetch-Site", site),
         ];
+        headers.extend(from);
         let body = b"action=suppress&subject=marker-form%40example.com";
-        stage
-            .replies
-            .request("POST", "/admin", &headers, body)
-            .unwrap()
+        stage.replies.request("POST", path, &headers, body).unwrap()
     };
-    assert_eq!(post("cross-site").answer(), pair(403, "forbidden"));
-    let response = post("same-origin");
-    assert_eq!(
-        (response.code, response.header("location")),
-        (303, Some("/admin"))
-    );
+    for from in [
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Origin", "https://evil.example"),
+        ("Origin", "null"),
+    ] {
+        for path in ["/admin", "/api/admin/suppressions"] {
+            let answer = post(path, &[from]).answer();
+            assert_eq!(answer, pair(403, "forbidden"), "{path} {from:?}");
+        }
+    }
+    let of_the_page = [("Sec-Fetch-Site", "same-origin"), ("Origin", own.as_str())];
+    let of_an_older_browser = &of_the_page[1..];
+    for from in [&of_the_page[..], of_an_older_browser, &[]] {
+        let response = post("/admin", from);
+        let said = (response.code, response.header("location"));
+        assert_eq!(said, (303, Some("/admin")), "{from:?}");
+    }
 }
 
 fn the_shape_of_a_template_is_stored_without_its_values(stage: &Stage) {

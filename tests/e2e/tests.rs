@@ -45,6 +45,7 @@ tests![
     an_unusable_event_is_answered_and_not_sent,
     forged_requests_are_all_answered_alike,
     a_truncated_request_is_refused,
+    a_request_that_no_body_could_make_right_is_refused_unread,
     a_body_over_a_mebibyte_is_too_large,
     either_of_two_secrets_will_do,
     standard_webhooks_headers_will_do,
@@ -532,6 +533,36 @@ fn a_truncated_request_is_refused(stage: &Stage) {
     let answer = stage.relay.post("/api/webhooks/clerk", &headers, half);
     assert_eq!(answer.answer(), pair(400, "bad_signature"));
     no_mail(stage, &event);
+}
+
+/// Its body is over every limit, and nobody finds out.
+fn a_request_that_no_body_could_make_right_is_refused_unread(stage: &Stage) {
+    let (now, old) = (now_seconds().to_string(), (now_seconds() - 600).to_string());
+    let signed = |id, time| {
+        [
+            ("svix-id", id),
+            ("svix-timestamp", time),
+            ("svix-signature", "v1,AAAA"),
+        ]
+    };
+    let (good, dotted, late) = (
+        signed("msg_1", now.as_str()),
+        signed("msg.1", now.as_str()),
+        signed("msg_1", old.as_str()),
+    );
+    let clerk: [&[(&str, &str)]; 4] = [&[], &good[..2], &dotted, &late];
+    let body = vec![b'a'; 2 * 1024 * 1024];
+    for headers in clerk {
+        let refused = stage.relay.post("/api/webhooks/clerk", headers, &body);
+        assert_eq!(refused.answer(), pair(400, "bad_signature"), "{headers:?}");
+    }
+    let read = stage.relay.post("/api/webhooks/clerk", &good, &body);
+    assert_eq!(read.answer(), pair(413, "too_large"));
+    let unsigned = stage.replies.post("/api/webhooks/nylas", &[], &body);
+    assert_eq!(unsigned.answer(), pair(401, "bad_signature"));
+    let signed = [("x-nylas-signature", "00")];
+    let read = stage.replies.post("/api/webhooks/nylas", &signed, &body);
+    assert_eq!(read.answer(), pair(413, "too_large"));
 }
 
 fn a_body_over_a_mebibyte_is_too_large(stage: &Stage) {

@@ -62,7 +62,7 @@ pub struct World {
     pub raised: RefCell<Vec<Alert>>,
     pub heard: RefCell<BTreeSet<String>>,
     /// What the instance remembers.
-    pub remembered: RefCell<BTreeMap<String, String>>,
+    pub remembered: RefCell<BTreeMap<String, (String, UnixMillis)>>,
     /// What was posted to the alert's address.
     pub posted: RefCell<Vec<Value>>,
     /// Nylas: the end of a path, and how it answers there.
@@ -74,6 +74,10 @@ pub struct World {
     /// Every URL that was requested, but for the alert's address.
     pub requested: RefCell<Vec<String>>,
     pub receiver_is_down: Cell<bool>,
+    /// Whether Nylas says of its answers that it repeats them from memory.
+    pub replays: Cell<bool>,
+    /// How long each request takes, in milliseconds.
+    pub request_takes: Cell<u64>,
     /// Operations on KV that fail: `get` or `put`, and what the key begins with.
     pub ledger_fails: RefCell<Vec<(&'static str, &'static str)>>,
     pub queue_fails: Cell<bool>,
@@ -128,6 +132,8 @@ impl World {
             nylas_once: RefCell::default(),
             requested: RefCell::default(),
             receiver_is_down: Cell::new(false),
+            replays: Cell::new(false),
+            request_takes: Cell::new(0),
             ledger_fails: RefCell::default(),
             queue_fails: Cell::new(false),
             costs: Cell::default(),
@@ -419,9 +425,11 @@ impl Http for World {
         _timeout: Option<Duration>,
     ) -> Result<HttpResponse, HttpError> {
         let answer = |status: u16, body: String| {
+            let replayed = ("idempotent-response".to_owned(), "true".to_owned());
+            let headers = self.replays.get().then_some(replayed);
             Ok(HttpResponse {
                 status,
-                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                headers: headers.into_iter().collect(),
                 body,
             })
         };
@@ -433,6 +441,7 @@ impl Http for World {
             self.posted.borrow_mut().push(body);
             return answer(200, String::new());
         }
+        self.pass(self.request_takes.get());
         self.requested.borrow_mut().push(request.url.clone());
         let mut headers = request.headers.iter();
         if let Some((_, key)) =
@@ -474,12 +483,15 @@ impl Memory for World {
     }
 
     fn recall(&self, name: &str) -> Option<String> {
-        self.remembered.borrow().get(name).cloned()
+        let remembered = self.remembered.borrow();
+        let (text, until) = remembered.get(name)?;
+        (self.now.get() < *until).then(|| text.clone())
     }
 
-    fn remember(&self, name: &str, text: &str, _ttl: Duration) {
+    fn remember(&self, name: &str, text: &str, ttl: Duration) {
+        let until = self.now.get().plus(ttl);
         let mut remembered = self.remembered.borrow_mut();
-        remembered.insert(name.to_owned(), text.to_owned());
+        remembered.insert(name.to_owned(), (text.to_owned(), until));
     }
 }
 

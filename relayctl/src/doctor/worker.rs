@@ -7,7 +7,7 @@ use super::{
 use crate::{
     clock,
     failure::Failure,
-    http::{Ask, Reply, is_loopback, list, text},
+    http::{Ask, Reply, is_loopback, is_private, list, text},
     nylas::WEBHOOK_PATH,
     secrets,
     sign::Signer,
@@ -52,7 +52,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         ));
         return findings;
     };
-    let mut findings = vec![if url.starts_with("https://") || is_loopback(url) {
+    let mut findings = vec![if is_private(url) {
         pass("worker-url", format!("{url}, {known}"))
     } else {
         fail(

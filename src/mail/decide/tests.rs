@@ -220,3 +220,31 @@ fn waiting_is_an_alert_from_a_minute_on() {
     assert_eq!(waits(MINUTE, false), (Outcome::Retry, alert));
     assert_eq!(waits(MINUTE, true), (Outcome::Requeued, alert));
 }
+
+/// The other tests compare whole endings, so this one says what is in them.
+#[test]
+fn an_ending_is_as_serious_as_its_name_and_an_alert_where_somebody_must_look() {
+    let reason = Reason::AcceptedByNylas;
+    let rejected = AlertKind::Rejected;
+    for (ending, level, alert) in [
+        (Ending::quiet(Outcome::Queued, reason), Level::Info, None),
+        (
+            Ending::warning(Outcome::Retry, reason),
+            Level::Warning,
+            None,
+        ),
+        (
+            Ending::lost(Outcome::Rejected, reason, rejected),
+            Level::Error,
+            Some(rejected),
+        ),
+        (Ending::sent(reason, false), Level::Info, None),
+        (
+            Ending::sent(reason, true),
+            Level::Warning,
+            Some(AlertKind::FailedOver),
+        ),
+    ] {
+        assert_eq!((ending.level, ending.alert), (level, alert));
+    }
+}

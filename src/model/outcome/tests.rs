@@ -4,7 +4,7 @@
 use super::*;
 use std::collections::BTreeSet;
 
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 13] = [
     "clerk_webhook",
     "outbox",
     "dead_letter",
@@ -17,9 +17,10 @@ const EVENTS: [&str; 12] = [
     "sweep",
     "check",
     "alert",
+    "operator",
 ];
 
-const OUTCOMES: [&str; 47] = [
+const OUTCOMES: [&str; 48] = [
     "sent",
     "queued",
     "retry",
@@ -40,6 +41,7 @@ const OUTCOMES: [&str; 47] = [
     "not_found",
     "method_not_allowed",
     "challenge_missing",
+    "unauthorized",
     "marked_down",
     "down",
     "grant_expired",
@@ -69,7 +71,7 @@ const OUTCOMES: [&str; 47] = [
     "given_up",
 ];
 
-const REASONS: [&str; 126] = [
+const REASONS: [&str; 127] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
@@ -185,6 +187,7 @@ const REASONS: [&str; 126] = [
     "over_0.05_percent",
     "no_mail_for_six_hours",
     "receiver_refused",
+    "wrong_token",
     "the signature, its headers or its time are not right: check CLERK_WEBHOOK_SIGNING_SECRET",
     "the signature is not right: check NYLAS_WEBHOOK_SECRET",
     "the body is larger than 1 MiB",

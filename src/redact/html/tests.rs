@@ -61,6 +61,24 @@ fn lines_of_preformatted_text_stay_lines() {
 }
 
 #[test]
+fn the_lines_of_the_source_are_kept_where_a_style_says_so() {
+    for style in [
+        "white-space:pre",
+        "white-space:pre-wrap",
+        "white-space:break-spaces",
+    ] {
+        for inside in ["one\ntwo", "<b>one\ntwo</b>"] {
+            let shown = text(&format!("<div style=\"{style}\">{inside}</div>"));
+            assert_eq!(shown, "one\ntwo", "{style} {inside}");
+        }
+    }
+    assert_eq!(
+        text("<div style=\"white-space:normal\">one\ntwo</div>"),
+        "one two"
+    );
+}
+
+#[test]
 fn quoted_elements_are_marked_line_by_line() {
     assert_eq!(
         text("<p>new<blockquote>old<br>older</blockquote>new"),
@@ -80,8 +98,13 @@ fn what_cannot_be_seen_is_left_out() {
         "<span style=\"font-size: 1px\">x</span>",
         "<span style=\"font-size: .0em\">x</span>",
         "<span style=\"font:0/0 a\">x</span>",
+        "<span style=\"font:700 1px a\">x</span>",
         "<div style=\"font-size:0\"><b>x</b></div>",
+        "<div style=\"font-size:0\"><b style=\"font-size:inherit\">x</b></div>",
+        "<div style=\"font-size:0\"><b style=\"font-size:2em\">x</b></div>",
+        "<div style=\"visibility:hidden\"><b>x</b></div>",
         "<b hidden>x</b>",
+        "<b style=\"display:none\" style=\"display:block\">x</b>",
         "<b style='opacity: 0.0;'>x</b>",
         "<b style=\"visibility:hidden\">x</b>",
         "<div style=\"max-height:0;overflow:hidden\">x</div>",
@@ -117,6 +140,7 @@ fn what_can_be_seen_is_not_left_out() {
         "<div style=\"display:none;display:block\">x</div>",
         "<p style=\"display:none\">gone<p>x",
         "<ul><li hidden>gone<li>x</ul>",
+        "<ul><li hidden><b>gone<li>x</ul>",
         "<dl><dt hidden>gone<dd>x</dl>",
         "<table><tr hidden><td>gone<tr><td>x</table>",
         "<table><tr><td hidden>gone<td>x</table>",
@@ -188,4 +212,12 @@ fn elements_deeper_than_any_mail_are_counted_and_not_kept() {
         tree.start("div", Kind::of("div"), super::Look::default(), false);
     }
     assert!(tree.depth() <= 256);
+}
+
+/// Too deep to be kept one by one, they are counted, so that the end of each is not taken for the end of another.
+#[test]
+fn what_is_hidden_stays_so_after_elements_too_deep_to_be_kept() {
+    let (starts, ends) = ("<div>".repeat(300), "</div>".repeat(300));
+    let page = text(&format!("<div hidden>{starts}{ends}gone</div>x"));
+    assert_eq!(page, "x");
 }

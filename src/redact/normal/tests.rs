@@ -58,3 +58,11 @@ fn what_cannot_be_seen_is_gone() {
         assert!(again.is_some(), "U+{:04X}", u32::from(letter));
     }
 }
+
+#[test]
+fn every_space_is_one_and_every_end_of_a_line_is_one() {
+    let spaces = "\t\u{b}\u{c}\u{a0}\u{1680}\u{2000}\u{200a}\u{202f}\u{205f}\u{2800}\u{3000}";
+    assert!(spaces.chars().all(|letter| visible(letter) == Some(' ')));
+    let ends = "\n\u{85}\u{2028}\u{2029}";
+    assert!(ends.chars().all(|letter| visible(letter) == Some('\n')));
+}

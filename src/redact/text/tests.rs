@@ -3,6 +3,7 @@
 use super::*;
 
 mod disguises;
+mod edges;
 mod kept;
 mod properties;
 mod size;
