@@ -28,7 +28,10 @@ mod platform;
 #[cfg(target_arch = "wasm32")]
 mod router;
 
-/// The three entry points, which the runtime finds by their names.
+/// The three entry points, which `scripts/entry.mjs` finds by their names.
+///
+/// They are written out. `#[event(...)]` of crate `worker` polls by way of `wasm-bindgen-futures`, which costs more
+/// (`platform/promise.rs`), turns a batch's error into a panic, and hides how often a message was delivered.
 #[cfg(target_arch = "wasm32")]
 mod entry {
     use crate::{
@@ -42,12 +45,10 @@ mod entry {
     };
     use futures_channel::oneshot;
     use futures_util::future::{Either, select};
-    use std::{
-        cell::RefCell, convert::Infallible, future::poll_fn, pin::Pin, rc::Rc, sync::Once,
-        task::Poll,
-    };
+    use std::{cell::RefCell, future::poll_fn, pin::Pin, rc::Rc, sync::Once, task::Poll};
     use worker::{
-        Context, Env, event,
+        Env,
+        js_sys::Promise,
         wasm_bindgen::{JsValue, prelude::wasm_bindgen},
         web_sys::{Request, Response},
         worker_sys,
@@ -56,18 +57,23 @@ mod entry {
     /// A request: Clerk's webhook, Nylas' webhook, the operator, a monitor.
     ///
     /// The work goes on after its answer: a send that outlasts the budget, what is recorded, alerts.
-    #[event(fetch)]
-    async fn fetch(request: Request, env: Env, context: Context) -> Result<Response, Infallible> {
+    #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen)]
+    pub fn fetch(request: Request, env: Env, context: worker_sys::Context) -> Promise {
         report_panics();
-        let instance = Instance::of(&env);
-        let (answer, answered) = oneshot::channel();
+        platform::promise(async move { answer(request, &env, &context).await.into() })
+    }
+
+    /// The answer to a request, as soon as there is one.
+    async fn answer(request: Request, env: &Env, context: &worker_sys::Context) -> Response {
+        let instance = Instance::of(env);
+        let (sender, answered) = oneshot::channel();
         let work = Box::pin(async move {
             let Instance {
                 platform, settings, ..
             } = &*instance;
             let respond = |response| {
                 // Fails only when nobody waits for the answer any more.
-                let _ = answer.send(response);
+                let _ = sender.send(response);
             };
             let mut routed = router::route(&request, platform, settings, respond).await;
             if let Ok(config) = settings {
@@ -83,36 +89,37 @@ mod entry {
         let answered = match select(work, answered).await {
             Either::Left(((), mut answered)) => answered.try_recv().ok().flatten(),
             Either::Right((answered, work)) => {
-                context.wait_until(work);
+                let rest = platform::promise(async move {
+                    work.await;
+                    JsValue::UNDEFINED
+                });
+                // Fails only for a request that is over.
+                let _ = context.wait_until(&rest);
                 answered.ok()
             }
         };
         // Nothing answers only if the work was dropped: then Clerk and Nylas try again.
-        Ok(answered.unwrap_or_else(router::unanswered))
+        answered.unwrap_or_else(router::unanswered)
     }
 
     /// A batch of queue messages.
-    ///
-    /// `#[event(queue)]` turns an error into a panic and hides how often a message was delivered. This is what it
-    /// expands to, without both.
-    #[wasm_bindgen(
-        wasm_bindgen = worker::wasm_bindgen,
-        wasm_bindgen_futures = worker::wasm_bindgen_futures,
-        js_sys = worker::js_sys
-    )]
-    pub async fn queue(
-        batch: worker_sys::MessageBatch,
-        env: Env,
-        _context: worker_sys::Context,
-    ) -> Result<JsValue, JsValue> {
+    #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen)]
+    pub fn queue(batch: worker_sys::MessageBatch, env: Env, _context: JsValue) -> Promise {
         report_panics();
-        let instance = Instance::of(&env);
+        platform::promise(async move {
+            handle_batch(&batch, &env).await;
+            JsValue::UNDEFINED
+        })
+    }
+
+    async fn handle_batch(batch: &worker_sys::MessageBatch, env: &Env) {
+        let instance = Instance::of(env);
         let platform = &instance.platform;
         let config = instance.settings.as_ref().map_err(Vec::as_slice);
         let is_dead = batch
             .queue()
             .is_ok_and(|name| String::from(name).ends_with("-dead"));
-        let messages = QueueMessage::all(&batch);
+        let messages = QueueMessage::all(batch);
         let raised = RefCell::new(Vec::new());
         let work = messages.iter().map(async |message| {
             let (id, body) = (message.id(), message.body());
@@ -131,7 +138,6 @@ mod entry {
         });
         all(work.map(|work| Box::pin(work) as _).collect()).await;
         alerts::raise(platform, instance.alert_url.as_deref(), raised.into_inner()).await;
-        Ok(JsValue::UNDEFINED)
     }
 
     /// Does all of the work at once. A batch is a few messages, so each is polled whenever one can go on; the library's
@@ -149,14 +155,17 @@ mod entry {
     }
 
     /// Every quarter of an hour: `[triggers]` in `wrangler.toml`.
-    #[wasm_bindgen(
-        wasm_bindgen = worker::wasm_bindgen,
-        wasm_bindgen_futures = worker::wasm_bindgen_futures,
-        js_sys = worker::js_sys
-    )]
-    pub async fn scheduled(_event: JsValue, env: Env, _context: JsValue) {
+    #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen)]
+    pub fn scheduled(_event: JsValue, env: Env, _context: JsValue) -> Promise {
         report_panics();
-        let instance = Instance::of(&env);
+        platform::promise(async move {
+            run_schedule(&env).await;
+            JsValue::UNDEFINED
+        })
+    }
+
+    async fn run_schedule(env: &Env) {
+        let instance = Instance::of(env);
         let platform = &instance.platform;
         let raised = match &instance.settings {
             Ok(config) => {

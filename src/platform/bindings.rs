@@ -3,9 +3,10 @@
 //! Crate `worker` has all of it in more comfortable forms, which turn each options object into one
 //! through `serde` and each failure into an error with texts of its own: a fifth of the Worker.
 
+use super::promise::Awaited;
 use std::cell::RefCell;
 use worker::{
-    js_sys::{Array, Function, Object, Promise, Reflect, futures::JsFuture},
+    js_sys::{Array, Function, Object, Promise, Reflect},
     wasm_bindgen::{JsValue, prelude::wasm_bindgen},
     web_sys::ReadableStream,
 };
@@ -72,6 +73,13 @@ extern "C" {
     #[wasm_bindgen(constructor, js_class = "Response")]
     pub fn of_bytes(body: &[u8]) -> NewResponse;
 
+    /// `new Headers(fields)`.
+    #[wasm_bindgen(js_name = Headers)]
+    pub type NewHeaders;
+
+    #[wasm_bindgen(constructor, js_class = "Headers")]
+    pub fn new(fields: &Object) -> NewHeaders;
+
     /// <https://developers.cloudflare.com/workers/runtime-apis/web-standards/#compression-streams>
     pub type DecompressionStream;
 
@@ -95,9 +103,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub fn get(this: &HeaderList, name: &JsValue) -> JsValue;
 
-    /// `setTimeout(callback, milliseconds)`; returns what `clearTimeout` takes.
+    /// `setTimeout(callback, milliseconds, argument)`; returns what `clearTimeout` takes.
     #[wasm_bindgen(js_name = setTimeout)]
-    pub fn set_timeout(callback: &Function, milliseconds: i32) -> JsValue;
+    pub fn set_timeout(callback: &Function, milliseconds: i32, argument: u32) -> JsValue;
 
     #[wasm_bindgen(js_name = clearTimeout)]
     pub fn clear_timeout(timer: &JsValue);
@@ -105,7 +113,7 @@ extern "C" {
 
 /// What a call that returns a promise came to.
 pub async fn settled(promise: Result<Promise, JsValue>) -> Result<JsValue, JsValue> {
-    JsFuture::from(promise?).await
+    Awaited::promise(&promise?).await
 }
 
 /// A constant text in JavaScript. Turning a text into JavaScript's costs about a microsecond, so each is turned once.

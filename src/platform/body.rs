@@ -4,10 +4,11 @@ use super::{
     bindings::{DecompressionStream, NewResponse, Stream, field, settled},
     env::Platform,
     http::header,
+    promise::Awaited,
 };
 use crate::ports::Gunzip;
 use worker::{
-    js_sys::{Uint8Array, futures::JsFuture},
+    js_sys::Uint8Array,
     wasm_bindgen::JsCast,
     web_sys::{ReadableStream, ReadableStreamDefaultReader, Request, Response},
 };
@@ -71,8 +72,8 @@ async fn read(stream: &ReadableStream, bytes_max: usize) -> Read {
         };
         let chunk = chunk.to_vec();
         if bytes.len().saturating_add(chunk.len()) > bytes_max {
-            // Not waited for; held until it ends, so that its failing is nobody's surprise.
-            drop(JsFuture::from(reader.cancel()));
+            // Not waited for; followed, so that its failing is nobody's surprise.
+            drop(Awaited::promise(&reader.cancel()));
             return Read::TooMuch;
         }
         bytes.extend_from_slice(&chunk);

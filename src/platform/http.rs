@@ -1,7 +1,7 @@
 //! Requests out, and what a request in and its answer are made of.
 
 use super::{
-    bindings::{self, HeaderList, NewResponse, constant, object, settled},
+    bindings::{self, HeaderList, NewHeaders, NewResponse, constant, object, settled},
     env::{Platform, message_of},
     timer::Sleep,
 };
@@ -119,6 +119,7 @@ pub fn json_response(code: u16, body: &str) -> Response {
             ("content-type", constant("application/json")),
             ("cache-control", constant("no-store")),
         ]);
+        let headers = NewHeaders::new(&headers);
         let init = object([("status", code.into()), ("headers", headers.into())]);
         known.push((code, init.clone()));
         init

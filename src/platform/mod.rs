@@ -5,10 +5,12 @@ mod body;
 mod env;
 mod http;
 mod kv;
+mod promise;
 mod queue;
 mod timer;
 
 pub use body::read_body;
 pub use env::{Platform, setting};
 pub use http::{header, json_response, response};
+pub use promise::promise;
 pub use queue::QueueMessage;
