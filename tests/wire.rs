@@ -98,6 +98,7 @@ fn email() -> Email {
         from_local_part: Some("auth".to_owned()),
         reply_to: Some("jane@elsewhere.example".to_owned()),
         user_id: Some("user_2f0c".to_owned()),
+        only_account: None,
     }
 }
 
@@ -108,6 +109,7 @@ fn plain_email() -> Email {
         from_local_part: None,
         reply_to: None,
         user_id: None,
+        only_account: None,
         ..email()
     }
 }
@@ -643,6 +645,7 @@ fn a_mail_that_came_in() {
         account: grant(),
         svix_id,
         handed_to,
+        held_back: None,
     };
     let classes = [
         Outcome::Automatic,
@@ -709,7 +712,7 @@ fn a_mark_is_the_time_it_was_made() {
             DAY,
         ),
         (
-            put(async |ledger| ledger.put_handed_on("reply_1").await.unwrap()),
+            put(async |ledger| ledger.put_accepted_by_agent("reply_1").await.unwrap()),
             "handed:reply_1",
             30 * DAY,
         ),
@@ -742,7 +745,7 @@ fn a_mark_is_found() {
         ledger.has_failed("nylas-1").await.unwrap()
     }));
     assert!(get("handed:reply_1", there, async |ledger| {
-        ledger.was_handed_on("reply_1").await.unwrap()
+        ledger.was_accepted_by_agent("reply_1").await.unwrap()
     }));
     assert!(get("worked_off:told-1", there, async |ledger| {
         ledger.was_processed("told-1").await.unwrap()
@@ -962,7 +965,11 @@ fn the_order_of_accounts_for_a_recipient() {
         ("bob@example.com", ["g1", "g3", "g2"]),
         ("eve@elsewhere.example", ["g3", "g1", "g2"]),
     ] {
-        let order = order(&world.config.accounts, recipient);
+        let to = Email {
+            to: recipient.to_owned(),
+            ..plain_email()
+        };
+        let order = order(&world.config.accounts, &to);
         let order: Vec<&str> = order.iter().map(|account| account.as_str()).collect();
         assert_eq!(order, expected, "{recipient}");
     }

@@ -70,6 +70,7 @@ impl Store for Invocation {
             world.is_sabotaged(by) && kinds.iter().any(|kind| key.starts_with(kind))
         };
         if is_forgotten(Sabotage::NoLedger, &["mail:"])
+            || is_forgotten(Sabotage::NoBudgets, &["handed_on:"])
             || is_forgotten(Sabotage::NoReplyMarks, &["reply:", "handed:"])
         {
             return Ok(None);
@@ -356,11 +357,20 @@ impl Memory for Invocation {
         false
     }
 
-    fn recall(&self, _: &str) -> Option<String> {
-        None
+    fn recall(&self, name: &str) -> Option<String> {
+        let memory = self.world.memory.borrow();
+        let (text, until) = memory.get(&(self.instance()?, name.to_owned()))?;
+        (self.world.now() < *until).then(|| text.clone())
     }
 
-    fn remember(&self, _: &str, _: &str, _: Duration) {}
+    fn remember(&self, name: &str, text: &str, ttl: Duration) {
+        if let Some(instance) = self.instance() {
+            let until = self.world.now() + millis(ttl);
+            let place = (instance, name.to_owned());
+            let mut memory = self.world.memory.borrow_mut();
+            memory.insert(place, (text.to_owned(), until));
+        }
+    }
 }
 
 impl Log for Invocation {

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod arrival;
+pub mod budget;
 pub mod classify;
 pub mod correlate;
 pub mod delivery_event;

@@ -69,7 +69,7 @@ const OUTCOMES: [&str; 47] = [
     "given_up",
 ];
 
-const REASONS: [&str; 123] = [
+const REASONS: [&str; 126] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
@@ -164,6 +164,9 @@ const REASONS: [&str; 123] = [
     "auto_response_suppress",
     "vendor_header",
     "junk_folder",
+    "sender_over_budget",
+    "account_over_budget",
+    "quota_nearly_used",
     "agent_took_it",
     "handed_on_before",
     "agent_refused",

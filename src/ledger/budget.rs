@@ -1,0 +1,160 @@
+//! What the ledger remembers of the replies that were handed on, for their budgets.
+
+use super::{Ledger, account::day_of};
+use crate::{
+    model::{
+        id::GrantId,
+        time::{DAY, UnixMillis},
+    },
+    ports::{Clock, Memory, Store, StoreError},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The replies of one account that were handed on today (UTC).
+///
+/// A set that only grows, so two of them can be merged: the same reply counts once, and what one instance has not seen
+/// of another's comes with the next reading.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedOn {
+    /// Days since the Unix epoch.
+    day: u64,
+    /// By the reply: the keyed hash of its sender, and the hour of the day.
+    #[serde(default)]
+    replies: BTreeMap<String, (String, u64)>,
+    /// The operator was told that a reply stayed in the mailbox.
+    #[serde(default)]
+    is_told: bool,
+}
+
+impl HandedOn {
+    /// The replies of the day so far, of both.
+    #[must_use]
+    pub fn merged(mut self, other: Option<Self>, now: UnixMillis) -> Self {
+        if self.day != day_of(now) {
+            self = Self {
+                day: day_of(now),
+                ..Self::default()
+            };
+        }
+        if let Some(other) = other.filter(|other| other.day == self.day) {
+            self.replies.extend(other.replies);
+            self.is_told |= other.is_told;
+        }
+        self
+    }
+
+    /// Adds a reply.
+    pub fn add(&mut self, reply: &str, sender: &str, now: UnixMillis) {
+        let entry = (short(sender), hour_of(now));
+        self.replies.insert(short(reply), entry);
+    }
+
+    /// Whether the reply was counted before.
+    pub fn has(&self, reply: &str) -> bool {
+        self.replies.contains_key(&short(reply))
+    }
+
+    /// How many there are today.
+    pub fn in_day(&self) -> usize {
+        self.replies.len()
+    }
+
+    /// How many there are in this hour.
+    pub fn in_hour(&self, now: UnixMillis) -> usize {
+        let this = hour_of(now);
+        let all = self.replies.values();
+        all.filter(|(_, hour)| *hour == this).count()
+    }
+
+    /// How many of a sender's there are today.
+    pub fn of_sender(&self, sender: &str) -> usize {
+        let this = short(sender);
+        let all = self.replies.values();
+        all.filter(|(sender, _)| *sender == this).count()
+    }
+
+    /// Whether this is the first time today that the operator is to be told.
+    pub fn tell(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_told, true)
+    }
+}
+
+impl<P: Store + Clock + Memory> Ledger<'_, P> {
+    /// The replies of an account that were handed on today, as far as the ledger shows it now.
+    pub async fn handed_on(&self, grant_id: &GrantId) -> Result<Option<HandedOn>, StoreError> {
+        self.read(&key(grant_id)).await
+    }
+
+    /// The same, as far as this instance remembers it. It may be ahead of the ledger, which shows a write up to a
+    /// minute late and accepts one a second.
+    pub fn recall_handed_on(&self, grant_id: &GrantId) -> HandedOn {
+        let text = self.ports.recall(&key(grant_id)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Remembers them in this instance.
+    pub fn remember_handed_on(&self, grant_id: &GrantId, handed_on: &HandedOn) {
+        let text = serde_json::to_string(handed_on).unwrap_or_default();
+        self.ports.remember(&key(grant_id), &text, DAY);
+    }
+
+    /// Stores them.
+    pub async fn put_handed_on(
+        &self,
+        grant_id: &GrantId,
+        handed_on: &HandedOn,
+    ) -> Result<(), StoreError> {
+        self.write(&key(grant_id), handed_on, DAY).await
+    }
+}
+
+fn key(grant_id: &GrantId) -> String {
+    format!("handed_on:{}", grant_id.as_str())
+}
+
+/// The end of a hash: 64 bits are enough for the replies of a day.
+fn short(hash: &str) -> String {
+    let start = hash.len().saturating_sub(16);
+    hash.get(start..).unwrap_or_default().to_owned()
+}
+
+fn hour_of(now: UnixMillis) -> u64 {
+    now.seconds() / 3600 % 24
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::HOUR;
+
+    const NOON: UnixMillis = UnixMillis(20_000 * 86_400_000 + 43_200_000);
+
+    fn with(replies: &[(&str, &str)], now: UnixMillis) -> HandedOn {
+        let mut handed_on = HandedOn::default().merged(None, now);
+        for (reply, sender) in replies {
+            handed_on.add(reply, sender, now);
+        }
+        handed_on
+    }
+
+    #[test]
+    fn two_memories_of_a_day_are_merged_and_the_same_reply_counts_once() {
+        let here = with(&[("reply_1", "jane"), ("reply_2", "jane")], NOON);
+        let there = with(&[("reply_2", "jane"), ("reply_3", "bob")], NOON);
+        let both = here.merged(Some(there), NOON);
+        assert_eq!((both.in_day(), both.in_hour(NOON)), (3, 3));
+        assert_eq!((both.of_sender("jane"), both.of_sender("bob")), (2, 1));
+    }
+
+    #[test]
+    fn an_hour_and_a_day_begin_anew() {
+        let full = with(&[("reply_1", "jane")], NOON);
+        let later = NOON.plus(HOUR);
+        let full = full.merged(None, later);
+        assert_eq!((full.in_day(), full.in_hour(later)), (1, 0));
+        let tomorrow = NOON.plus(DAY);
+        let yesterdays = Some(full.clone());
+        assert_eq!(full.merged(yesterdays, tomorrow).in_day(), 0);
+    }
+}
