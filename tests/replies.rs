@@ -315,7 +315,7 @@ fn only_what_is_handed_on_counts() {
     let ended = world.process(&notification(), 50);
     assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
     let counted = world.kept("handed_on:g1").unwrap();
-    assert_eq!(counted["replies"].as_object().unwrap().len(), 1);
+    assert_eq!(counted["replies"].as_array().unwrap().len(), 1);
     // It holds hashes only.
     assert!(!counted.to_string().contains("jane"));
 }
@@ -364,7 +364,7 @@ fn an_account_that_has_nearly_used_its_day_forwards_nothing() {
     }
     assert_eq!((handed(&world), alerts(&world)), ((0, 0), 1));
     let counted = world.kept("handed_on:g1").unwrap();
-    assert_eq!(counted["replies"], json!({}));
+    assert_eq!(counted["replies"], json!([]));
     // Yesterday's count says nothing of today.
     world.pass(24 * HOUR);
     assert_eq!(
@@ -487,6 +487,70 @@ fn a_notification_that_is_retried_for_a_day_goes_to_the_dead_letters() {
     assert_eq!(
         world.kept("dead:message-queue-id").unwrap().to_string(),
         notification()
+    );
+}
+
+// ---- A message that is larger than is read ----
+
+/// A body that is longer than is read of an answer.
+fn too_long() -> String {
+    "too long ".repeat(1_000_000)
+}
+
+#[test]
+fn a_message_too_large_to_read_is_handed_on_without_its_text() {
+    let world = world_with(message(json!({"body": too_long()})));
+    let mut without_body = message(json!({}));
+    without_body.as_object_mut().unwrap().remove("body");
+    know_thread(&world);
+    world.answers_to("&select=", "/messages/m-1", data(without_body));
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+    let requested = world.requested.borrow();
+    assert!(requested[1].contains("/m-1?fields=include_headers&select="));
+    assert!(!requested[1].contains("body"), "{requested:?}");
+    let queue = world.take_queue();
+    let handed = &payload(&queue)["message"];
+    assert_eq!(
+        (&handed["text"], &handed["truncated"], &handed["subject"]),
+        (&json!(""), &json!(true), &json!("Re: Hello"))
+    );
+    let forward = queue[1]["mail"]["content"]["here"]["text"]
+        .as_str()
+        .unwrap();
+    assert!(forward.contains("The text was cut."), "{forward}");
+}
+
+/// Neither lost nor retried for ever: it is recorded, and in the mailbox.
+#[test]
+fn a_message_of_which_not_even_the_sender_can_be_read_is_nobodys() {
+    let world = world_with(message(json!({"from": [{"email": too_long()}]})));
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "bounce", "no_sender"));
+    assert_eq!(world.requested.take().len(), 3);
+}
+
+#[test]
+fn a_thread_too_large_to_read_answers_no_mail_of_ours() {
+    let world = world_with(message(json!({})));
+    let to = vec![json!({"email": "jane@example.com"}); 200_000];
+    let ours = json!({"id": "m-0", "metadata": {"key1": "msg_1"}, "to": to});
+    world.answers("/messages", 200, data(json!([ours])));
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+    assert_eq!(payload(&world.take_queue())["in_reply_to"], Value::Null);
+}
+
+#[test]
+fn a_list_is_asked_for_what_is_read_of_it_only() {
+    let world = world_with(message(json!({})));
+    world.process(&notification(), 1);
+    let requested = world.requested.take();
+    let thread = requested.iter().find(|url| url.contains("thread_id="));
+    assert!(
+        thread
+            .unwrap()
+            .ends_with("&limit=20&select=id,to,date,metadata")
     );
 }
 
@@ -783,6 +847,17 @@ fn a_sweep_that_fails_begins_at_the_same_place_the_next_time() {
         assert_eq!(sweep(&world), ("retry", reason));
         assert_eq!(since(&world), before);
     }
+}
+
+/// Fifty mails with very long senders must not hide what came in beside them.
+#[test]
+fn a_page_too_large_to_read_is_read_by_its_ids() {
+    let world = searched_world();
+    let long = message(json!({"from": [{"email": too_long()}]}));
+    world.answers("/messages", 200, data(json!([long])));
+    world.answers_to("&select=id", "/messages", data(json!([{"id": "m-1"}])));
+    assert_eq!(sweep(&world), ("found", "missed_by_notifications"));
+    assert_eq!(world.take_queue().len(), 1);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use clerk_nylas_relay::{
     ledger::{
         Ledger,
         account::Look,
+        budget::HandedOn,
         mail::{MailRecord, MailState, Pending},
         recipient::{Suppression, keyed_hash, suppression_key},
         reply::{DeliveryEventRecord, ReplyRecord, Thread},
@@ -618,6 +619,25 @@ fn the_mails_of_an_account_today() {
 
 // ---- KV: replies ----
 
+/// What is merged from another instance, or was stored by another version, counts as well.
+#[test]
+fn the_replies_of_a_day() {
+    let mut counted = HandedOn::default().merged(None, NOW);
+    counted.add(
+        &reply_id(&grant(), "nylas-3"),
+        &keyed_hash("ada@example.com", &key()),
+        NOW,
+    );
+    assert!(counted.tell());
+    let written = put(async |ledger| ledger.put_handed_on(&grant(), &counted).await.unwrap());
+    let key = "handed_on:b1a2c3d4-0000-4000-8000-000000000001";
+    is_put(written, key, "handed_on", DAY);
+    for text in [text("handed_on"), with_more(&text("handed_on"), &[""])] {
+        let known = get(key, &text, async |ledger| ledger.handed_on(&grant()).await);
+        assert_eq!(known.unwrap(), Some(counted.clone()));
+    }
+}
+
 #[test]
 fn a_thread() {
     for (thread, file) in [(thread(), "thread"), (plain_thread(), "thread.plain")] {
@@ -655,6 +675,12 @@ fn a_mail_that_came_in() {
         Outcome::Own,
         Outcome::Gone,
     ];
+    let held_back = ReplyRecord {
+        held_back: Some(Reason::SenderOverBudget),
+        ..reply(Outcome::Person, None, Vec::new())
+    };
+    let written = put(async |ledger| ledger.put_reply("reply_1", &held_back).await.unwrap());
+    is_put(written, "reply:reply_1", "reply.held_back", 30 * DAY);
     let mut replies = vec![(Outcome::Person, Some(id()), vec!["agent", "person"])];
     replies.extend(classes.map(|class| (class, None, Vec::new())));
     for (class, svix_id, handed_to) in replies {

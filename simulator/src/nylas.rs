@@ -307,6 +307,7 @@ fn known_under(world: &World, grant: &str, key: &str, body: &str) -> Option<Http
         status: known.status,
         headers: vec![request_id, replayed],
         body: known.answer.clone(),
+        is_truncated: false,
     })
 }
 
@@ -377,12 +378,13 @@ fn read(world: &World, grant: &str, what: &str) -> HttpResponse {
         }
         _ => {
             let id = path.strip_prefix("/messages/").unwrap();
+            let select = wanted("select");
             let with_headers = wanted("fields") == Some("include_headers");
             let hides_headers = !with_headers || world.is_sabotaged(Sabotage::NoHeaders);
             let found = mailbox(world, grant, &|message| message["id"] == *id).pop();
             match found {
-                Some(message) if hides_headers => data(without_headers(message)),
-                Some(message) => data(message),
+                Some(message) if hides_headers => data(selected(without_headers(message), select)),
+                Some(message) => data(selected(message, select)),
                 None => not_found(),
             }
         }
@@ -404,7 +406,9 @@ fn list<'a>(world: &World, grant: &str, wanted: impl Fn(&str) -> Option<&'a str>
     };
     let mut found = mailbox(world, grant, &is_wanted);
     found.sort_by_key(|message| std::cmp::Reverse(message["date"].as_u64()));
-    found.into_iter().map(without_headers).collect()
+    let select = wanted("select");
+    let shown = |message| selected(without_headers(message), select);
+    found.into_iter().map(shown).collect()
 }
 
 /// The messages in an account's mailbox now that are wanted: those that came in, and those it sent. A mail shows up a
@@ -428,6 +432,16 @@ fn mailbox(world: &World, grant: &str, is_wanted: &dyn Fn(&Value) -> bool) -> Ve
         })
         .filter(is_wanted);
     came_in.chain(sent).collect()
+}
+
+/// Only the fields that are selected.
+fn selected(mut message: Value, select: Option<&str>) -> Value {
+    if let Some(select) = select {
+        let fields: Vec<&str> = select.split(',').collect();
+        let message = message.as_object_mut().unwrap();
+        message.retain(|name, _| fields.contains(&name.as_str()));
+    }
+    message
 }
 
 fn without_headers(mut message: Value) -> Value {

@@ -215,7 +215,7 @@ impl Http for Invocation {
             header("Authorization").unwrap(),
             format!("Bearer {API_KEY}")
         );
-        let svix_id = match (&request.body, path.split("key1:").nth(1)) {
+        let svix_id = match (&request.body, path.split("key1:").nth(1).map(before_and)) {
             (Some(body), _) => {
                 let body: Value = serde_json::from_str(body).unwrap();
                 body["metadata"]["key1"].as_str().unwrap().to_owned()
@@ -307,6 +307,11 @@ impl Http for Invocation {
         }
         Ok(response)
     }
+}
+
+/// The value of a parameter, without the next one.
+fn before_and(value: &str) -> &str {
+    value.split('&').next().unwrap_or_default()
 }
 
 /// The connection of a request. Dropping it before the answer came is hanging up.

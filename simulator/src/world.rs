@@ -247,6 +247,7 @@ impl World {
             status,
             headers: vec![("x-request-id".into(), "request-1".into())],
             body: body.to_string(),
+            is_truncated: false,
         }
     }
 

@@ -9,7 +9,6 @@ use crate::{
     ports::{Clock, Memory, Store, StoreError},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The replies of one account that were handed on today (UTC).
 ///
@@ -19,9 +18,9 @@ use std::collections::BTreeMap;
 pub struct HandedOn {
     /// Days since the Unix epoch.
     day: u64,
-    /// By the reply: the keyed hash of its sender, and the hour of the day.
+    /// Each is the hash of the reply, the keyed hash of its sender and the hour of the day, with blanks between them.
     #[serde(default)]
-    replies: BTreeMap<String, (String, u64)>,
+    replies: Vec<String>,
     /// The operator was told that a reply stayed in the mailbox.
     #[serde(default)]
     is_told: bool,
@@ -38,21 +37,34 @@ impl HandedOn {
             };
         }
         if let Some(other) = other.filter(|other| other.day == self.day) {
-            self.replies.extend(other.replies);
+            for reply in other.replies {
+                if !self.replies.contains(&reply) {
+                    self.replies.push(reply);
+                }
+            }
             self.is_told |= other.is_told;
         }
         self
     }
 
-    /// Adds a reply.
+    /// Adds a reply, unless it was counted before.
     pub fn add(&mut self, reply: &str, sender: &str, now: UnixMillis) {
-        let entry = (short(sender), hour_of(now));
-        self.replies.insert(short(reply), entry);
+        if self.has(reply) {
+            return;
+        }
+        let (reply, sender, hour) = (short(reply), short(sender), hour_of(now));
+        self.replies.push(format!("{reply} {sender} {hour}"));
+    }
+
+    /// How many entries have this word.
+    fn count(&self, word: &str) -> usize {
+        let has_word = |entry: &&String| entry.split(' ').any(|known| known == word);
+        self.replies.iter().filter(has_word).count()
     }
 
     /// Whether the reply was counted before.
     pub fn has(&self, reply: &str) -> bool {
-        self.replies.contains_key(&short(reply))
+        self.count(short(reply)) > 0
     }
 
     /// How many there are today.
@@ -62,16 +74,12 @@ impl HandedOn {
 
     /// How many there are in this hour.
     pub fn in_hour(&self, now: UnixMillis) -> usize {
-        let this = hour_of(now);
-        let all = self.replies.values();
-        all.filter(|(_, hour)| *hour == this).count()
+        self.count(&hour_of(now).to_string())
     }
 
     /// How many of a sender's there are today.
     pub fn of_sender(&self, sender: &str) -> usize {
-        let this = short(sender);
-        let all = self.replies.values();
-        all.filter(|(sender, _)| *sender == this).count()
+        self.count(short(sender))
     }
 
     /// Whether this is the first time today that the operator is to be told.
@@ -114,9 +122,9 @@ fn key(grant_id: &GrantId) -> String {
 }
 
 /// The end of a hash: 64 bits are enough for the replies of a day.
-fn short(hash: &str) -> String {
+fn short(hash: &str) -> &str {
     let start = hash.len().saturating_sub(16);
-    hash.get(start..).unwrap_or_default().to_owned()
+    hash.get(start..).unwrap_or_default()
 }
 
 fn hour_of(now: UnixMillis) -> u64 {

@@ -24,7 +24,7 @@ use crate::{
     queue::enqueue::enqueue,
     redact::text::{redact_body, subject},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A mailbox may show a message later than Nylas reports it. Only from this delivery of the notification on may a
@@ -108,6 +108,8 @@ async fn ask<P: Ports>(work: &Work<'_, '_, P>, message_id: &str) -> Result<Optio
             let message = answer.get_mut("data").map(Value::take);
             Ok(message.filter(|message| !message.is_null()))
         }
+        // No mail of a person's has so long a sender. It has none, then, and stays in the mailbox.
+        ReadOutcome::TooLarge => Ok(Some(json!({}))),
         ReadOutcome::Gone => Ok(None),
         ReadOutcome::Unknown => Err(Reason::MailboxNotAnswering),
     }
@@ -222,6 +224,9 @@ async fn hand_on<P: Ports>(
     may_forward: bool,
 ) -> Result<Vec<&'static str>, Reason> {
     let (context, config) = (work.context, work.context.config);
+    let mut redacted = redact_body(mail.text("body"));
+    // A message that is too long comes without its body.
+    redacted.truncated |= mail.0.get("body").is_none();
     let reply = Reply {
         id,
         account: work.account,
@@ -229,7 +234,7 @@ async fn hand_on<P: Ports>(
         mail,
         thread,
         sender_is_recipient: thread.is_some_and(|thread| thread.recipient == sender),
-        redacted: redact_body(mail.text("body")),
+        redacted,
         subject: subject(mail.text("subject")),
     };
     let mut handed_to = Vec::new();
