@@ -85,7 +85,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
     /// The newest messages of a thread, without what strangers make long.
     pub async fn thread(&self, grant_id: &GrantId, thread_id: &str) -> ReadOutcome {
         let path = format!(
-            "?thread_id={}&limit=20&select=id,to,date,metadata",
+            "?thread_id={}&limit=50&select=id,to,date,metadata",
             escape(thread_id)
         );
         self.read_messages(grant_id, &path).await

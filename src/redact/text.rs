@@ -19,7 +19,7 @@ use super::{
 /// The longest text and the longest history handed on, in bytes.
 pub const TEXT_BYTES_MAX: usize = 24 * 1024;
 /// No more of a body is looked at: a person's own words stand in front.
-const BODY_BYTES_MAX: usize = 512 * 1024;
+const BODY_BYTES_MAX: usize = 256 * 1024;
 /// No more of the new and of the quoted part is searched. Much of it may be removed, and something has to be left.
 const PART_BYTES_MAX: usize = 2 * TEXT_BYTES_MAX;
 /// No more of what is visible is read line by line. It has room for both parts, whichever stands in front.

@@ -323,7 +323,7 @@ fn a_thread_has_our_mail_and_its_answer_newest_first() {
         nylas.advance(10 * SECONDS);
         let (sent, thread) = (text(&sent["id"]), text(&sent["thread_id"]));
         let answer = nylas.receive(GRANT, TO, &sent);
-        let select = "limit=20&select=id,to,date,metadata";
+        let select = "limit=50&select=id,to,date,metadata";
         let found = nylas.list(GRANT, &format!("thread_id={thread}&{select}"));
         assert_eq!(found, [answer.clone(), sent]);
         // Only what is selected is shown, headers included.
