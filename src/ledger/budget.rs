@@ -8,58 +8,49 @@ use crate::{
     },
     ports::{Clock, Memory, Store, StoreError},
 };
-use serde::{Deserialize, Serialize};
 
-/// The replies of one account that were handed on today (UTC).
+const TOLD: &str = "told";
+
+/// The replies of one account that were handed on today (UTC), a line for each: the day, the hash of the reply, the
+/// keyed hash of its sender, and the hour. A line `<day> told` says that the operator was told that a reply stayed in
+/// the mailbox.
 ///
 /// A set that only grows, so two of them can be merged: the same reply counts once, and what one instance has not seen
 /// of another's comes with the next reading.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandedOn {
-    /// Days since the Unix epoch.
-    day: u64,
-    /// Each is the hash of the reply, the keyed hash of its sender and the hour of the day, with blanks between them.
-    #[serde(default)]
-    replies: Vec<String>,
-    /// The operator was told that a reply stayed in the mailbox.
-    #[serde(default)]
-    is_told: bool,
-}
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandedOn(String);
 
 impl HandedOn {
     /// The replies of the day so far, of both.
     #[must_use]
-    pub fn merged(mut self, other: Option<Self>, now: UnixMillis) -> Self {
-        if self.day != day_of(now) {
-            self = Self {
-                day: day_of(now),
-                ..Self::default()
-            };
-        }
-        if let Some(other) = other.filter(|other| other.day == self.day) {
-            for reply in other.replies {
-                if !self.replies.contains(&reply) {
-                    self.replies.push(reply);
-                }
+    pub fn merged(&self, other: &Self, now: UnixMillis) -> Self {
+        let today = day_of(now).to_string();
+        let mut both = Self::default();
+        for line in self.0.lines().chain(other.0.lines()) {
+            if line.starts_with(&today) && !both.0.lines().any(|known| known == line) {
+                both.push(line);
             }
-            self.is_told |= other.is_told;
         }
-        self
+        both
+    }
+
+    fn push(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
     }
 
     /// Adds a reply, unless it was counted before.
     pub fn add(&mut self, reply: &str, sender: &str, now: UnixMillis) {
-        if self.has(reply) {
-            return;
+        if !self.has(reply) {
+            let (day, hour) = (day_of(now), hour_of(now));
+            self.push(&format!("{day} {} {} {hour}", short(reply), short(sender)));
         }
-        let (reply, sender, hour) = (short(reply), short(sender), hour_of(now));
-        self.replies.push(format!("{reply} {sender} {hour}"));
     }
 
-    /// How many entries have this word.
+    /// How many lines have this word.
     fn count(&self, word: &str) -> usize {
-        let has_word = |entry: &&String| entry.split(' ').any(|known| known == word);
-        self.replies.iter().filter(has_word).count()
+        let has_word = |line: &&str| line.split(' ').any(|known| known == word);
+        self.0.lines().filter(has_word).count()
     }
 
     /// Whether the reply was counted before.
@@ -69,7 +60,7 @@ impl HandedOn {
 
     /// How many there are today.
     pub fn in_day(&self) -> usize {
-        self.replies.len()
+        self.0.lines().count().saturating_sub(self.count(TOLD))
     }
 
     /// How many there are in this hour.
@@ -83,28 +74,32 @@ impl HandedOn {
     }
 
     /// Whether this is the first time today that the operator is to be told.
-    pub fn tell(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_told, true)
+    pub fn tell(&mut self, now: UnixMillis) -> bool {
+        let is_first = self.count(TOLD) == 0;
+        if is_first {
+            self.push(&format!("{} {TOLD}", day_of(now)));
+        }
+        is_first
     }
 }
 
 impl<P: Store + Clock + Memory> Ledger<'_, P> {
     /// The replies of an account that were handed on today, as far as the ledger shows it now.
-    pub async fn handed_on(&self, grant_id: &GrantId) -> Result<Option<HandedOn>, StoreError> {
-        self.read(&key(grant_id)).await
+    pub async fn handed_on(&self, grant_id: &GrantId) -> Result<HandedOn, StoreError> {
+        let text = self.get(&key(grant_id)).await?;
+        Ok(HandedOn(text.unwrap_or_default()))
     }
 
     /// The same, as far as this instance remembers it. It may be ahead of the ledger, which shows a write up to a
     /// minute late and accepts one a second.
     pub fn recall_handed_on(&self, grant_id: &GrantId) -> HandedOn {
-        let text = self.ports.recall(&key(grant_id)).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+        let text = self.ports.recall(&key(grant_id));
+        HandedOn(text.unwrap_or_default())
     }
 
     /// Remembers them in this instance.
     pub fn remember_handed_on(&self, grant_id: &GrantId, handed_on: &HandedOn) {
-        let text = serde_json::to_string(handed_on).unwrap_or_default();
-        self.ports.remember(&key(grant_id), &text, DAY);
+        self.ports.remember(&key(grant_id), &handed_on.0, DAY);
     }
 
     /// Stores them.
@@ -113,7 +108,7 @@ impl<P: Store + Clock + Memory> Ledger<'_, P> {
         grant_id: &GrantId,
         handed_on: &HandedOn,
     ) -> Result<(), StoreError> {
-        self.write(&key(grant_id), handed_on, DAY).await
+        self.put(&key(grant_id), &handed_on.0, DAY).await
     }
 }
 
@@ -139,7 +134,7 @@ mod tests {
     const NOON: UnixMillis = UnixMillis(20_000 * 86_400_000 + 43_200_000);
 
     fn with(replies: &[(&str, &str)], now: UnixMillis) -> HandedOn {
-        let mut handed_on = HandedOn::default().merged(None, now);
+        let mut handed_on = HandedOn::default().merged(&HandedOn::default(), now);
         for (reply, sender) in replies {
             handed_on.add(reply, sender, now);
         }
@@ -150,7 +145,7 @@ mod tests {
     fn two_memories_of_a_day_are_merged_and_the_same_reply_counts_once() {
         let here = with(&[("reply_1", "jane"), ("reply_2", "jane")], NOON);
         let there = with(&[("reply_2", "jane"), ("reply_3", "bob")], NOON);
-        let both = here.merged(Some(there), NOON);
+        let both = here.merged(&there, NOON);
         assert_eq!((both.in_day(), both.in_hour(NOON)), (3, 3));
         assert_eq!((both.of_sender("jane"), both.of_sender("bob")), (2, 1));
     }
@@ -159,10 +154,9 @@ mod tests {
     fn an_hour_and_a_day_begin_anew() {
         let full = with(&[("reply_1", "jane")], NOON);
         let later = NOON.plus(HOUR);
-        let full = full.merged(None, later);
+        let full = full.merged(&HandedOn::default(), later);
         assert_eq!((full.in_day(), full.in_hour(later)), (1, 0));
         let tomorrow = NOON.plus(DAY);
-        let yesterdays = Some(full.clone());
-        assert_eq!(full.merged(yesterdays, tomorrow).in_day(), 0);
+        assert_eq!(full.merged(&full, tomorrow).in_day(), 0);
     }
 }

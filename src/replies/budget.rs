@@ -82,16 +82,14 @@ impl<'w, 'a, 'c, P: Ports> Tally<'w, 'a, 'c, P> {
     /// # Errors
     /// Why it must be tried again.
     pub async fn read(work: &'w Work<'a, 'c, P>) -> Result<Self, Reason> {
-        let stored = work.context.ledger.handed_on(work.account).await?;
-        let known = stored.unwrap_or_default();
+        let known = work.context.ledger.handed_on(work.account).await?;
         Ok(Self { work, known })
     }
 
     fn change<T>(&mut self, change: impl FnOnce(&mut HandedOn, UnixMillis) -> T) -> T {
         let (context, account) = (self.work.context, self.work.account);
         let (ledger, now) = (&context.ledger, context.now());
-        let known = Some(std::mem::take(&mut self.known));
-        self.known = ledger.recall_handed_on(account).merged(known, now);
+        self.known = ledger.recall_handed_on(account).merged(&self.known, now);
         let result = change(&mut self.known, now);
         ledger.remember_handed_on(account, &self.known);
         result
@@ -111,7 +109,7 @@ impl<'w, 'a, 'c, P: Ports> Tally<'w, 'a, 'c, P> {
 
     /// Whether the operator is to be told that a reply stayed in the mailbox: once a day.
     pub fn tell(&mut self) -> bool {
-        self.change(|handed_on, _| handed_on.tell())
+        self.change(HandedOn::tell)
     }
 
     /// Stores it, with what else the instance has counted by now.
@@ -153,7 +151,7 @@ mod tests {
         let mut now = NOON;
         for number in 0.. {
             let (reply, sender) = (format!("reply_{number}"), sender(number));
-            handed_on = handed_on.merged(None, now);
+            handed_on = handed_on.merged(&HandedOn::default(), now);
             if let Some(refused) = budget.refusal(&handed_on, &reply, &sender, now) {
                 return (handed_on.in_day(), refused);
             }
