@@ -67,6 +67,18 @@ impl<'a, P: Ports> Context<'a, P> {
         enqueued
     }
 
+    /// Whether an account has used up nine tenths of its mails of the day. The rest is for sign-in mails. A ledger that
+    /// does not say counts as yes; without `NYLAS_DAILY_CAP` nobody counts.
+    pub async fn is_quota_nearly_used(&self, grant_id: &GrantId) -> bool {
+        let Some(cap) = self.config.daily_cap else {
+            return false;
+        };
+        match self.ledger.sent_today(grant_id).await {
+            Ok(sent) => sent.unwrap_or_default().saturating_mul(10) >= cap.saturating_mul(9),
+            Err(_) => true,
+        }
+    }
+
     /// Adds durations, the number of requests, the last errors and Nylas' last answer to a log record.
     pub fn complete(&self, record: Record) -> Record {
         Record {

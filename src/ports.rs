@@ -185,6 +185,8 @@ pub struct HttpResponse {
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// The body was longer than [`ANSWER_BYTES_MAX`]. It was not read to its end, and `body` is empty.
+    pub is_truncated: bool,
 }
 
 impl HttpResponse {
@@ -197,9 +199,13 @@ impl HttpResponse {
     }
 }
 
+/// The longest body of an answer that is read. An instance has 128 MB for everything that it does at the same time, and
+/// a mail may have fifty.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// The outbound request. Redirects are not followed.
 pub trait Http {
-    /// Makes a request and reads its answer to the end.
+    /// Makes a request and reads its answer to the end, or to [`ANSWER_BYTES_MAX`].
     ///
     /// `timeout` covers all of that. Without one the relay waits for as long as the runtime keeps the Worker alive.
     async fn fetch(

@@ -292,3 +292,31 @@ fn an_alert_whose_receiver_is_down_waits_in_the_queue() {
     says(&world.alerts(), &["given up"]);
     assert_eq!(world.queue.borrow().len(), 0);
 }
+
+#[test]
+fn replies_that_stay_in_the_mailbox() {
+    let person = ("REPLY_FORWARD_TO", "marker-support@acme.example");
+    let world = World::with(&[person]);
+    world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
+    let mut alerts = Vec::new();
+    for number in 0..20 {
+        let id = format!("m-{number}");
+        let message = json!({
+            "id": id, "thread_id": "t", "subject": "marker", "body": "marker", "from": [{"email": "marker@x.example"}],
+            "date": NOW.0 / SECOND,
+        });
+        let answer = json!({"request_id": "r", "data": message});
+        world.answers(&format!("/messages/{id}"), 200, answer);
+        let data = json!({"object": {"id": id, "grant_id": "g1"}});
+        let text = json!({"id": id, "type": "message.created", "data": data}).to_string();
+        let text = json!({"notification": {"text": text}}).to_string();
+        alerts.extend(world.delivered(&text, false));
+    }
+    let words = [
+        "replies stay in the mailbox",
+        "Account g1.",
+        "relayctl list --replies",
+        "sender_over_budget",
+    ];
+    says(&alerts, &words);
+}

@@ -171,6 +171,10 @@ fn a_delivery_event() {
 /// A user answers: from the notification to whoever is handed it.
 fn reply(settings: &[(&str, &str)], handed_to: &[&str]) -> Costs {
     let world = running(settings);
+    reply_in(&world, handed_to)
+}
+
+fn reply_in(world: &World, handed_to: &[&str]) -> Costs {
     let message = json!({
         "id": "m-1", "grant_id": "g1", "thread_id": "t", "subject": "Re: marker", "body": "<p>Not me</p>",
         "from": [{"email": "marker@example.com"}], "to": [{"email": "auth@g1.example"}],
@@ -185,7 +189,7 @@ fn reply(settings: &[(&str, &str)], handed_to: &[&str]) -> Costs {
     world.answers("/messages", 200, json!({"request_id": "r", "data": [ours]}));
     let text = json!({"id": "n-1", "type": "message.created", "data": {"object": message}});
     let text = json!({"notification": {"text": text.to_string()}}).to_string();
-    let reply = cost(&world, || {
+    let reply = cost(world, || {
         world.delivered(&text, false);
     });
     assert_eq!(world.queue.borrow().len(), 0, "all of it is worked off");
@@ -203,12 +207,26 @@ fn a_reply() {
         ("REPLY_WEBHOOK_SECRET", SECRET),
     ];
     let person = [("REPLY_FORWARD_TO", "support@acme.example")];
-    assert_eq!(reply(&agent, &["agent"]), costs(4, 2));
-    assert_eq!(reply(&person, &["person"]), costs(4, 2));
-    assert_eq!(
-        reply(&[&agent[..], &person].concat(), &["agent", "person"]),
-        costs(5, 3)
-    );
+    assert_eq!(reply(&agent, &["agent"]), costs(5, 3));
+    assert_eq!(reply(&person, &["person"]), costs(5, 3));
+    let both = [&agent[..], &person].concat();
+    assert_eq!(reply(&both, &["agent", "person"]), costs(6, 4));
+    // Before it is queued and before it is sent: how much of its day the account has used.
+    let with_cap = [&person[..], &[("NYLAS_DAILY_CAP", "200")]].concat();
+    assert_eq!(reply(&with_cap, &["person"]), costs(7, 3));
+}
+
+/// After the one of the day that tells the operator.
+#[test]
+fn a_reply_over_its_budget() {
+    let world = running(&[("REPLY_FORWARD_TO", "support@acme.example")]);
+    let day = NOW.seconds() / 86_400;
+    let replies = (0..40).map(|number| format!("{day} reply-{number} another 0\n"));
+    let told = format!("{}{day} told", replies.collect::<String>());
+    let mut ledger = world.ledger.borrow_mut();
+    ledger.insert("handed_on:g1".to_owned(), told);
+    drop(ledger);
+    assert_eq!(reply_in(&world, &[]), costs(4, 1));
 }
 
 #[test]
@@ -283,9 +301,11 @@ fn the_documentation_says_so() {
         "| ... that goes through the queue, more | 2 | 1 |",
         "| a delivery event `delivered` | 2 | 1 |",
         "| a duplicate | 2 | |",
-        "| a reply, handed to an agent | 4 | 2 |",
-        "| ..., forwarded to a person | 4 | 2 |",
-        "| ..., to both | 5 | 3 |",
+        "| a reply, handed to an agent | 5 | 3 |",
+        "| ..., forwarded to a person | 5 | 3 |",
+        "| ..., with `NYLAS_DAILY_CAP`, more | 2 | |",
+        "| ..., to both | 6 | 4 |",
+        "| a reply over its budget | 4 | 1 |",
         "| an alert | 2 | 1 |",
         "| a day of the schedule, each account | 96 | 96 |",
     ] {

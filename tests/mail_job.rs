@@ -620,3 +620,90 @@ fn a_queued_alert_is_dropped_while_the_settings_are_wrong() {
     let alert = json!({"alert": {"key": "k", "body": {}}}).to_string();
     assert_eq!(misconfigured(&world, &alert), (ACKNOWLEDGED, Vec::new()));
 }
+
+// ---- A forwarded reply ----
+
+/// A reply that came into the mailbox of g1, although the recipient's first account is g2.
+fn forward(ago: u64) -> String {
+    let mut mail = queued("forwarded_reply", ago);
+    mail["mail"]["email"]["svix_id"] = json!("forward_1");
+    mail["mail"]["email"]["only_account"] = json!("g1");
+    mail.to_string()
+}
+
+/// Whether anything but g1 was asked for anything.
+fn others_were_asked(world: &World) -> bool {
+    let requested = world.requested.borrow();
+    requested.iter().any(|url| !url.contains("/grants/g1"))
+}
+
+#[test]
+fn a_forward_goes_out_through_the_account_that_got_the_reply() {
+    let world = World::new();
+    world.answers(SEND, 200, accepted());
+    let ended = world.process(&forward(SECOND), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+    assert!(world.sends.borrow()[0].0.contains("/grants/g1/"));
+}
+
+/// Refused, throttled or answered ambiguously, for the first time or replayed, now or after Nylas forgot the key: no
+/// other account is asked, and none but its own mailbox is looked through.
+#[test]
+fn a_forward_leaves_for_no_other_account() {
+    let not_there = json!({"request_id": "r", "data": []});
+    for age in [SECOND, 5 * MINUTE, 2 * HOUR, 26 * HOUR] {
+        for status in [400, 401, 403, 404, 409, 423, 429, 503] {
+            let world = World::new();
+            world.answers("/messages", 200, not_there.clone());
+            world.answers(SEND, status, refused("api.paused"));
+            let mut text = forward(age);
+            for attempt in 1..=4 {
+                let (disposition, ..) = world.process(&text, attempt);
+                if disposition == ACKNOWLEDGED {
+                    // It is at the next generation, or was refused for good.
+                    let Some(next) = world.queue.borrow_mut().pop() else {
+                        break;
+                    };
+                    text = next;
+                }
+                world.pass(3 * MINUTE);
+            }
+            assert!(!others_were_asked(&world), "{status} at {age}");
+            assert!(sends(&world) > 0, "{status} at {age}");
+        }
+    }
+}
+
+#[test]
+fn a_forward_whose_account_is_removed_goes_nowhere() {
+    let two = (
+        "NYLAS_ACCOUNTS",
+        r#"[{"grant_id":"g2","email":"a@g2.example"},{"grant_id":"g3","email":"a@g3.example"}]"#,
+    );
+    let world = World::with(&[two]);
+    world.answers(SEND, 200, accepted());
+    let (_, outcome, reason) = world.process(&forward(SECOND), 1);
+    assert_eq!((outcome, reason), ("requeued", "no_account"));
+    assert_eq!((sends(&world), alerts(&world)), (0, Vec::new()));
+}
+
+#[test]
+fn a_forward_waits_while_its_account_has_nearly_used_its_day() {
+    let world = World::with(&[("NYLAS_DAILY_CAP", "100")]);
+    world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
+    world.answers(SEND, 200, accepted());
+    world.keep("used:g1", &json!({"sent": 90, "at": NOW.0}));
+    let (disposition, outcome, reason) = world.process(&forward(SECOND), 1);
+    assert_eq!(
+        disposition,
+        Disposition::Retry(Duration::from_secs(15 * 60))
+    );
+    assert_eq!((outcome, reason), ("retry", "quota_nearly_used"));
+    assert_eq!((sends(&world), alerts(&world)), (0, Vec::new()));
+    // A code does not wait.
+    let ended = world.process(&code(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+    world.pass(24 * HOUR);
+    let ended = world.process(&forward(SECOND), 2);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+}

@@ -22,7 +22,7 @@ use clerk_nylas_relay::{
     },
 };
 use serde_json::{Value, json};
-use world::{MINUTE, NOW, SECOND, World, done};
+use world::{HOUR, MINUTE, NOW, SECOND, World, done};
 
 const ACKNOWLEDGED: Disposition = Disposition::Acknowledge;
 const AGENT: [(&str, &str); 2] = [
@@ -118,6 +118,7 @@ fn a_persons_message_goes_to_the_agent_and_the_person() {
     let forward = &queue[1]["mail"]["email"];
     assert_eq!(forward["to"], PERSON.1);
     assert_eq!(forward["reply_to"], "jane@example.com");
+    assert_eq!(forward["only_account"], "g1");
     assert_eq!(queue.len(), 2);
     let kept = world.kept(&reply_key()).unwrap();
     assert_eq!(kept["class"], "person");
@@ -271,6 +272,176 @@ fn a_message_processed_before_is_a_duplicate() {
     assert_eq!(world.requested.take(), [""; 0]);
 }
 
+// ---- How many are handed on ----
+
+/// A stranger's message comes in, with this number. Returns the outcome and the reason.
+fn write(world: &World, number: u32, from: &str) -> (&'static str, &'static str) {
+    let id = format!("m-{number}");
+    let changes = json!({"id": id, "from": [{"email": from}], "thread_id": format!("t-{number}")});
+    world.answers(&format!("/messages/{id}"), 200, data(message(changes)));
+    let data = json!({"object": {"id": id, "grant_id": "g1"}});
+    let text = json!({"id": format!("n-{number}"), "type": "message.created", "data": data});
+    let text = json!({"notification": {"text": text.to_string()}}).to_string();
+    let (disposition, outcome, reason) = world.process(&text, 1);
+    assert_eq!(disposition, ACKNOWLEDGED);
+    (outcome, reason)
+}
+
+/// Forwards and hand-offs in the queue, which is empty then.
+fn handed(world: &World) -> (usize, usize) {
+    let queue = world.take_queue();
+    let count = |kind: &str| queue.iter().filter(|one| one.get(kind).is_some()).count();
+    (count("mail"), count("hand_off"))
+}
+
+fn alerts(world: &World) -> usize {
+    world.raised.borrow().len()
+}
+
+#[test]
+fn one_sender_is_heard_five_times_a_day() {
+    let world = world_with(message(json!({})));
+    for number in 0..200 {
+        let from = if number % 2 == 0 {
+            "eve@x.example"
+        } else {
+            "Eve@X.example"
+        };
+        let ended = write(&world, number, from);
+        let expected = match number {
+            0..5 => ("handed_on", "person"),
+            _ => ("person", "sender_over_budget"),
+        };
+        assert_eq!(ended, expected, "message {number}");
+    }
+    assert_eq!((handed(&world), alerts(&world)), ((5, 5), 1));
+    // Others are heard all the same.
+    let ended = write(&world, 200, "jane@example.com");
+    assert_eq!(ended, ("handed_on", "person"));
+    // The record says why it stayed in the mailbox.
+    let id = reply_id(&GrantId::parse("g1").unwrap(), "m-199");
+    let kept = world.kept(&format!("reply:{id}")).unwrap();
+    assert_eq!(kept["class"], "person");
+    assert_eq!(kept["handed_to"], json!([]));
+    assert_eq!(kept["held_back"], "sender_over_budget");
+}
+
+#[test]
+fn many_senders_are_heard_ten_times_an_hour_and_forty_times_a_day() {
+    let world = world_with(message(json!({})));
+    let mut number = 0;
+    // The day ends after eight hours.
+    for hour in 0..16 {
+        for _ in 0..50 {
+            write(&world, number, &format!("eve-{number}@x.example"));
+            number += 1;
+        }
+        let expected = if hour % 8 < 4 { 10 } else { 0 };
+        assert_eq!(handed(&world), (expected, expected), "hour {hour}");
+        world.pass(HOUR);
+    }
+    // One a day.
+    assert_eq!(alerts(&world), 2);
+}
+
+/// The ledger shows nothing of what other instances wrote, or refuses every write.
+#[test]
+fn an_instance_alone_stays_within_the_budget() {
+    let world = world_with(message(json!({})));
+    for number in 0..100 {
+        world.ledger.borrow_mut().remove("handed_on:g1");
+        write(&world, number, &format!("eve-{number}@x.example"));
+    }
+    assert_eq!((handed(&world), alerts(&world)), ((10, 10), 1));
+    // Another instance, once the ledger shows it what this one counted.
+    let world = world_with(message(json!({})));
+    for number in 0..100 {
+        world.remembered.borrow_mut().clear();
+        write(&world, number, &format!("eve-{number}@x.example"));
+    }
+    assert_eq!((handed(&world), alerts(&world)), ((10, 10), 1));
+    let world = world_with(message(json!({})));
+    world.ledger_fails.borrow_mut().push(("put", "handed_on:"));
+    for number in 0..100 {
+        write(&world, number, &format!("eve-{number}@x.example"));
+    }
+    assert_eq!((handed(&world), alerts(&world)), ((10, 10), 1));
+}
+
+#[test]
+fn only_what_is_handed_on_counts() {
+    let headers = json!([{"name": "Auto-Submitted", "value": "auto-replied"}]);
+    let world = world_with(message(json!({"headers": headers})));
+    world.process(&notification(), 1);
+    assert!(!world.ledger.borrow().contains_key("handed_on:g1"));
+    // Nor does the same message, which comes again because something failed after it was handed on.
+    let world = world_with(message(json!({})));
+    world.ledger_fails.borrow_mut().push(("put", "reply:"));
+    for attempt in 1..50 {
+        let (disposition, ..) = world.process(&notification(), attempt);
+        assert!(is_retry(disposition));
+    }
+    world.ledger_fails.take();
+    let ended = world.process(&notification(), 50);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+    let counted = world.ledger.borrow()["handed_on:g1"].clone();
+    // It holds hashes only.
+    assert!(counted.lines().count() == 1 && !counted.contains("jane"));
+}
+
+#[test]
+fn each_account_has_a_budget_of_its_own() {
+    let world = world_with(message(json!({})));
+    for number in 0..50 {
+        write(&world, number, &format!("eve-{number}@x.example"));
+    }
+    let data = json!({"object": {"id": "m-1", "grant_id": "g2"}});
+    let text = json!({"id": "n-1", "type": "message.created", "data": data}).to_string();
+    let text = json!({"notification": {"text": text}}).to_string();
+    let ended = world.process(&text, 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+}
+
+/// With a cap of a hundred mails, of which the account has sent so many.
+fn used(sent: u64, settings: &[(&str, &str)]) -> World {
+    let world = World::with(&[&[("NYLAS_DAILY_CAP", "100"), PERSON], settings].concat());
+    world.answers("/messages", 200, data(json!([])));
+    world.keep("used:g1", &json!({"sent": sent, "at": NOW.0}));
+    world
+}
+
+#[test]
+fn an_account_that_has_nearly_used_its_day_forwards_nothing() {
+    let world = used(89, &AGENT);
+    assert_eq!(
+        write(&world, 1, "jane@example.com"),
+        ("handed_on", "person")
+    );
+    assert_eq!((handed(&world), alerts(&world)), ((1, 1), 0));
+    // A hand-off to the agent is no mail.
+    let world = used(90, &AGENT);
+    for number in 1..=2 {
+        let ended = write(&world, number, "jane@example.com");
+        assert_eq!(ended, ("handed_on", "quota_nearly_used"));
+    }
+    assert_eq!((handed(&world), alerts(&world)), ((0, 2), 1));
+    // Without an agent nobody gets it, and it does not count.
+    let world = used(90, &[]);
+    for number in 1..=2 {
+        let ended = write(&world, number, "jane@example.com");
+        assert_eq!(ended, ("person", "quota_nearly_used"));
+    }
+    assert_eq!((handed(&world), alerts(&world)), ((0, 0), 1));
+    let counted = world.ledger.borrow()["handed_on:g1"].clone();
+    assert!(counted.ends_with(" told\n") && counted.lines().count() == 1);
+    // Yesterday's count says nothing of today.
+    world.pass(24 * HOUR);
+    assert_eq!(
+        write(&world, 3, "jane@example.com"),
+        ("handed_on", "person")
+    );
+}
+
 // ---- A message the mailbox does not show ----
 
 /// Without the message.
@@ -385,6 +556,70 @@ fn a_notification_that_is_retried_for_a_day_goes_to_the_dead_letters() {
     assert_eq!(
         world.kept("dead:message-queue-id").unwrap().to_string(),
         notification()
+    );
+}
+
+// ---- A message that is larger than is read ----
+
+/// A body that is longer than is read of an answer.
+fn too_long() -> String {
+    "too long ".repeat(1_000_000)
+}
+
+#[test]
+fn a_message_too_large_to_read_is_handed_on_without_its_text() {
+    let world = world_with(message(json!({"body": too_long()})));
+    let mut without_body = message(json!({}));
+    without_body.as_object_mut().unwrap().remove("body");
+    know_thread(&world);
+    world.answers_to("&select=", "/messages/m-1", data(without_body));
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+    let requested = world.requested.borrow();
+    assert!(requested[1].contains("/m-1?fields=include_headers&select="));
+    assert!(!requested[1].contains("body"), "{requested:?}");
+    let queue = world.take_queue();
+    let handed = &payload(&queue)["message"];
+    assert_eq!(
+        (&handed["text"], &handed["truncated"], &handed["subject"]),
+        (&json!(""), &json!(true), &json!("Re: Hello"))
+    );
+    let forward = queue[1]["mail"]["content"]["here"]["text"]
+        .as_str()
+        .unwrap();
+    assert!(forward.contains("The text was cut."), "{forward}");
+}
+
+/// Neither lost nor retried for ever: it is recorded, and in the mailbox.
+#[test]
+fn a_message_of_which_not_even_the_sender_can_be_read_is_nobodys() {
+    let world = world_with(message(json!({"from": [{"email": too_long()}]})));
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "bounce", "no_sender"));
+    assert_eq!(world.requested.take().len(), 3);
+}
+
+#[test]
+fn a_thread_too_large_to_read_answers_no_mail_of_ours() {
+    let world = world_with(message(json!({})));
+    let to = vec![json!({"email": "jane@example.com"}); 200_000];
+    let ours = json!({"id": "m-0", "metadata": {"key1": "msg_1"}, "to": to});
+    world.answers("/messages", 200, data(json!([ours])));
+    let ended = world.process(&notification(), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "handed_on", "person"));
+    assert_eq!(payload(&world.take_queue())["in_reply_to"], Value::Null);
+}
+
+#[test]
+fn a_list_is_asked_for_what_is_read_of_it_only() {
+    let world = world_with(message(json!({})));
+    world.process(&notification(), 1);
+    let requested = world.requested.take();
+    let thread = requested.iter().find(|url| url.contains("thread_id="));
+    assert!(
+        thread
+            .unwrap()
+            .ends_with("&limit=50&select=id,to,date,metadata")
     );
 }
 
@@ -681,6 +916,17 @@ fn a_sweep_that_fails_begins_at_the_same_place_the_next_time() {
         assert_eq!(sweep(&world), ("retry", reason));
         assert_eq!(since(&world), before);
     }
+}
+
+/// Fifty mails with very long senders must not hide what came in beside them.
+#[test]
+fn a_page_too_large_to_read_is_read_by_its_ids() {
+    let world = searched_world();
+    let long = message(json!({"from": [{"email": too_long()}]}));
+    world.answers("/messages", 200, data(json!([long])));
+    world.answers_to("&select=id", "/messages", data(json!([{"id": "m-1"}])));
+    assert_eq!(sweep(&world), ("found", "missed_by_notifications"));
+    assert_eq!(world.take_queue().len(), 1);
 }
 
 #[test]

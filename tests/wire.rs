@@ -21,6 +21,7 @@ use clerk_nylas_relay::{
     ledger::{
         Ledger,
         account::Look,
+        budget::HandedOn,
         guard::Guard,
         mail::{MailRecord, MailState, Pending},
         recipient::{RecipientHash, Suppression},
@@ -99,6 +100,7 @@ fn email() -> Email {
         from_local_part: Some("auth".to_owned()),
         reply_to: Some("jane@elsewhere.example".to_owned()),
         user_id: Some("user_2f0c".to_owned()),
+        only_account: None,
     }
 }
 
@@ -109,6 +111,7 @@ fn plain_email() -> Email {
         from_local_part: None,
         reply_to: None,
         user_id: None,
+        only_account: None,
         ..email()
     }
 }
@@ -665,6 +668,20 @@ fn the_mails_of_an_account_today() {
 
 // ---- KV: replies ----
 
+/// What is merged from another instance, or was stored by another version, counts as well.
+#[test]
+fn the_replies_of_a_day() {
+    let mut counted = HandedOn::default().merged(&HandedOn::default(), NOW);
+    counted.add(&reply_id(&grant(), "nylas-3"), ada().as_str(), NOW);
+    assert!(counted.tell(NOW));
+    let written = put(async |ledger| ledger.put_handed_on(&grant(), &counted).await.unwrap());
+    let key = "handed_on:b1a2c3d4-0000-4000-8000-000000000001";
+    let lines = "20416 11d7caa5800a5939 056b1feb8f3cd358 16\n20416 told\n";
+    assert_eq!(written, (key.to_owned(), lines.to_owned(), DAY));
+    let known = get(key, lines, async |ledger| ledger.handed_on(&grant()).await);
+    assert_eq!(known.unwrap(), counted);
+}
+
 #[test]
 fn a_thread() {
     for (thread, file) in [(thread(), "thread"), (plain_thread(), "thread.plain")] {
@@ -692,6 +709,7 @@ fn a_mail_that_came_in() {
         account: grant(),
         svix_id,
         handed_to,
+        held_back: None,
     };
     let classes = [
         Outcome::Automatic,
@@ -701,6 +719,12 @@ fn a_mail_that_came_in() {
         Outcome::Own,
         Outcome::Gone,
     ];
+    let held_back = ReplyRecord {
+        held_back: Some(Reason::SenderOverBudget),
+        ..reply(Outcome::Person, None, Vec::new())
+    };
+    let written = put(async |ledger| ledger.put_reply("reply_1", &held_back).await.unwrap());
+    is_put(written, "reply:reply_1", "reply.held_back", 30 * DAY);
     let mut replies = vec![(Outcome::Person, Some(id()), vec!["agent", "person"])];
     replies.extend(classes.map(|class| (class, None, Vec::new())));
     for (class, svix_id, handed_to) in replies {
@@ -758,7 +782,7 @@ fn a_mark_is_the_time_it_was_made() {
             DAY,
         ),
         (
-            put(async |ledger| ledger.put_handed_on("reply_1").await.unwrap()),
+            put(async |ledger| ledger.put_accepted_by_agent("reply_1").await.unwrap()),
             "handed:reply_1",
             30 * DAY,
         ),
@@ -791,7 +815,7 @@ fn a_mark_is_found() {
         ledger.has_failed("nylas-1").await.unwrap()
     }));
     assert!(get("handed:reply_1", there, async |ledger| {
-        ledger.was_handed_on("reply_1").await.unwrap()
+        ledger.was_accepted_by_agent("reply_1").await.unwrap()
     }));
     assert!(get("worked_off:told-1", there, async |ledger| {
         ledger.was_processed("told-1").await.unwrap()
@@ -1012,7 +1036,11 @@ fn the_order_of_accounts_for_a_recipient() {
         ("bob@example.com", ["g1", "g3", "g2"]),
         ("eve@elsewhere.example", ["g3", "g1", "g2"]),
     ] {
-        let order = order(&world.config.accounts, recipient);
+        let to = Email {
+            to: recipient.to_owned(),
+            ..plain_email()
+        };
+        let order = order(&world.config.accounts, &to);
         let order: Vec<&str> = order.iter().map(|account| account.as_str()).collect();
         assert_eq!(order, expected, "{recipient}");
     }

@@ -1,6 +1,6 @@
 //! The server: reads requests, checks the key, routes them, and records what was seen.
 
-use crate::api::{connect, messages, send, validate, webhooks};
+use crate::api::{connect, messages, policies, send, validate, webhooks};
 use crate::local::{control, inbox};
 use crate::model::account::{Account, AccountState};
 use crate::model::answer::{Answer, Outcome};
@@ -162,6 +162,18 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
             return Outcome::answered(webhooks::create(shared, call).await);
         }
         ("GET", ["v3", "webhooks"]) => return Outcome::answered(webhooks::list(shared)),
+        ("POST", ["v3", "policies"]) => return Outcome::answered(policies::create(shared, call)),
+        ("GET", ["v3", "policies"]) => return Outcome::answered(policies::list(shared)),
+        ("PUT", ["v3", "policies", id]) => {
+            return Outcome::answered(policies::update(shared, id, call));
+        }
+        ("DELETE", ["v3", "policies", id]) => {
+            return Outcome::answered(policies::delete(shared, id));
+        }
+        ("GET", ["v3", "workspaces"]) => return Outcome::answered(policies::workspaces(shared)),
+        ("PATCH", ["v3", "workspaces", id]) => {
+            return Outcome::answered(policies::change_workspace(shared, id, call));
+        }
         ("PUT", ["v3", "webhooks", id]) => {
             return Outcome::answered(webhooks::update(shared, id, call));
         }

@@ -21,6 +21,9 @@ pub struct State {
     pub keys: Keys,
     pub webhooks: Vec<Webhook>,
     pub notified: Vec<Notified>,
+    pub policies: Vec<Value>,
+    /// The policy of the default workspace.
+    pub workspace_policy: Option<String>,
     seed: u64,
     ids: u64,
 }
@@ -41,6 +44,8 @@ impl State {
             keys: Keys::default(),
             webhooks: Vec::new(),
             notified: Vec::new(),
+            policies: Vec::new(),
+            workspace_policy: None,
             seed: now_ms,
             ids: 0,
         }

@@ -433,6 +433,7 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
                     text(entry, "/class").to_owned(),
                     or_dash(text(entry, "/svix_id")).to_owned(),
                     to.join(", "),
+                    text(entry, "/held_back").to_owned(),
                 ]
             })
             .collect::<Vec<_>>();

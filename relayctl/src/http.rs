@@ -129,6 +129,8 @@ impl Http {
                 .send(body.as_slice()),
             ("PUT", body) => with_headers(self.agent.put(&ask.url), ask)
                 .send(body.as_deref().unwrap_or_default()),
+            ("PATCH", body) => with_headers(self.agent.patch(&ask.url), ask)
+                .send(body.as_deref().unwrap_or_default()),
             (_, body) => with_headers(self.agent.post(&ask.url), ask)
                 .send(body.as_deref().unwrap_or_default()),
         };

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod http;
 pub mod nylas;
 pub mod project;
+pub mod protection;
 pub mod recipients;
 pub mod roundtrip;
 pub mod sample;

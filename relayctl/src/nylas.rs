@@ -69,6 +69,11 @@ impl Nylas<'_> {
         self.http.call(&self.ask(path).json("PUT", body))
     }
 
+    /// `PATCH` of a JSON body.
+    pub fn patch(&self, path: &str, body: &Value) -> Result<Reply, Failure> {
+        self.http.call(&self.ask(path).json("PATCH", body))
+    }
+
     /// The account's record.
     pub fn grant(&self, grant_id: &str) -> Result<Reply, Failure> {
         self.get(&format!("/v3/grants/{grant_id}"))

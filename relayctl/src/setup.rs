@@ -13,6 +13,7 @@ use crate::{
     http::{Ask, Http, is_private, list, relay_base, text},
     nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, ok, said},
     project::Project,
+    protection::{self, POLICY, Protection, SUMMARY},
     secrets,
     sign::Signer,
     trigger,
@@ -111,6 +112,8 @@ pub enum Step {
     Deploy,
     /// Nylas' webhook to the Worker, and its secret
     Webhook,
+    /// Limits for strangers' mail, at Nylas, for the account's whole workspace
+    Protection,
     /// What to click in Clerk, and its signing secret
     Clerk,
     /// All checks
@@ -178,6 +181,7 @@ pub fn run(args: &SetupArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
             Step::Secrets => setup.secrets(),
             Step::Deploy => setup.deploy(),
             Step::Webhook => setup.webhook(),
+            Step::Protection => setup.protection(),
             Step::Clerk => setup.clerk(),
             Step::Doctor => setup.doctor(),
         };
@@ -845,6 +849,39 @@ impl Setup<'_> {
             .run(&["secret", "put", "NYLAS_WEBHOOK_SECRET"], Some(&secret))?;
         Ok(Outcome::Changed(format!(
             "{address}, its secret stored at Cloudflare"
+        )))
+    }
+
+    /// Has Nylas limit what strangers send. At a terminal it is asked each time, until there is a policy.
+    fn protection(&mut self) -> Result<Outcome, Failure> {
+        self.need_accounts()?;
+        let grants: Vec<String> = self.accounts.iter().map(|(id, ..)| id.clone()).collect();
+        let would = format!("a policy {POLICY} at Nylas, on the account's workspace: {SUMMARY}");
+        if grants.iter().any(String::is_empty) {
+            // In a dry run the account is not made.
+            return Ok(Outcome::Would(would));
+        }
+        let (policy, workspaces) = match protection::look(&self.nylas()?, &grants)? {
+            Protection::Settled(says) => return Ok(Outcome::Unchanged(says)),
+            Protection::Missing { policy, workspaces } => (policy, workspaces),
+        };
+        if self.args.dry_run {
+            return Ok(Outcome::Would(would));
+        }
+        if self.can_ask() {
+            let question = format!(
+                "May Nylas limit what strangers send you? {SUMMARY}. It holds for every Agent Account in the \
+                 workspace, and docs/deploy.md says how to undo it (Enter: yes; no)"
+            );
+            if typed(&question).is_some_and(|answer| answer.to_ascii_lowercase().starts_with('n')) {
+                return Ok(Outcome::Unchanged(
+                    "no policy at Nylas, as you wish".to_owned(),
+                ));
+            }
+        }
+        protection::apply(&self.nylas()?, policy, &workspaces)?;
+        Ok(Outcome::Changed(format!(
+            "the policy {POLICY} at Nylas: {SUMMARY}"
         )))
     }
 

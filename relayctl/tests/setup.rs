@@ -88,8 +88,17 @@ impl World {
     }
 }
 
-const STEPS: [&str; 9] = [
-    "account", "settings", "storage", "queues", "secrets", "deploy", "webhook", "clerk", "doctor",
+const STEPS: [&str; 10] = [
+    "account",
+    "settings",
+    "storage",
+    "queues",
+    "secrets",
+    "deploy",
+    "webhook",
+    "protection",
+    "clerk",
+    "doctor",
 ];
 const WRITES: [&str; 5] = ["create", "put", "bulk", "deploy --tag", "delete"];
 
@@ -108,7 +117,14 @@ fn from_nothing_to_a_working_relay_twice() {
     assert_eq!(
         changed,
         [
-            "account", "settings", "storage", "queues", "secrets", "deploy", "webhook"
+            "account",
+            "settings",
+            "storage",
+            "queues",
+            "secrets",
+            "deploy",
+            "webhook",
+            "protection"
         ]
     );
     assert_eq!(
@@ -194,6 +210,7 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
             ("Nylas' API key", API_KEY),
             ("The address your mails come from", "login@acme.example"),
             ("The name they come from", "Acme"),
+            ("May Nylas limit what strangers send", ""),
             ("The endpoint's signing secret", SECRET),
         ],
     );
@@ -348,7 +365,10 @@ fn enter_instead_of_clerks_secret_shows_how_to_continue() {
     let world = World::empty();
     let (code, seen) = at_a_terminal(
         &world.relayctl(),
-        &[("Enter if you do not have it yet)", "")],
+        &[
+            ("May Nylas limit what strangers send", ""),
+            ("Enter if you do not have it yet)", ""),
+        ],
     );
     assert_eq!(code, 1, "{seen}");
     assert!(
@@ -521,24 +541,116 @@ fn stopped_at(when: &str, number: u32) -> bool {
     true
 }
 
+/// A request to Nylas beside setup's; its answer's `data`.
+fn at_nylas(world: &World, method: &str, path: &str, body: &Value) -> Value {
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", world.nylas.base_url()))
+        .header("authorization", format!("Bearer {API_KEY}"))
+        .header("content-type", "application/json")
+        .body(body.to_string())
+        .unwrap();
+    let mut answer = ureq::run(request).unwrap();
+    let body = answer.body_mut().read_to_string().unwrap();
+    serde_json::from_str::<Value>(&body).unwrap()["data"].clone()
+}
+
+fn protect(world: &World, relayctl: &Relayctl, more: &[&str]) -> (String, String) {
+    let ran = world.setup(relayctl, &[&["--only", "protection"], more].concat());
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let says = ran.json()["steps"][0]["says"].as_str().unwrap().to_owned();
+    (states(&ran)[0].1.clone(), says)
+}
+
+#[test]
+fn nylas_limits_what_strangers_send() {
+    let world = World::empty();
+    let relayctl = world.relayctl();
+    world.setup(&relayctl, &["--only", "account,settings"]);
+    let before = world.changes_at_nylas();
+    assert_eq!(protect(&world, &relayctl, &["--dry-run"]).0, "would_change");
+    assert_eq!(world.changes_at_nylas(), before);
+    assert_eq!(protect(&world, &relayctl, &[]).0, "changed");
+    let policies = at_nylas(&world, "GET", "/v3/policies", &Value::Null);
+    let limits = &policies[0]["limits"];
+    assert_eq!(limits["limit_count_daily_message_received"], 500);
+    assert_eq!(limits["limit_size_total_mime"], 10 * 1024 * 1024);
+    // How many mails the account sends is the plan's business.
+    assert_eq!(limits.get("limit_count_daily_email_sent"), None);
+    assert_eq!(policies[0]["spam_detection"]["use_list_dnsbl"], true);
+    let workspaces = at_nylas(&world, "GET", "/v3/workspaces", &Value::Null);
+    assert_eq!(workspaces[0]["policy_id"], policies[0]["id"]);
+    // Repeated, and after the operator changed a value, it does nothing.
+    let path = format!("/v3/policies/{}", policies[0]["id"].as_str().unwrap());
+    let changed = json!({"limits": {"limit_count_daily_message_received": 50}});
+    at_nylas(&world, "PUT", &path, &changed);
+    let done = world.changes_at_nylas();
+    assert_eq!(protect(&world, &relayctl, &[]).0, "unchanged");
+    assert_eq!(world.changes_at_nylas(), done);
+}
+
+#[test]
+fn the_protection_resumes_where_it_stopped_and_can_be_undone() {
+    let world = World::empty();
+    let relayctl = world.relayctl();
+    world.setup(&relayctl, &["--only", "account,settings"]);
+    // An earlier run made the policy and did not come to attach it.
+    let made = json!({"name": "clerk-nylas-relay"});
+    let policy = at_nylas(&world, "POST", "/v3/policies", &made);
+    assert_eq!(protect(&world, &relayctl, &[]).0, "changed");
+    let policies = at_nylas(&world, "GET", "/v3/policies", &Value::Null);
+    assert_eq!(policies.as_array().unwrap().len(), 1);
+    let workspace = || at_nylas(&world, "GET", "/v3/workspaces", &Value::Null)[0].clone();
+    assert_eq!(workspace()["policy_id"], policy["id"]);
+    // As docs/deploy.md says.
+    let path = format!(
+        "/v3/workspaces/{}",
+        workspace()["workspace_id"].as_str().unwrap()
+    );
+    at_nylas(&world, "PATCH", &path, &json!({"policy_id": null}));
+    assert_eq!(workspace().get("policy_id"), None);
+}
+
+#[test]
+fn a_policy_of_the_operators_own_stays() {
+    let world = World::empty();
+    let relayctl = world.relayctl();
+    world.setup(&relayctl, &["--only", "account,settings"]);
+    let policy = at_nylas(&world, "POST", "/v3/policies", &json!({"name": "ours"}));
+    let workspaces = at_nylas(&world, "GET", "/v3/workspaces", &Value::Null);
+    let path = format!(
+        "/v3/workspaces/{}",
+        workspaces[0]["workspace_id"].as_str().unwrap()
+    );
+    at_nylas(&world, "PATCH", &path, &json!({"policy_id": policy["id"]}));
+    let (state, says) = protect(&world, &relayctl, &[]);
+    assert_eq!(state, "unchanged");
+    assert!(says.contains("of your own"), "{says}");
+}
+
+#[cfg(unix)]
+#[test]
+fn who_wants_no_protection_gets_none() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let no = [("May Nylas limit what strangers send", "no")];
+    // It is asked each time.
+    for _ in 0..2 {
+        let (code, seen) = at_a_terminal(&relayctl, &no);
+        assert_eq!(code, 0, "{seen}");
+        assert!(seen.contains("no policy at Nylas, as you wish"), "{seen}");
+    }
+    let policies = at_nylas(&world, "GET", "/v3/policies", &Value::Null);
+    assert_eq!(policies, json!([]));
+}
+
 #[test]
 fn a_webhook_that_lacks_something_is_fixed() {
     let world = World::empty();
     let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
     assert_eq!(world.setup(&relayctl, &[]).code, 0);
     // The operator changed the webhook by hand: fewer triggers, one of their own, and paused.
-    let at_nylas = |method: &str, path: &str, body: Value| {
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", world.nylas.base_url()))
-            .header("authorization", format!("Bearer {API_KEY}"))
-            .header("content-type", "application/json")
-            .body(body.to_string())
-            .unwrap();
-        let mut answer = ureq::run(request).unwrap();
-        let body = answer.body_mut().read_to_string().unwrap();
-        serde_json::from_str::<Value>(&body).unwrap()["data"].clone()
-    };
+    let at_nylas = |method: &str, path: &str, body: Value| at_nylas(&world, method, path, &body);
     let webhook = || at_nylas("GET", "/v3/webhooks", Value::Null)[0].clone();
     let path = format!("/v3/webhooks/{}", webhook()["id"].as_str().unwrap());
     let theirs = json!({"trigger_types": ["message.created", "message.opened"], "status": "pause"});

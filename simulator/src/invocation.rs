@@ -1,6 +1,6 @@
 //! One invocation of the Worker: a request, a queue message or a run of the schedule.
 
-use crate::world::World;
+use crate::{sabotage::Sabotage, world::World};
 use std::{cell::Cell, rc::Rc};
 
 /// One invocation of the Worker. The relay's ports are implemented for it.
@@ -25,6 +25,13 @@ impl Invocation {
             number,
             missed: Rc::default(),
         }
+    }
+
+    /// The instance that it runs in, if that has a memory. A mistake takes it away.
+    pub fn instance(&self) -> Option<u32> {
+        let forgets = self.world.is_sabotaged(Sabotage::NoBudgets);
+        let instance = self.number.checked_rem(self.world.rules.instances);
+        instance.filter(|_| !forgets)
     }
 
     /// Ends the instance. Never returns.

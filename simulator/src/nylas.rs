@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::rc::Rc;
 
 const SECOND: Millis = 1_000;
+const DAY: Millis = 24 * 3_600 * SECOND;
 /// Nylas remembers a key for an hour from its first use.
 const KEY_TTL: Millis = 3_600 * SECOND;
 /// The longest key that Nylas accepts, in characters.
@@ -105,13 +106,26 @@ fn refusal_of(state: AccountState) -> Option<HttpResponse> {
     })
 }
 
+/// Whether the account has sent as many mails as it may today.
+fn is_used_up(world: &World, grant: &str) -> bool {
+    let accepted = world.accepted.borrow();
+    let today = world.now() / DAY;
+    let is_todays = |mail: &&Accepted| mail.grant == grant && mail.accepted_at / DAY == today;
+    let sent = accepted.iter().filter(is_todays);
+    let cap = world.rules.daily_cap;
+    cap.is_some_and(|cap| sent.count() >= cap as usize)
+}
+
 /// A send.
 fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpResponse, Millis) {
     let now = world.now();
     let quick = now + 80;
     let request: Value = serde_json::from_str(body).unwrap();
     let svix_id = request["metadata"]["key1"].as_str().unwrap().to_owned();
-    let state = account_state(world, grant);
+    let state = match account_state(world, grant) {
+        AccountState::Healthy if is_used_up(world, grant) => AccountState::Capped,
+        state => state,
+    };
     let refusal = refusal_of(state);
     let is_kept = match state {
         AccountState::Throttled | AccountState::Capped => world.rules.throttling_is_kept,
@@ -293,6 +307,7 @@ fn known_under(world: &World, grant: &str, key: &str, body: &str) -> Option<Http
         status: known.status,
         headers: vec![request_id, replayed],
         body: known.answer.clone(),
+        is_truncated: false,
     })
 }
 
@@ -363,12 +378,13 @@ fn read(world: &World, grant: &str, what: &str) -> HttpResponse {
         }
         _ => {
             let id = path.strip_prefix("/messages/").unwrap();
+            let select = wanted("select");
             let with_headers = wanted("fields") == Some("include_headers");
             let hides_headers = !with_headers || world.is_sabotaged(Sabotage::NoHeaders);
-            let mut messages = mailbox(world, grant).into_iter();
-            match messages.find(|message| message["id"] == *id) {
-                Some(message) if hides_headers => data(without_headers(message)),
-                Some(message) => data(message),
+            let found = mailbox(world, grant, &|message| message["id"] == *id).pop();
+            match found {
+                Some(message) if hides_headers => data(selected(without_headers(message), select)),
+                Some(message) => data(selected(message, select)),
                 None => not_found(),
             }
         }
@@ -388,20 +404,21 @@ fn list<'a>(world: &World, grant: &str, wanted: impl Fn(&str) -> Option<&'a str>
             && wanted("in").is_none_or(|folder| message["folders"][0] == *folder)
             && after.is_none_or(|after| message["date"].as_u64().unwrap() > after)
     };
-    let mut found = mailbox(world, grant);
-    found.retain(is_wanted);
+    let mut found = mailbox(world, grant, &is_wanted);
     found.sort_by_key(|message| std::cmp::Reverse(message["date"].as_u64()));
-    found.into_iter().map(without_headers).collect()
+    let select = wanted("select");
+    let shown = |message| selected(without_headers(message), select);
+    found.into_iter().map(shown).collect()
 }
 
-/// The messages in an account's mailbox now: those that came in, and those it sent. A mail shows up a second after it
-/// was accepted. One that was queued and could not be sent may stay.
-fn mailbox(world: &World, grant: &str) -> Vec<Value> {
+/// The messages in an account's mailbox now that are wanted: those that came in, and those it sent. A mail shows up a
+/// second after it was accepted. One that was queued and could not be sent may stay.
+fn mailbox(world: &World, grant: &str, is_wanted: &dyn Fn(&Value) -> bool) -> Vec<Value> {
     let now = world.now();
     let came_in = world.mailroom.messages.borrow();
     let came_in = came_in
         .iter()
-        .filter(|(account, ..)| account == grant)
+        .filter(|(account, _, message)| account == grant && is_wanted(message))
         .map(|(_, _, message)| message.clone());
     let sent = world.accepted.borrow();
     let sent = sent
@@ -412,8 +429,19 @@ fn mailbox(world: &World, grant: &str) -> Vec<Value> {
             let mut message = (*mail.message).clone();
             message["date"] = json!(mail.accepted_at / SECOND);
             message
-        });
+        })
+        .filter(is_wanted);
     came_in.chain(sent).collect()
+}
+
+/// Only the fields that are selected.
+fn selected(mut message: Value, select: Option<&str>) -> Value {
+    if let Some(select) = select {
+        let fields: Vec<&str> = select.split(',').collect();
+        let message = message.as_object_mut().unwrap();
+        message.retain(|name, _| fields.contains(&name.as_str()));
+    }
+    message
 }
 
 fn without_headers(mut message: Value) -> Value {

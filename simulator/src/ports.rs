@@ -70,6 +70,7 @@ impl Store for Invocation {
             world.is_sabotaged(by) && kinds.iter().any(|kind| key.starts_with(kind))
         };
         if is_forgotten(Sabotage::NoLedger, &["mail:"])
+            || is_forgotten(Sabotage::NoBudgets, &["handed_on:"])
             || is_forgotten(Sabotage::NoReplyMarks, &["reply:", "handed:"])
         {
             return Ok(None);
@@ -214,7 +215,7 @@ impl Http for Invocation {
             header("Authorization").unwrap(),
             format!("Bearer {API_KEY}")
         );
-        let svix_id = match (&request.body, path.split("key1:").nth(1)) {
+        let svix_id = match (&request.body, path.split("key1:").nth(1).map(before_and)) {
             (Some(body), _) => {
                 let body: Value = serde_json::from_str(body).unwrap();
                 body["metadata"]["key1"].as_str().unwrap().to_owned()
@@ -308,6 +309,11 @@ impl Http for Invocation {
     }
 }
 
+/// The value of a parameter, without the next one.
+fn before_and(value: &str) -> &str {
+    value.split('&').next().unwrap_or_default()
+}
+
 /// The connection of a request. Dropping it before the answer came is hanging up.
 struct Connection<'a> {
     invocation: &'a Invocation,
@@ -356,11 +362,20 @@ impl Memory for Invocation {
         false
     }
 
-    fn recall(&self, _: &str) -> Option<String> {
-        None
+    fn recall(&self, name: &str) -> Option<String> {
+        let memory = self.world.memory.borrow();
+        let (text, until) = memory.get(&(self.instance()?, name.to_owned()))?;
+        (self.world.now() < *until).then(|| text.clone())
     }
 
-    fn remember(&self, _: &str, _: &str, _: Duration) {}
+    fn remember(&self, name: &str, text: &str, ttl: Duration) {
+        if let Some(instance) = self.instance() {
+            let until = self.world.now() + millis(ttl);
+            let place = (instance, name.to_owned());
+            let mut memory = self.world.memory.borrow_mut();
+            memory.insert(place, (text.to_owned(), until));
+        }
+    }
 }
 
 impl Log for Invocation {

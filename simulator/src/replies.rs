@@ -28,6 +28,8 @@ pub enum Writer {
     OutOfOffice,
     /// The relay: its own mail shows up in the mailbox.
     Own,
+    /// One of a flood, of this sender's. It may be handed on or stay in the mailbox.
+    Stranger(u32),
 }
 
 impl Writer {
@@ -53,7 +55,8 @@ pub async fn arrive(world: Rc<World>, number: u32, incoming: Incoming) {
     let id = message_id(number);
     let from = match incoming.writer {
         Writer::Own => format!("auth@{grant}.example.com"),
-        _ => format!("MARKER-writer-{number}@example.com"),
+        Writer::Stranger(sender) => format!("MARKER-stranger-{sender}@example.com"),
+        Writer::Person | Writer::OutOfOffice => format!("MARKER-writer-{number}@example.com"),
     };
     let thread = match incoming.answers {
         Some(answered) => {
@@ -122,6 +125,12 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
             .filter(|mail| mail.svix_id == forward && !mail.failed)
             .collect();
         let what = format!("{id} of {:?}", message.writer);
+        if forwarded.iter().any(|mail| mail.grant != grant.as_str()) {
+            world.violate(format!("{what} was forwarded elsewhere: {forwarded:?}"));
+        }
+        if matches!(message.writer, Writer::Stranger(_)) {
+            continue;
+        }
         if message.writer != Writer::Person {
             if accepted_by_agent > 0 || !forwarded.is_empty() {
                 world.violate(format!(

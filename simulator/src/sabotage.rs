@@ -32,6 +32,8 @@ pub enum Sabotage {
     AbortSlowSends,
     /// A grant that is gone counts as one that answers.
     IgnoreGoneGrant,
+    /// Nothing remembers how many replies were handed on. Only a flood shows it, so it is not among all.
+    NoBudgets,
 }
 
 impl Sabotage {

@@ -108,6 +108,8 @@ impl Stage {
             hears_nylas: false,
             failed_mail_stays: false,
             hang_up_frees_keys: die(2) == 0,
+            instances: 0,
+            daily_cap: None,
         };
         // Without a queue a budget of 0 is a configuration error.
         let always_queued = rules.has_queue && die(6) == 0;
@@ -174,6 +176,8 @@ impl Stage {
             hears_nylas: true,
             failed_mail_stays: false,
             hang_up_frees_keys: false,
+            instances: 0,
+            daily_cap: None,
         };
         Self {
             messages: Vec::new(),
@@ -185,6 +189,29 @@ impl Stage {
                 answers: Some(0),
             }],
             ..Self::single(rules, 1, "verification_code")
+        }
+    }
+
+    /// Strangers write to one account's mailbox, two hundred mails in an hour, while users sign in. An account may send
+    /// a hundred mails a day.
+    pub fn flood(senders: u32, accounts: u32, instances: u32) -> Self {
+        let incoming = (0..200).map(|number| Incoming {
+            writer: Writer::Stranger(number % senders),
+            at: MINUTE + Millis::from(number) * 18 * SECOND,
+            account: 0,
+            answers: None,
+        });
+        let sign_ins = (0..50).map(|number| ("verification_code", number * 72 * SECOND));
+        let rules = Rules {
+            instances,
+            daily_cap: Some(100),
+            ..Self::incoming(Writer::Own).rules
+        };
+        Self {
+            messages: sign_ins.collect(),
+            calm_after: 30 * MINUTE,
+            incoming: incoming.collect(),
+            ..Self::single(rules, accounts, "verification_code")
         }
     }
 
@@ -223,6 +250,14 @@ pub struct Outcome {
     pub sent: u32,
     pub expired: u32,
     pub calls_max: u32,
+    /// Replies that reached the person, each once.
+    pub forwarded: u32,
+    /// Replies that reached the agent.
+    pub handed_on: u32,
+    /// Records that raise an alert because replies stay in the mailbox.
+    pub alerts: u32,
+    /// The longest that a mail of Clerk's took.
+    pub slowest: Millis,
     pub forks: Vec<Fork>,
     pub faults: Vec<&'static str>,
     /// The same, by the numbers of their forks.
@@ -482,7 +517,32 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             break;
         }
     }
+    let accepted = world.accepted.borrow();
+    let forwards: BTreeSet<&str> = accepted
+        .iter()
+        .map(|mail| mail.svix_id.as_str())
+        .filter(|id| id.starts_with("forward_"))
+        .collect();
+    let handed = world.mailroom.handed.borrow();
+    let records = world.records.borrow();
+    let is_alert =
+        |record: &&String| record.contains("_over_budget") && record.contains("\"alert\":true");
+    let took = messages.iter().filter_map(|message| {
+        let mut mails = accepted.iter();
+        let mail = mails.find(|mail| mail.svix_id == message.svix_id)?;
+        Some(mail.accepted_at - message.created_at)
+    });
+    let count = |number: usize| u32::try_from(number).unwrap();
     Outcome {
+        forwarded: count(forwards.len()),
+        handed_on: count(
+            handed
+                .values()
+                .filter(|(_, accepted)| *accepted > 0)
+                .count(),
+        ),
+        alerts: count(records.iter().filter(is_alert).count()),
+        slowest: took.max().unwrap_or_default(),
         violations: world.violations.borrow().clone(),
         residual,
         changed,
@@ -555,6 +615,8 @@ pub fn all_stages(slug: &'static str) -> Vec<Stage> {
             hears_nylas: false,
             failed_mail_stays: false,
             hang_up_frees_keys: false,
+            instances: 0,
+            daily_cap: None,
         };
         stages.push(Stage::single(rules, 1 + (bits >> 3), slug));
     }

@@ -37,6 +37,11 @@ pub struct Rules {
     /// Whether Nylas frees the key of a send in flight when the client hangs up, and goes on sending. Otherwise it
     /// holds the key. No document says which.
     pub hang_up_frees_keys: bool,
+    /// How many instances of the Worker there are, each with a memory of its own. With 0 none remembers anything, as if
+    /// each invocation had its own.
+    pub instances: u32,
+    /// How many mails an account may send.
+    pub daily_cap: Option<u32>,
 }
 
 /// The state of an account.
@@ -148,6 +153,8 @@ pub struct World {
     pub outcomes: RefCell<HashMap<String, Vec<&'static str>>>,
     /// Keys of the store that were read or written.
     pub keys_seen: RefCell<Vec<String>>,
+    /// What the instances remember: the instance and the name, and until when.
+    pub memory: RefCell<HashMap<(u32, String), (String, Millis)>>,
     /// Mailboxes, notifications and hand-offs.
     pub mailroom: Mailroom,
     /// What happened, line by line. Only on demand, because it costs more than the run.
@@ -188,6 +195,7 @@ impl World {
             records: RefCell::default(),
             outcomes: RefCell::default(),
             keys_seen: RefCell::default(),
+            memory: RefCell::default(),
             mailroom: Mailroom::default(),
             trace: traced.then(RefCell::default),
             faults: RefCell::default(),
@@ -239,6 +247,7 @@ impl World {
             status,
             headers: vec![("x-request-id".into(), "request-1".into())],
             body: body.to_string(),
+            is_truncated: false,
         }
     }
 

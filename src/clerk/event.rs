@@ -96,6 +96,7 @@ fn read_ours(
             .map(str::to_owned),
         reply_to: None,
         user_id: text(data, "user_id").map(str::to_owned),
+        only_account: None,
     };
     Ok((email, content))
 }

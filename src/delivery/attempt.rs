@@ -109,7 +109,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
             && self.context.config.hears_nylas()
             && self.context.ledger.has_failed(message_id).await == Ok(true)
         {
-            let order = order(&self.context.config.accounts, &self.email.to);
+            let order = order(&self.context.config.accounts, self.email);
             route.borrow_mut().fail(Some(message_id), &order);
             return Verdict::retry(Reason::NylasCouldNotSendIt);
         }
@@ -117,7 +117,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
     }
 
     async fn follow(&self, route: &RefCell<Route>) -> Verdict {
-        let order = order(&self.context.config.accounts, &self.email.to);
+        let order = order(&self.context.config.accounts, self.email);
         route.borrow_mut().remember_accounts(&order);
         let before = route.borrow().clone();
         if let Some(verdict) = self.look_up_first(&before).await {
@@ -180,7 +180,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
 
     /// Every account that may hold the mail: those configured now, and those when the mail came.
     fn mailboxes<'b>(&'b self, route: &'b Route) -> Vec<&'b GrantId> {
-        let mut accounts = order(&self.context.config.accounts, &self.email.to);
+        let mut accounts = order(&self.context.config.accounts, self.email);
         for account in route.accounts() {
             if !accounts.contains(&account) {
                 accounts.push(account);
@@ -263,7 +263,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
             (SendOutcome::Rejected { reason }, false) => Next::End(Verdict::Rejected { reason }),
             (SendOutcome::Throttled { retry_after }, false) => {
                 let is_tolerated = self.email.age(self.context.now()) < THROTTLING_TOLERATED;
-                if is_tolerated || self.context.config.accounts.len() < 2 {
+                if is_tolerated || !self.has_other_account() {
                     return Next::End(Verdict::Retry {
                         reason,
                         wait: retry_after,
@@ -290,6 +290,11 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 }
             }
         }
+    }
+
+    /// Whether more than one account may send the mail.
+    fn has_other_account(&self) -> bool {
+        order(&self.context.config.accounts, self.email).len() > 1
     }
 
     /// Looks the mail up in the hop's mailbox.
@@ -341,8 +346,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 .with_answer(self.context.nylas.last()),
             );
         }
-        if self.context.config.accounts.len() < 2 {
-            // There is no other account.
+        if !self.has_other_account() {
             return Next::End(Verdict::retry(fault.reason()));
         }
         match self.find(hop, route).await {

@@ -1,6 +1,6 @@
 //! What the ledger remembers of an account.
 
-use super::{Ledger, MONTH};
+use super::{Ledger, MONTH, at};
 use crate::{
     model::{
         account::{AccountFault, Identity},
@@ -11,6 +11,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+const DAY_SECONDS: u64 = 86_400;
 
 /// How far the sweep has got in one mailbox. The sweep looks for messages whose notification was lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,13 +63,20 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&key, &mark, until.since(now)).await
     }
 
-    /// Remembers how many mails an account has sent today (UTC). Nothing is written while the number stays the same.
+    /// How many mails an account has sent today (UTC), by Nylas' last count.
+    pub async fn sent_today(&self, grant_id: &GrantId) -> Result<Option<u64>, StoreError> {
+        let row: Option<Value> = self.read(&used_key(grant_id)).await?;
+        let today = day_of(self.ports.now());
+        let row = row.filter(|row| day_of(at(row)) == today);
+        Ok(row.and_then(|row| row.get("sent").and_then(Value::as_u64)))
+    }
+
+    /// Remembers how many mails an account has sent today. Nothing is written while the number stays the same.
     pub async fn put_used(&self, grant_id: &GrantId, sent: u64) -> Result<(), StoreError> {
-        let key = format!("used:{}", grant_id.as_str());
-        let known: Option<Value> = self.read(&key).await?;
-        if known.is_some_and(|row| row.get("sent").and_then(Value::as_u64) == Some(sent)) {
+        if self.sent_today(grant_id).await? == Some(sent) {
             return Ok(());
         }
+        let key = used_key(grant_id);
         let row = json!({"sent": sent, "at": self.ports.now()});
         self.write(&key, &row, DAY).await
     }
@@ -86,6 +95,15 @@ impl<P: Store + Clock> Ledger<'_, P> {
 
 pub(super) fn account_key(grant_id: &GrantId) -> String {
     format!("account:{}", grant_id.as_str())
+}
+
+fn used_key(grant_id: &GrantId) -> String {
+    format!("used:{}", grant_id.as_str())
+}
+
+/// The day in UTC, which is Nylas': days since the Unix epoch.
+pub(super) fn day_of(now: UnixMillis) -> u64 {
+    now.seconds() / DAY_SECONDS
 }
 
 /// The next midnight in UTC, when Nylas' daily quota begins anew.

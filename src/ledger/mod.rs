@@ -16,6 +16,7 @@
 //! | `account:<grant id>` | the mailbox' address and name | 30 days |
 //! | `down:<grant id>` | reason, since, until: for people and the alert, never for a route | until the mark ends |
 //! | `used:<grant id>` | mails sent since midnight UTC, by Nylas' count, and when it was read | a day |
+//! | `handed_on:<grant id>` | [`HandedOn`](budget::HandedOn): the replies that were handed on today | a day |
 //! | `looked:<grant id>` | [`Look`](account::Look): how far the sweep has got | 30 days |
 //! | `suppressed:<keyed hash>` | why and when this address was suppressed | bounce: 30 days; complaint: ten years |
 //! | `proven:<keyed hash>` | when a mail was delivered to this address, written once a month | 180 days |
@@ -30,6 +31,7 @@
 //! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 pub mod account;
+pub mod budget;
 pub mod guard;
 pub mod list;
 pub mod mail;

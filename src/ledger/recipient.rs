@@ -54,6 +54,10 @@ impl RecipientHash {
         Self(hash.unwrap_or_default())
     }
 
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The ledger's key of this recipient's suppression.
     pub fn suppression_key(&self) -> String {
         format!("suppressed:{}", self.0)

@@ -5,7 +5,7 @@ use crate::{
     model::{
         id::{GrantId, SvixId},
         mail::Slug,
-        outcome::Outcome,
+        outcome::{Outcome, Reason},
         time::{DAY, UnixMillis},
     },
     ports::{Clock, Store, StoreError},
@@ -53,6 +53,9 @@ pub struct ReplyRecord {
     pub svix_id: Option<SvixId>,
     /// To whom it was handed on: `agent`, `person`.
     pub handed_to: Vec<&'static str>,
+    /// Why it stayed in the mailbox, or was not forwarded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<Reason>,
 }
 
 impl<P: Store + Clock> Ledger<'_, P> {
@@ -109,12 +112,12 @@ impl<P: Store + Clock> Ledger<'_, P> {
     }
 
     /// Whether the agent accepted the reply.
-    pub async fn was_handed_on(&self, id: &str) -> Result<bool, StoreError> {
+    pub async fn was_accepted_by_agent(&self, id: &str) -> Result<bool, StoreError> {
         self.has(&format!("handed:{id}")).await
     }
 
     /// Remembers that the agent accepted the reply.
-    pub async fn put_handed_on(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn put_accepted_by_agent(&self, id: &str) -> Result<(), StoreError> {
         self.put_now(&format!("handed:{id}"), MONTH).await
     }
 

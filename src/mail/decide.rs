@@ -245,8 +245,9 @@ pub fn job_deferred(email: &Email, reason: Reason, is_replaced: bool, now: UnixM
         Outcome::Retry
     };
     Ending {
-        // Somebody is waiting at a sign-in page.
-        alert: (email.age(now) >= MINUTE).then_some(AlertKind::Waiting),
+        // Somebody is waiting at a sign-in page, unless it is a forwarded reply.
+        alert: (email.only_account.is_none() && email.age(now) >= MINUTE)
+            .then_some(AlertKind::Waiting),
         ..Ending::warning(outcome, reason)
     }
 }

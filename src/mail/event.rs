@@ -62,7 +62,7 @@ impl<P: Ports> Mail<'_, '_, P> {
         let budget = context.config.inline_send_budget;
         if budget.is_zero() {
             // The route starts here, so that another delivery of this webhook follows the same one.
-            route.start(&order(&context.config.accounts, &email.to), context.now());
+            route.start(&order(&context.config.accounts, email), context.now());
             let queued = self.queue(&route, Reason::AlwaysQueued, None).await;
             respond(&queued.ended);
             return queued.record(self, &route).await;
@@ -97,9 +97,7 @@ impl<P: Ports> Mail<'_, '_, P> {
     async fn gather(&self) -> (Receive, Option<MailRecord>) {
         let (context, email) = (self.context, self.email);
         let (ledger, recipient) = (&context.ledger, context.recipient(&email.to));
-        let first = order(&context.config.accounts, &email.to)
-            .into_iter()
-            .next();
+        let first = order(&context.config.accounts, email).into_iter().next();
         let account = first.and_then(|first| context.config.account(first));
         let guarded = first.filter(|_| context.config.hears_nylas());
         let unknown = account.filter(|account| must_be_looked_up(context, account));

@@ -27,7 +27,10 @@ use crate::{
         send::SentMail,
     },
     ports::Ports,
-    queue::{backoff::retry_delay, enqueue::enqueue_mail},
+    queue::{
+        backoff::{DELAY_MAX, retry_delay},
+        enqueue::enqueue_mail,
+    },
 };
 use std::{cell::RefCell, time::Duration};
 
@@ -113,12 +116,7 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
         }
         Some(content) => {
             let shared = RefCell::new(route);
-            let one_attempt = Attempt {
-                context,
-                email: &email,
-                content,
-            };
-            let verdict = one_attempt.run(&shared).await;
+            let verdict = attempt_now(context, &email, content, &shared).await;
             route = shared.into_inner();
             let failed_over = decide::failed_over(&verdict, &route);
             match verdict {
@@ -141,6 +139,29 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
         ended.account = route.current().map(|hop| hop.account.clone());
     }
     ended
+}
+
+/// One attempt. A forwarded reply waits while its account needs the rest of its day for sign-in mails.
+async fn attempt_now<P: Ports>(
+    context: &Context<'_, P>,
+    email: &Email,
+    content: &Content,
+    route: &RefCell<Route>,
+) -> Verdict {
+    if let Some(account) = &email.only_account
+        && context.is_quota_nearly_used(account).await
+    {
+        return Verdict::Retry {
+            reason: Reason::QuotaNearlyUsed,
+            wait: Some(DELAY_MAX),
+        };
+    }
+    let attempt = Attempt {
+        context,
+        email,
+        content,
+    };
+    attempt.run(route).await
 }
 
 /// Nylas accepted the mail: records that.

@@ -39,6 +39,8 @@ pub enum AlertKind {
     Complained,
     /// Nylas accepted a mail and could not send it, and it was not sent again.
     SendFailed,
+    /// Replies stay in the mailbox, because too many came.
+    RepliesHeldBack,
     /// An account's grant expired or was deleted.
     GrantGone,
     /// An account's grant was changed.

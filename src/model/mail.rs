@@ -1,7 +1,7 @@
 //! A mail: what Clerk asks for, or a reply that is forwarded to a person.
 
 use super::{
-    id::SvixId,
+    id::{GrantId, SvixId},
     time::{DAY, MINUTE, UnixMillis},
 };
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub struct Email {
     /// Clerk's id of the user, which may be absent before sign-up is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
+    /// The only account that may send it, of a reply that is forwarded: the one whose mailbox it came into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_account: Option<GrantId>,
 }
 
 impl fmt::Debug for Email {
@@ -58,6 +61,7 @@ impl Email {
             from_local_part: None,
             reply_to: None,
             user_id: None,
+            only_account: None,
         }
     }
 }

@@ -237,6 +237,10 @@ wire_strings! {
         AutoResponseSuppress = "auto_response_suppress",
         VendorHeader = "vendor_header",
         JunkFolder = "junk_folder",
+        // What stays in the mailbox.
+        SenderOverBudget = "sender_over_budget",
+        AccountOverBudget = "account_over_budget",
+        QuotaNearlyUsed = "quota_nearly_used",
         // The agent.
         AgentTookIt = "agent_took_it",
         HandedOnBefore = "handed_on_before",

@@ -7,6 +7,7 @@
 use super::{
     account::Account,
     id::GrantId,
+    mail::Email,
     time::{MINUTE, UnixMillis},
 };
 use serde::{Deserialize, Serialize};
@@ -230,11 +231,18 @@ impl Route {
     }
 }
 
-/// The accounts in one recipient's order of preference (rendezvous hashing). Every attempt gets the same order. A new
-/// or removed account changes the first choice only of the recipients that it gains or loses.
-pub fn order<'a>(accounts: &'a [Account], recipient: &str) -> Vec<&'a GrantId> {
-    let recipient = recipient.to_ascii_lowercase();
-    let mut order: Vec<&GrantId> = accounts.iter().map(|account| &account.grant_id).collect();
+/// The accounts that may send a mail, in its recipient's order of preference (rendezvous hashing). Every attempt gets
+/// the same order. A new or removed account changes the first choice only of the recipients that it gains or loses.
+///
+/// A forwarded reply has one account. What strangers write must not use up another account's mails.
+pub fn order<'a>(accounts: &'a [Account], email: &Email) -> Vec<&'a GrantId> {
+    let recipient = email.to.to_ascii_lowercase();
+    let only = email.only_account.as_ref();
+    let mut order: Vec<&GrantId> = accounts
+        .iter()
+        .map(|account| &account.grant_id)
+        .filter(|account| only.is_none_or(|only| only == *account))
+        .collect();
     order.sort_by_cached_key(|grant_id| {
         let rank = Sha256::new()
             .chain_update(grant_id.as_str())

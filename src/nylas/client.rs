@@ -182,6 +182,24 @@ pub(super) fn parse(body: &str) -> Value {
     serde_json::from_str(body).unwrap_or(Value::Null)
 }
 
+/// Whether a JSON text has so many values that it would take many times its length in memory. What strangers write
+/// decides how long its lists are: a mail of tiny headers has a hundred thousand. A page of messages has a few
+/// thousand.
+pub(super) fn is_bulky(text: &str) -> bool {
+    const VALUES_MAX: usize = 20_000;
+    let (mut values, mut is_text, mut is_escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b',' | b'[' | b'{' if !is_text => values = values.saturating_add(1),
+            _ => {}
+        }
+    }
+    values > VALUES_MAX
+}
+
 /// Whether a text is safe to log: short, and made of letters, digits, `_`, `-` and `.` only.
 fn is_token(text: &str) -> bool {
     (1..=80).contains(&text.len())
@@ -205,6 +223,15 @@ pub(super) fn error_of(body: &Value) -> (String, String) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn values_are_counted_and_what_is_within_texts_is_none() {
+        let header = json!({"name": "a", "value": "b"});
+        assert!(!is_bulky(&json!(vec![&header; 5_000]).to_string()));
+        assert!(is_bulky(&json!(vec![&header; 10_000]).to_string()));
+        let text = r#"[{,\""#.repeat(20_000);
+        assert!(!is_bulky(&json!([text, "\\"]).to_string()));
+    }
 
     #[test]
     fn what_is_logged_of_an_error_is_an_identifier() {

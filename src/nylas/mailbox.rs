@@ -1,7 +1,7 @@
 //! Reads from Nylas: the messages in a mailbox, the identity of an account, the application's webhooks.
 
 use super::{
-    client::{Nylas, escape, parse},
+    client::{Nylas, escape, is_bulky, parse},
     send::{SentMail, sent_mail},
 };
 use crate::{
@@ -31,6 +31,8 @@ pub enum FindOutcome {
 pub enum ReadOutcome {
     /// The whole answer: `data`, and `next_cursor` where there is more.
     Answered(Value),
+    /// It is longer than is read of an answer.
+    TooLarge,
     /// No such message, or no such grant.
     Gone,
     /// No usable answer.
@@ -49,9 +51,9 @@ impl<P: Http + Clock> Nylas<'_, P> {
     /// Looks the mail up in a mailbox, by the metadata it was sent with. A message that Nylas reported as failed does
     /// not count, even if the mailbox still shows it.
     pub async fn find(&self, grant_id: &GrantId, email: &Email, route: &Route) -> FindOutcome {
-        // `metadata_pair` cannot be combined with other filters.
+        // `metadata_pair` cannot be combined with other filters; what is selected is none.
         let path = format!(
-            "/v3/grants/{}/messages?metadata_pair=key1:{}",
+            "/v3/grants/{}/messages?metadata_pair=key1:{}&limit=20&select=id,thread_id,to,metadata",
             grant_id.as_str(),
             email.svix_id
         );
@@ -61,15 +63,31 @@ impl<P: Http + Clock> Nylas<'_, P> {
         }
     }
 
-    /// A message with its headers.
+    /// A message with its headers. If it is longer than is read of an answer, it comes without its body; if even that
+    /// is too long, without headers and subject.
     pub async fn message(&self, grant_id: &GrantId, message_id: &str) -> ReadOutcome {
-        let path = format!("/{}?fields=include_headers", escape(message_id));
-        self.read_messages(grant_id, &path).await
+        const SMALLER: [&str; 3] = [
+            "",
+            "&select=id,thread_id,from,date,folders,metadata,subject,attachments,headers",
+            "&select=id,thread_id,from,date,folders,metadata",
+        ];
+        let mut answer = ReadOutcome::TooLarge;
+        for select in SMALLER {
+            let path = format!("/{}?fields=include_headers{select}", escape(message_id));
+            answer = self.read_messages(grant_id, &path).await;
+            if !matches!(answer, ReadOutcome::TooLarge) {
+                break;
+            }
+        }
+        answer
     }
 
-    /// The newest messages of a thread.
+    /// The newest messages of a thread, without what strangers make long.
     pub async fn thread(&self, grant_id: &GrantId, thread_id: &str) -> ReadOutcome {
-        let path = format!("?thread_id={}&limit=20", escape(thread_id));
+        let path = format!(
+            "?thread_id={}&limit=50&select=id,to,date,metadata",
+            escape(thread_id)
+        );
         self.read_messages(grant_id, &path).await
     }
 
@@ -80,14 +98,18 @@ impl<P: Http + Clock> Nylas<'_, P> {
         after: UnixMillis,
         page_token: Option<&str>,
     ) -> ReadOutcome {
-        let mut path = format!("?received_after={}&limit=50", after.seconds());
+        let mut path = format!("?received_after={}&limit=50&select=id", after.seconds());
+        let token = page_token.map(|token| format!("&page_token={}", escape(token)));
+        let token = token.unwrap_or_default();
         // Bodies are private and large, and not needed here.
-        path.push_str("&select=id,grant_id,thread_id,from,folders,metadata,date");
-        if let Some(token) = page_token {
-            path.push_str("&page_token=");
-            path.push_str(&escape(token));
+        let usual = format!("{path},from,folders,metadata{token}");
+        match self.read_messages(grant_id, &usual).await {
+            ReadOutcome::TooLarge => {
+                path.push_str(&token);
+                self.read_messages(grant_id, &path).await
+            }
+            answer => answer,
         }
-        self.read_messages(grant_id, &path).await
     }
 
     /// How many mails the address sent since a moment. Counting stops with the page that reaches `at_most`. `None`: no
@@ -135,6 +157,12 @@ impl<P: Http + Clock> Nylas<'_, P> {
 
     async fn read(&self, path: String) -> ReadOutcome {
         match self.request(HttpMethod::Get, path, None, None).await {
+            Ok(response)
+                if response.status == 200
+                    && (response.is_truncated || is_bulky(&response.body)) =>
+            {
+                ReadOutcome::TooLarge
+            }
             Ok(response) if response.status == 200 => match serde_json::from_str(&response.body) {
                 Ok(answer) => ReadOutcome::Answered(answer),
                 Err(_) => ReadOutcome::Unknown,

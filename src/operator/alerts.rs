@@ -175,6 +175,7 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::ForwardBounced => "a forwarded reply bounced, or was called spam.",
         AlertKind::Complained => "a user called a sign-in mail spam.",
         AlertKind::SendFailed => "Nylas could not send a mail it had taken.",
+        AlertKind::RepliesHeldBack => "replies stay in the mailbox, because too many came.",
         AlertKind::GrantGone => "an account's grant is gone.",
         AlertKind::GrantUpdated => "an account's grant was changed.",
         AlertKind::CapNear => "an account has used up much of its mails of the day.",
@@ -226,6 +227,9 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::ForwardBounced => "Replies may not reach you. Is REPLY_FORWARD_TO right?",
         AlertKind::Complained => "They get no more of them. At 0.5 % Nylas pauses the account.",
         AlertKind::SendFailed => "Its user does not get it and has to ask for another.",
+        AlertKind::RepliesHeldBack => {
+            "Nobody was handed them. Look into the mailbox, and at relayctl list --replies."
+        }
         AlertKind::GrantGone => "It neither sends nor receives. Mend it in Nylas' dashboard.",
         AlertKind::GrantUpdated => "Was it you?",
         AlertKind::CapNear => {

@@ -108,7 +108,7 @@ const TABLES: [Table; 5] = [
     (
         "Replies",
         "reply:",
-        &["at", "class", "handed_to", "svix_id", "id"],
+        &["at", "class", "handed_to", "held_back", "svix_id", "id"],
         None,
     ),
     ("Suppressed", "suppressed:", &["at", "reason", "id"], None),

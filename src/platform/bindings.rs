@@ -7,8 +7,8 @@ use super::promise::Awaited;
 use std::cell::RefCell;
 use worker::{
     js_sys::{Array, Function, Object, Promise, Reflect},
-    wasm_bindgen::{JsValue, prelude::wasm_bindgen},
-    web_sys::ReadableStream,
+    wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen},
+    web_sys::{ReadableStream, Request},
 };
 
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
@@ -145,4 +145,10 @@ pub fn object(fields: impl IntoIterator<Item = (&'static str, JsValue)>) -> Obje
 /// `object[name]`; undefined where there is no such thing.
 pub fn field(object: &JsValue, name: &str) -> JsValue {
     Reflect::get(object, &JsValue::from_str(name)).unwrap_or_default()
+}
+
+/// A header of a request; `name` in lower case.
+pub fn header(request: &Request, name: &'static str) -> Option<String> {
+    let headers: HeaderList = request.headers().unchecked_into();
+    headers.get(&constant(name)).as_string()
 }

@@ -2,16 +2,19 @@
 
 use super::{
     bindings::{self, HeaderList, NewHeaders, NewResponse, constant, object, settled},
+    body::read_answer,
     env::{Platform, message_of},
     timer::Sleep,
 };
-use crate::ports::{Http, HttpError, HttpMethod, HttpRequest, HttpResponse, WhenLate};
+use crate::ports::{
+    ANSWER_BYTES_MAX, Http, HttpError, HttpMethod, HttpRequest, HttpResponse, WhenLate,
+};
 use futures_util::future::{Either, select};
 use std::{cell::RefCell, pin::pin, time::Duration};
 use worker::{
-    js_sys::{Object, Uint8Array},
+    js_sys::Object,
     wasm_bindgen::{JsCast, JsValue},
-    web_sys::{AbortController, Request, Response},
+    web_sys::{AbortController, Response},
 };
 
 /// The headers of an answer that somebody asks for.
@@ -73,13 +76,15 @@ async fn exchange(
     });
     let headers = headers.collect();
     // As bytes: a text would be turned into JavaScript's and back.
-    let bytes = Uint8Array::new(&settled(response.array_buffer()).await?).to_vec();
-    let body = String::from_utf8(bytes)
+    let bytes = read_answer(&response, ANSWER_BYTES_MAX).await?;
+    let is_truncated = bytes.is_none();
+    let body = String::from_utf8(bytes.unwrap_or_default())
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     Ok(HttpResponse {
         status: response.status(),
         headers,
         body,
+        is_truncated,
     })
 }
 
@@ -90,12 +95,6 @@ fn cause(error: &JsValue) -> HttpError {
     } else {
         HttpError::Unreachable
     }
-}
-
-/// A header of a request; `name` in lower case.
-pub fn header(request: &Request, name: &'static str) -> Option<String> {
-    let headers: HeaderList = request.headers().unchecked_into();
-    headers.get(&constant(name)).as_string()
 }
 
 /// The answer to a request.

@@ -9,8 +9,9 @@ mod promise;
 mod queue;
 mod timer;
 
+pub use bindings::header;
 pub use body::read_body;
 pub use env::{Platform, setting};
-pub use http::{header, json_response, response};
+pub use http::{json_response, response};
 pub use promise::promise;
 pub use queue::QueueMessage;

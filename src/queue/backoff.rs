@@ -11,7 +11,8 @@ use std::time::Duration;
 pub const RENEW_AFTER: Duration = HOUR.saturating_mul(12);
 
 const DELAY_MIN: Duration = Duration::from_secs(2);
-const DELAY_MAX: Duration = MINUTE.saturating_mul(15);
+/// The longest delay.
+pub const DELAY_MAX: Duration = MINUTE.saturating_mul(15);
 
 /// The delay before the next retry of a message that no user waits for: ten seconds, doubled with each attempt, at most
 /// 15 minutes. `attempt` counts from 1.

@@ -19,9 +19,11 @@ use super::{
 /// The longest text and the longest history handed on, in bytes.
 pub const TEXT_BYTES_MAX: usize = 24 * 1024;
 /// No more of a body is looked at: a person's own words stand in front.
-const BODY_BYTES_MAX: usize = 512 * 1024;
+const BODY_BYTES_MAX: usize = 256 * 1024;
 /// No more of the new and of the quoted part is searched. Much of it may be removed, and something has to be left.
 const PART_BYTES_MAX: usize = 2 * TEXT_BYTES_MAX;
+/// No more of what is visible is read line by line. It has room for both parts, whichever stands in front.
+const VISIBLE_BYTES_MAX: usize = 4 * PART_BYTES_MAX;
 /// One character may become eighteen; a person's text hardly grows.
 const NORMAL_BYTES_MAX: usize = 3 * PART_BYTES_MAX;
 const SUBJECT_CHARS_MAX: usize = 200;
@@ -42,7 +44,8 @@ pub struct Redacted {
 pub fn redact_body(body: &str) -> Redacted {
     let looked_at = start_of(body, BODY_BYTES_MAX);
     let page = html::read(looked_at).unwrap_or_else(|| plain(looked_at));
-    let lines = read_lines(&page.text);
+    let visible = start_of(&page.text, VISIBLE_BYTES_MAX);
+    let lines = read_lines(visible);
     let (mut text, mut quoted) = (Part::default(), Part::default());
     // New and quoted lines are searched as one: mail programs break a quoted link and leave its second half unquoted.
     let mut kept = Vec::new();
@@ -68,7 +71,10 @@ pub fn redact_body(body: &str) -> Redacted {
         let part = if is_quoted { &mut quoted } else { &mut text };
         part.push(line);
     }
-    let is_cut = looked_at.len() < body.len() || searched.len() < normal.len() || page.is_broken;
+    let is_cut = looked_at.len() < body.len()
+        || visible.len() < page.text.len()
+        || searched.len() < normal.len()
+        || page.is_broken;
     let (text, quoted) = (text.finish(), quoted.finish());
     let is_lost = text.0.is_empty() && (page.has_more || !quoted.0.is_empty());
     Redacted {

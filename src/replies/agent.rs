@@ -39,7 +39,7 @@ pub async fn process<P: Ports>(
         ..Record::new(Event::HandOff, Outcome::HandedOn, Reason::AgentTookIt)
     };
     // If the ledger cannot be read the reply is handed on anyway: the agent recognizes a repeated id.
-    let worked = if ledger.was_handed_on(id).await == Ok(true) {
+    let worked = if ledger.was_accepted_by_agent(id).await == Ok(true) {
         (record.outcome, record.reason) = (Outcome::Duplicate, Reason::HandedOnBefore);
         Ok(())
     } else {
@@ -47,7 +47,7 @@ pub async fn process<P: Ports>(
             Ok(status @ 200..=299) => {
                 record.agent_status = Some(status);
                 // Safe to lose: the agent gets a repeated delivery again, with the same id.
-                let _ = ledger.put_handed_on(id).await;
+                let _ = ledger.put_accepted_by_agent(id).await;
                 Ok(())
             }
             Ok(status) => {

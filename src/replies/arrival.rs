@@ -1,14 +1,19 @@
 //! A message is in the mailbox: who wrote it, which mail of ours it answers, and who gets it.
 
 use super::{
+    budget::Tally,
     classify::{Class, InboundMail},
     correlate::{correlate, grant_answers, own_addresses, reply_id},
     handoff::{Reply, forward},
     work::{Work, Worked},
 };
 use crate::{
-    ledger::reply::{ReplyRecord, Thread},
+    ledger::{
+        recipient::RecipientHash,
+        reply::{ReplyRecord, Thread},
+    },
     model::{
+        alert::AlertKind,
         log::{Level, Record},
         message::Message,
         outcome::{Outcome, Reason},
@@ -19,7 +24,7 @@ use crate::{
     queue::enqueue::enqueue,
     redact::text::{redact_body, subject},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A mailbox may show a message later than Nylas reports it. Only from this delivery of the notification on may a
@@ -54,22 +59,26 @@ pub async fn process<P: Ports>(
             reason: Reason::MessageGone,
             thread: None,
         };
-        return remember(work, &id, gone, Vec::new(), record).await;
+        return remember(work, &id, gone, Handed::default(), record).await;
     };
     let mail = InboundMail(&message);
     let mut classified = classify(work, message_id, &mail, &own_addresses).await?;
-    let mut handed_to = Vec::new();
+    let mut handed = Handed::default();
     if classified.class == Class::Person {
-        let thread = classified.thread.as_ref();
-        handed_to = hand_on(work, &id, message_id, &mail, thread).await?;
+        if has_receiver(work, &mail) {
+            let thread = classified.thread.as_ref();
+            handed = within_budget(work, &id, message_id, &mail, thread, record).await?;
+        }
         if is_from_forward_address(work, &mail) {
             (classified.class, classified.reason) = (Class::Own, Reason::ForwardAddress);
-        } else if handed_to.is_empty() && ledger.may_say("replies", MONTH).await {
+        } else if let Some(reason) = handed.held_back {
+            classified.reason = reason;
+        } else if handed.to.is_empty() && ledger.may_say("replies", MONTH).await {
             classified.reason = Reason::SayNoReceiver;
             record.level = Level::Warning;
         }
     }
-    remember(work, &id, classified, handed_to, record).await
+    remember(work, &id, classified, handed, record).await
 }
 
 /// Asks the mailbox for a message. `None`: it was deleted.
@@ -99,6 +108,8 @@ async fn ask<P: Ports>(work: &Work<'_, '_, P>, message_id: &str) -> Result<Optio
             let message = answer.get_mut("data").map(Value::take);
             Ok(message.filter(|message| !message.is_null()))
         }
+        // No mail of a person's has so long a sender. It has none, then, and stays in the mailbox.
+        ReadOutcome::TooLarge => Ok(Some(json!({}))),
         ReadOutcome::Gone => Ok(None),
         ReadOutcome::Unknown => Err(Reason::MailboxNotAnswering),
     }
@@ -149,6 +160,59 @@ fn is_from_forward_address<P: Ports>(work: &Work<'_, '_, P>, mail: &InboundMail<
     person.is_some_and(|person| person.eq_ignore_ascii_case(mail.from()))
 }
 
+/// Whether anybody is configured who gets the message.
+fn has_receiver<P: Ports>(work: &Work<'_, '_, P>, mail: &InboundMail<'_>) -> bool {
+    let config = work.context.config;
+    let is_forwarded = config.forward_to.is_some() && !is_from_forward_address(work, mail);
+    config.agent.is_some() || is_forwarded
+}
+
+/// Who was handed a message.
+#[derive(Default)]
+struct Handed {
+    to: Vec<&'static str>,
+    /// Why it stayed in the mailbox, or was not forwarded.
+    held_back: Option<Reason>,
+}
+
+/// Hands a person's message on, if the budgets allow it. Otherwise it stays in the mailbox, and the operator is told
+/// once a day. A forward is one of the account's own mails, so there is none while the account needs the rest of its
+/// day for sign-in mails.
+async fn within_budget<P: Ports>(
+    work: &Work<'_, '_, P>,
+    id: &str,
+    message_id: &str,
+    mail: &InboundMail<'_>,
+    thread: Option<&Thread>,
+    record: &mut Record,
+) -> Result<Handed, Reason> {
+    let (context, config) = (work.context, work.context.config);
+    let sender = context.recipient(mail.from());
+    let is_forwarded = config.forward_to.is_some() && !is_from_forward_address(work, mail);
+    let may_forward = is_forwarded && !context.is_quota_nearly_used(work.account).await;
+    let mut tally = Tally::read(work).await?;
+    let refusal = if config.agent.is_some() || may_forward {
+        tally.admit(id, sender.as_str())
+    } else {
+        Some(Reason::QuotaNearlyUsed)
+    };
+    let mut handed = Handed::default();
+    if refusal.is_none() {
+        handed.to = hand_on(work, id, message_id, mail, thread, &sender, may_forward).await?;
+    }
+    handed.held_back =
+        refusal.or((is_forwarded && !may_forward).then_some(Reason::QuotaNearlyUsed));
+    let is_news = handed.held_back.is_some() && tally.tell();
+    if handed.held_back.is_some() {
+        record.level = Level::Warning;
+        record.alert = is_news.then_some(AlertKind::RepliesHeldBack);
+    }
+    if refusal.is_none() || is_news {
+        tally.store().await;
+    }
+    Ok(handed)
+}
+
 /// Queues the reply for the agent and the person. Returns who gets it.
 async fn hand_on<P: Ports>(
     work: &Work<'_, '_, P>,
@@ -156,9 +220,13 @@ async fn hand_on<P: Ports>(
     message_id: &str,
     mail: &InboundMail<'_>,
     thread: Option<&Thread>,
+    sender: &RecipientHash,
+    may_forward: bool,
 ) -> Result<Vec<&'static str>, Reason> {
     let (context, config) = (work.context, work.context.config);
-    let sender = context.recipient(mail.from());
+    let mut redacted = redact_body(mail.text("body"));
+    // A message that is too long comes without its body.
+    redacted.truncated |= mail.0.get("body").is_none();
     let reply = Reply {
         id,
         account: work.account,
@@ -166,8 +234,8 @@ async fn hand_on<P: Ports>(
         mail,
         thread,
         sender_is_recipient: mail.from_address().is_some()
-            && thread.is_some_and(|thread| thread.recipient == sender),
-        redacted: redact_body(mail.text("body")),
+            && thread.is_some_and(|thread| thread.recipient == *sender),
+        redacted,
         subject: subject(mail.text("subject")),
     };
     let mut handed_to = Vec::new();
@@ -176,9 +244,7 @@ async fn hand_on<P: Ports>(
         enqueue(context, &Message::HandOff { payload }).await?;
         handed_to.push("agent");
     }
-    if let Some(person) = &config.forward_to
-        && !is_from_forward_address(work, mail)
-    {
+    if let Some(person) = config.forward_to.as_deref().filter(|_| may_forward) {
         forward(context, &reply, person).await?;
         handed_to.push("person");
     }
@@ -190,11 +256,11 @@ async fn remember<P: Ports>(
     work: &Work<'_, '_, P>,
     id: &str,
     classified: Classified,
-    handed_to: Vec<&'static str>,
+    handed: Handed,
     record: &mut Record,
 ) -> Worked {
     let class = classified.class.outcome();
-    record.outcome = if handed_to.is_empty() {
+    record.outcome = if handed.to.is_empty() {
         class
     } else {
         Outcome::HandedOn
@@ -209,7 +275,8 @@ async fn remember<P: Ports>(
         at: work.context.now(),
         account: work.account.clone(),
         svix_id: record.svix_id.clone(),
-        handed_to,
+        handed_to: handed.to,
+        held_back: handed.held_back,
     };
     work.context.ledger.put_reply(id, &reply).await?;
     Ok(())

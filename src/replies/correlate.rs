@@ -87,6 +87,8 @@ pub async fn correlate<P: Ports>(
     }
     let answer = match context.nylas.thread(work.account, thread_id).await {
         ReadOutcome::Answered(answer) => answer,
+        // Whoever makes a thread that long is not believed to answer a mail of ours.
+        ReadOutcome::TooLarge => return Ok(None),
         ReadOutcome::Gone if grant_answers(work).await => return Ok(None),
         ReadOutcome::Gone | ReadOutcome::Unknown => {
             return Err(Reason::MailboxNotAnswering);

@@ -236,7 +236,7 @@ async fn send_again<P: Ports>(
         mut mail,
     } = pending;
     let email = &mail.email;
-    let order = order(&context.config.accounts, &email.to);
+    let order = order(&context.config.accounts, email);
     mail.route.fail(message_id.as_deref(), &order);
     let reason = Reason::NylasCouldNotSendIt;
     let memory = MailRecord::new(email, MailState::Queued, context.now())

@@ -141,6 +141,7 @@ pub async fn forward<P: Ports>(
         from_local_part: None,
         reply_to: reply.mail.from_address().map(str::to_owned),
         user_id: None,
+        only_account: Some(reply.account.clone()),
     };
     let content = Content::Text(reply.for_person());
     enqueue_mail(context, &email, &content, &Route::default(), Duration::ZERO).await

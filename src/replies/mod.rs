@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod arrival;
 pub mod bounce;
+pub mod budget;
 pub mod classify;
 pub mod correlate;
 pub mod delivery_event;

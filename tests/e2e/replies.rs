@@ -38,6 +38,7 @@ tests![
     a_from_that_nylas_would_refuse_loses_no_reply,
     a_thread_the_ledger_does_not_know_is_asked_for_at_nylas,
     a_reply_of_two_megabytes_is_cut,
+    huge_mails_are_handed_on_without_their_text_and_codes_are_on_time,
     without_an_agent_or_a_person_replies_are_recorded_and_the_log_says_how_to_set_one,
     a_compressed_notification_is_verified_as_it_came,
     other_notifications_are_answered_and_ignored,
@@ -431,6 +432,48 @@ fn a_reply_of_two_megabytes_is_cut(stage: &Stage) {
             .iter()
             .any(|attempt| attempt.kind == "message.created.truncated")
     );
+}
+
+/// A mail of 50 MB, and twenty of 5 MB in one thread of ours: more than the memory of an instance.
+fn huge_mails_are_handed_on_without_their_text_and_codes_are_on_time(stage: &Stage) {
+    const MEGABYTE: usize = 1024 * 1024;
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    let ours = one_mail(stage, &event, SOON);
+    let huge = |megabytes: usize, answers: Option<&str>| {
+        let words = unique();
+        let inbound = Inbound {
+            subject: words.clone(),
+            body: "lorem ipsum ".repeat(megabytes * MEGABYTE / 12),
+            in_reply_to_message_id: answers.map(str::to_owned),
+            ..from_outside(&ours.grant_id, &words, &[])
+        };
+        stage.nylas.receive(inbound).unwrap();
+        words
+    };
+    let mut sent = vec![(huge(50, None), false)];
+    sent.extend((0..20).map(|_| (huge(5, Some(&ours.id)), true)));
+    // Users sign in meanwhile.
+    for _ in 0..10 {
+        let event = Event::code();
+        let answer = event.deliver(&stage.replies).answer();
+        assert!(
+            answer == pair(200, "sent") || answer == pair(200, "queued"),
+            "{answer:?}"
+        );
+        one_mail(stage, &event, SOON);
+        thread::sleep(Duration::from_millis(500));
+    }
+    for (words, is_answer) in sent {
+        let payload = stage.agent.wait_for(&words).payload();
+        let message = &payload["message"];
+        assert_eq!(
+            (&message["text"], &message["truncated"]),
+            (&json!(""), &json!(true))
+        );
+        assert_eq!(payload["in_reply_to"].is_object(), is_answer);
+    }
+    assert_eq!(stage.replies.get("/health").unwrap().code, 200);
 }
 
 fn without_an_agent_or_a_person_replies_are_recorded_and_the_log_says_how_to_set_one(

@@ -236,7 +236,7 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
     let url = world.url.clone();
     let first = world.setup(&["--url", &url]);
     assert_eq!(first.code, 0, "{}{}", first.all(), world.log());
-    assert_eq!(changed(&first), ["webhook"]);
+    assert_eq!(changed(&first), ["webhook", "protection"]);
     let state = world.state();
     for queue in state["queues"].as_array().unwrap() {
         assert_eq!(queue["consumers"][0]["max_batch_timeout"], 0, "{queue}");

@@ -17,8 +17,8 @@ use clerk_nylas_relay::{
     },
     operator::{alerts, checks},
     ports::{
-        Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log, Memory, Queue,
-        QueueError, Random, Store, StoreError, Timer,
+        ANSWER_BYTES_MAX, Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log,
+        Memory, Queue, QueueError, Random, Store, StoreError, Timer,
     },
     signature::SignatureHeaders,
 };
@@ -71,6 +71,8 @@ pub struct World {
     pub sends: RefCell<Vec<(String, String, String)>>,
     /// The same, for one request only.
     pub nylas_once: RefCell<Vec<(String, u16, Value)>>,
+    /// What a query has, the end of a path, and the answer there.
+    pub nylas_by_query: RefCell<Vec<(String, String, Value)>>,
     /// Every URL that was requested, but for the alert's address.
     pub requested: RefCell<Vec<String>>,
     pub receiver_is_down: Cell<bool>,
@@ -130,6 +132,7 @@ impl World {
             nylas: RefCell::default(),
             sends: RefCell::default(),
             nylas_once: RefCell::default(),
+            nylas_by_query: RefCell::default(),
             requested: RefCell::default(),
             receiver_is_down: Cell::new(false),
             replays: Cell::new(false),
@@ -158,6 +161,12 @@ impl World {
     pub fn answers_once(&self, path: &str, status: u16, body: Value) {
         let answer = (path.to_owned(), status, body);
         self.nylas_once.borrow_mut().push(answer);
+    }
+
+    /// From now on, Nylas answers so where the path ends with this and the query has that, or ends with it.
+    pub fn answers_to(&self, query: &str, path: &str, body: Value) {
+        let answer = (query.to_owned(), path.to_owned(), body);
+        self.nylas_by_query.borrow_mut().push(answer);
     }
 
     /// What is kept under a key.
@@ -425,12 +434,15 @@ impl Http for World {
         _timeout: Option<Duration>,
     ) -> Result<HttpResponse, HttpError> {
         let answer = |status: u16, body: String| {
+            let is_truncated = body.len() > ANSWER_BYTES_MAX;
+            let json = ("content-type".to_owned(), "application/json".to_owned());
             let replayed = ("idempotent-response".to_owned(), "true".to_owned());
-            let headers = self.replays.get().then_some(replayed);
+            let replayed = self.replays.get().then_some(replayed);
             Ok(HttpResponse {
                 status,
-                headers: headers.into_iter().collect(),
-                body,
+                headers: [json].into_iter().chain(replayed).collect(),
+                body: if is_truncated { String::new() } else { body },
+                is_truncated,
             })
         };
         if request.url == ALERT_URL {
@@ -462,6 +474,17 @@ impl Http for World {
         if let Some(at) = once.iter().position(|(end, ..)| path.ends_with(end)) {
             let (_, status, body) = once.remove(at);
             return answer(status, body.to_string());
+        }
+        let by_query = self.nylas_by_query.borrow();
+        let is_asked = |query: &str| match query.strip_suffix('=') {
+            Some(_) => request.url.contains(query),
+            None => request.url.ends_with(query),
+        };
+        let known = by_query
+            .iter()
+            .find(|(query, end, _)| path.ends_with(end) && is_asked(query));
+        if let Some((_, _, body)) = known {
+            return answer(200, body.to_string());
         }
         let nylas = self.nylas.borrow();
         match nylas.iter().find(|(end, ..)| path.ends_with(end)) {

@@ -1,12 +1,13 @@
 //! Reads the account, its folders and its messages.
 
+use crate::api::policies::DEFAULT_WORKSPACE;
 use crate::model::account::{Account, AccountState};
 use crate::model::answer::Answer;
 use crate::model::call::Call;
 use crate::model::mailbox::{FOLDERS, Stored, folder_id, header_list};
 use crate::shared::Shared;
 use crate::state::State;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const FILTERS: [&str; 7] = [
     "in",
@@ -18,6 +19,39 @@ const FILTERS: [&str; 7] = [
     "to",
 ];
 const OTHERS: [&str; 5] = ["metadata_pair", "limit", "page_token", "fields", "select"];
+/// The values of `fields`.
+const FIELDS: [&str; 5] = [
+    "standard",
+    "include_headers",
+    "include_basic_headers",
+    "include_tracking_options",
+    "raw_mime",
+];
+/// The fields of a message, which can be selected: "Field selection can evaluate top-level object fields only".
+const MESSAGE: [&str; 22] = [
+    "id",
+    "object",
+    "grant_id",
+    "thread_id",
+    "subject",
+    "body",
+    "snippet",
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "reply_to",
+    "date",
+    "folders",
+    "attachments",
+    "headers",
+    "metadata",
+    "starred",
+    "unread",
+    "schedule_id",
+    "tracking_options",
+    "created_at",
+];
 
 pub fn grant(shared: &Shared, _: &Call, account: &Account) -> Answer {
     let mut state = shared.lock();
@@ -32,6 +66,7 @@ pub fn grant_data(state: &State, account: &Account) -> Value {
         "id": account.grant_id, "provider": "nylas", "email": account.email, "name": account.name,
         "grant_status": "valid", "blocked": held.is_some_and(|held| held.state == AccountState::Blocked),
         "created_at": created, "updated_at": created, "scope": [], "settings": {},
+        "workspace_id": DEFAULT_WORKSPACE,
     })
 }
 
@@ -48,6 +83,10 @@ pub fn folders(shared: &Shared, _: &Call, account: &Account) -> Answer {
 
 pub fn find(shared: &Shared, call: &Call, account: &Account) -> Answer {
     let mut state = shared.lock();
+    let known = |name: &str| matches!(name, "fields" | "select");
+    if let Err(message) = check_query(call, known) {
+        return state.error(400, "invalid_request_error", &message);
+    }
     let id = call.segments.last().map(String::as_str).unwrap_or_default();
     let found = state
         .messages
@@ -78,9 +117,7 @@ fn page(
     account: &Account,
 ) -> Result<(Vec<Value>, Option<String>), String> {
     let known = |name: &str| FILTERS.contains(&name) || OTHERS.contains(&name);
-    if let Some((unknown, _)) = call.query.iter().find(|(name, _)| !known(name)) {
-        return Err(format!("unknown query parameter: {unknown}"));
-    }
+    check_query(call, known)?;
     let filtered = call
         .query
         .iter()
@@ -129,6 +166,27 @@ fn page(
             .collect(),
         next,
     ))
+}
+
+/// Checks the names of the parameters, and what is to be shown.
+fn check_query(call: &Call, known: impl Fn(&str) -> bool) -> Result<(), String> {
+    if let Some((unknown, _)) = call.query.iter().find(|(name, _)| !known(name)) {
+        return Err(format!("unknown query parameter: {unknown}"));
+    }
+    if let Some(fields) = call
+        .query("fields")
+        .filter(|fields| !FIELDS.contains(fields))
+    {
+        return Err(format!("fields: {fields} is none of its values"));
+    }
+    let selected = call
+        .query("select")
+        .into_iter()
+        .flat_map(|list| list.split(','));
+    match selected.into_iter().find(|name| !MESSAGE.contains(name)) {
+        Some(name) => Err(format!("select: a message has no field {name}")),
+        None => Ok(()),
+    }
 }
 
 type Condition = Box<dyn Fn(&Stored) -> bool>;
@@ -204,13 +262,20 @@ fn date(stored: &Stored) -> u64 {
         .unwrap_or(0)
 }
 
+/// A message as it is shown: with its headers, and only the fields that are selected. Others are not even copied.
 fn shown(stored: &Stored, call: &Call) -> Value {
-    let mut message = stored.message.clone();
-    if call
+    let selected: Option<Vec<&str>> = call.query("select").map(|list| list.split(',').collect());
+    let is_selected = |name: &str| selected.as_ref().is_none_or(|list| list.contains(&name));
+    let fields = stored.message.as_object().into_iter().flatten();
+    let mut message: Map<String, Value> = fields
+        .filter(|(name, _)| is_selected(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let with_headers = call
         .query("fields")
-        .is_some_and(|fields| fields.starts_with("include_"))
-    {
-        message["headers"] = header_list(&stored.headers);
+        .is_some_and(|fields| fields.starts_with("include_"));
+    if with_headers && is_selected("headers") {
+        message.insert("headers".to_owned(), header_list(&stored.headers));
     }
-    message
+    message.into()
 }

@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod limits;
 pub mod messages;
+pub mod policies;
 pub mod send;
 pub mod validate;
 pub mod webhooks;

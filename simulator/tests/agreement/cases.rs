@@ -323,8 +323,15 @@ fn a_thread_has_our_mail_and_its_answer_newest_first() {
         nylas.advance(10 * SECONDS);
         let (sent, thread) = (text(&sent["id"]), text(&sent["thread_id"]));
         let answer = nylas.receive(GRANT, TO, &sent);
-        let found = nylas.list(GRANT, &format!("thread_id={thread}&limit=20"));
-        assert_eq!(found, [answer, sent]);
+        let select = "limit=50&select=id,to,date,metadata";
+        let found = nylas.list(GRANT, &format!("thread_id={thread}&{select}"));
+        assert_eq!(found, [answer.clone(), sent]);
+        // Only what is selected is shown, headers included.
+        let select = "fields=include_headers&select=id,from,headers";
+        let message = nylas.get(GRANT, &format!("/messages/{answer}?{select}"));
+        let shown = message.body["data"].as_object().unwrap();
+        let shown: Vec<&String> = shown.keys().collect();
+        assert_eq!(shown, ["from", "headers", "id"]);
     });
 }
 

@@ -28,6 +28,8 @@ impl Simulated {
             hears_nylas: true,
             failed_mail_stays: false,
             hang_up_frees_keys: false,
+            instances: 0,
+            daily_cap: None,
         };
         let choices = Choices::scripted(Vec::new());
         let world = World::new(START, rules, None, choices, Millis::MAX, false);

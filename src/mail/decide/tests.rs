@@ -176,7 +176,7 @@ fn a_sent_mail_that_nylas_reported_as_failed_is_attempted_again() {
         name: None,
     };
     let accounts = [account];
-    let order = order(&accounts, "jane@example.com");
+    let order = order(&accounts, &Email::sample());
     let mut route = Route::default();
     route.start(&order, MADE);
     route.fail(Some("m-1"), &order);

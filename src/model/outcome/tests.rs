@@ -71,7 +71,7 @@ const OUTCOMES: [&str; 48] = [
     "given_up",
 ];
 
-const REASONS: [&str; 127] = [
+const REASONS: [&str; 130] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
@@ -169,6 +169,9 @@ const REASONS: [&str; 127] = [
     "auto_response_suppress",
     "vendor_header",
     "junk_folder",
+    "sender_over_budget",
+    "account_over_budget",
+    "quota_nearly_used",
     "agent_took_it",
     "handed_on_before",
     "agent_refused",

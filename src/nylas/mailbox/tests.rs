@@ -14,6 +14,7 @@ fn response(status: u16, body: &str) -> HttpResponse {
         status,
         headers: vec![("retry-after".into(), "7".into())],
         body: body.to_owned(),
+        is_truncated: false,
     }
 }
 

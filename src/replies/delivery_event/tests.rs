@@ -45,7 +45,7 @@ fn resent(message_id: &str) -> Route {
         email: None,
         name: None,
     }];
-    let order = order(&accounts, "jane@example.com");
+    let order = order(&accounts, &Email::sample());
     let mut route = Route::default();
     route.start(&order, MADE);
     route.fail(Some(message_id), &order);
