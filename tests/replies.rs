@@ -587,7 +587,10 @@ fn a_message_too_large_to_read_is_handed_on_without_its_text() {
     let forward = queue[1]["mail"]["content"]["here"]["text"]
         .as_str()
         .unwrap();
-    assert!(forward.contains("the whole mail is in the mailbox"), "{forward}");
+    assert!(
+        forward.contains("the whole mail is in the mailbox"),
+        "{forward}"
+    );
 }
 
 /// Neither lost nor retried for ever: it is recorded, and in the mailbox.

@@ -105,3 +105,35 @@ pub fn fail_later(world: &Rc<World>, grant: String, svix_id: String, message_id:
         notify(failing, "message.send_failed".to_owned(), data).await;
     });
 }
+
+/// Nylas reports what became of a mail to somebody who signs up or in (`Stage::sign_ups`): a mail to a made-up address
+/// bounces within a minute and a half, another is delivered within seconds.
+pub fn report_later(world: &Rc<World>, grant: String, svix_id: String, to: String) {
+    let is_made_up = to.contains("made-up");
+    if !is_made_up && !to.contains("regular") && !to.contains("newcomer") {
+        return;
+    }
+    let reporting = world.clone();
+    world.executor.spawn(async move {
+        let least = if is_made_up { 30 } else { 2 };
+        let after = least * SECOND + reporting.below(least * 2 * SECOND);
+        reporting.executor.sleep(after).await;
+        let message = json!({"id": "m", "to": [to], "metadata": {"key1": svix_id}});
+        let refused = json!({"email": to, "diagnostic_code": "smtp; 550 5.1.1 no such user"});
+        let (kind, object) = if is_made_up {
+            let bounce = json!({"type": "Permanent", "recipients": [refused]});
+            (
+                "message.bounced",
+                json!({"message": message, "bounce": bounce}),
+            )
+        } else {
+            let delivered = json!({"recipients": [to]});
+            (
+                "message.delivered",
+                json!({"message": message, "delivered": delivered}),
+            )
+        };
+        let data = json!({"grant_id": grant, "object": object});
+        notify(reporting, kind.to_owned(), data).await;
+    });
+}

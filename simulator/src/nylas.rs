@@ -233,6 +233,9 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
         if fails {
             let (grant, id) = (grant.to_owned(), message_id.clone());
             notifications::fail_later(world, grant, svix_id.clone(), id);
+        } else if world.rules.hears_nylas {
+            let to = request["to"][0]["email"].as_str().unwrap();
+            notifications::report_later(world, grant.to_owned(), svix_id.clone(), to.to_owned());
         }
         world.accepted.borrow_mut().push(Accepted {
             svix_id,

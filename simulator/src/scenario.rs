@@ -51,6 +51,8 @@ pub struct Stage {
     pub undecodable: bool,
     /// The messages that come into the mailboxes.
     pub incoming: Vec<Incoming>,
+    /// Whom further codes go to, and when, after the start.
+    pub sign_ups: Vec<(String, Millis)>,
     pub sabotage: Option<Sabotage>,
 }
 
@@ -146,6 +148,7 @@ impl Stage {
             calm_after,
             undecodable,
             incoming,
+            sign_ups: Vec::new(),
             sabotage,
         }
     }
@@ -162,6 +165,7 @@ impl Stage {
             calm_after: 365 * DAY,
             undecodable: false,
             incoming: Vec::new(),
+            sign_ups: Vec::new(),
             sabotage: None,
         }
     }
@@ -215,6 +219,37 @@ impl Stage {
         }
     }
 
+    /// Somebody signs up every second for six hours with addresses made up at so many domains. Around that, a thousand
+    /// real codes a day for two days: of a hundred regulars, each of whom has had a mail before the attack, and one in
+    /// twenty of a newcomer.
+    pub fn sign_ups(domains: u32, instances: u32) -> Self {
+        let real = (0..2_000_u32).map(|number| {
+            let to = match number % 20 {
+                0 => format!("MARKER-newcomer-{number}@example.com"),
+                _ => format!("MARKER-regular-{}@company-0.example", number % 100),
+            };
+            (to, Millis::from(number) * 86 * SECOND)
+        });
+        let attack = (0..6 * 3600_u32).map(|number| {
+            let to = format!(
+                "MARKER-made-up-{number}@company-{}.example",
+                number % domains
+            );
+            (to, DAY + Millis::from(number) * SECOND)
+        });
+        let rules = Rules {
+            instances,
+            ..Self::incoming(Writer::Own).rules
+        };
+        Self {
+            messages: Vec::new(),
+            incoming: Vec::new(),
+            sign_ups: real.chain(attack).collect(),
+            calm_after: 0,
+            ..Self::single(rules, 1, "verification_code")
+        }
+    }
+
     /// One code, and a Nylas that reports delivery events to the relay.
     pub fn hearing(accounts: u32, failed_mail_stays: bool) -> Self {
         Self {
@@ -256,6 +291,8 @@ pub struct Outcome {
     pub handed_on: u32,
     /// Records that raise an alert because replies stay in the mailbox.
     pub alerts: u32,
+    /// Codes by the kind of their recipient (regular, newcomer, made-up), and how many of these were sent.
+    pub sign_ups: BTreeMap<&'static str, (u32, u32)>,
     /// The longest that a mail of Clerk's took.
     pub slowest: Millis,
     pub forks: Vec<Fork>,
@@ -346,6 +383,11 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
     let messages: Vec<_> = (0..)
         .zip(&stage.messages)
         .map(|(number, (slug, at))| Message::new(number, slug, START + at))
+        .chain(
+            (1_000_000..)
+                .zip(&stage.sign_ups)
+                .map(|(number, (to, at))| Message::to(to, number, "verification_code", START + at)),
+        )
         .collect();
     for message in &messages {
         world
@@ -459,7 +501,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         } else if ended("sent") {
             world.violate(format!("{id} was logged as sent and was not"));
         } else if !is_abandoned
-            && !["rejected", "expired", "dead_lettered"]
+            && !["rejected", "expired", "dead_lettered", "suppressed"]
                 .iter()
                 .any(|end| ended(end))
         {
@@ -542,6 +584,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 .count(),
         ),
         alerts: count(records.iter().filter(is_alert).count()),
+        sign_ups: sign_ups(world, messages),
         slowest: took.max().unwrap_or_default(),
         violations: world.violations.borrow().clone(),
         residual,
@@ -651,4 +694,20 @@ pub fn explore(stage: &Stage, faults_max: usize) -> Explored {
         search.advance(&outcome.forks);
     }
     explored
+}
+
+/// Codes by the kind of their recipient, and how many of these were sent.
+fn sign_ups(world: &World, messages: &[Message]) -> BTreeMap<&'static str, (u32, u32)> {
+    let accepted = world.accepted.borrow();
+    let sent: BTreeSet<&str> = accepted.iter().map(|mail| mail.svix_id.as_str()).collect();
+    let mut counts = BTreeMap::new();
+    for message in messages {
+        let kinds = ["regular", "newcomer", "made-up"];
+        if let Some(kind) = kinds.into_iter().find(|kind| message.body.contains(kind)) {
+            let (all, out) = counts.entry(kind).or_default();
+            *all += 1;
+            *out += u32::from(sent.contains(message.svix_id.as_str()));
+        }
+    }
+    counts
 }

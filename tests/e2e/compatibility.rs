@@ -542,15 +542,27 @@ fn a_mail_nylas_could_not_send_is_sent_elsewhere_by_the_older(stage: &Stage, old
     is_sent_elsewhere(stage, &event, &first);
 }
 
+/// The ledger knows a mail with this id, as 0.2.0 records it. Bounces and complaints count for such mails only.
+fn plant_sent(stage: &Stage, id: &str) {
+    let at = now_seconds() * 1000;
+    let record = json!({"state": "sent", "at": at, "slug": "verification_code"});
+    plant(stage, &format!("mail:{id}"), &record.to_string());
+}
+
 /// Notifies one version of a hard bounce and routes the queue message to the other. Returns the notification's id and
 /// the event whose recipient bounced.
 fn notify_of_a_bounce(stage: &Stage, way: Way, is_packed: bool) -> (String, Event) {
     let event = Event::code();
     let id = format!("bounce-{}", event.id);
     way.route(stage, &id);
+    let sent = format!("{}-sent", event.id);
+    plant_sent(stage, &sent);
+    let named = json!({"email": event.to, "diagnostic_code": "smtp; 550 5.1.1 no such user"});
     let object = json!({
-        "message": {"id": "elsewhere", "from": "auth@fifth.example", "to": [event.to]},
-        "bounce": {"type": "Permanent", "recipients": [{"email": event.to}]},
+        "message": {
+            "id": "elsewhere", "from": "auth@fifth.example", "to": [event.to], "metadata": {"key1": sent},
+        },
+        "bounce": {"type": "Permanent", "recipients": [named]},
     });
     let data = json!({"grant_id": FIFTH, "object": object});
     let body = json!({"specversion": "1.0", "id": id, "type": "message.bounced", "data": data})
@@ -732,7 +744,12 @@ fn the_forms_of_0_2_0_and_the_present_are_equal(stage: &Stage) {
     for (what, text) in &older {
         assert!(!text.is_empty(), "{what}");
     }
-    assert_eq!(what_is_written(stage, PRESENT), older);
+    let mut present = what_is_written(stage, PRESENT);
+    for (_, text) in &mut present {
+        // Only the present version records to whom a mail went.
+        *text = text.replace(r#","recipient":"HASH","age_ms""#, r#","age_ms""#);
+    }
+    assert_eq!(present, older);
 }
 
 // ---- Between the present version and 0.2.0 ----
@@ -859,6 +876,7 @@ fn an_alert_of_one_is_given_by_the_other(stage: &Stage, way: Way) {
         stage,
         &format!("mail_fate.complained.nylas_says_so.{account}"),
     );
+    plant_sent(stage, &event.id);
     let message = json!({"id": "elsewhere", "metadata": {"key1": event.id}});
     let object = json!({"message": message, "complaint": {"complained_recipients": [event.to]}});
     let data = json!({"grant_id": account, "object": object});
