@@ -18,7 +18,7 @@ const requests = {
   "/trap/in-the-body": {
     url: "http://relay/api/webhooks/nylas",
     method: "POST",
-    headers: new Headers({ "content-length": "1" }),
+    headers: new Headers({ "content-length": "1", "x-nylas-signature": "0".repeat(64) }),
     arrayBuffer: async () => ({ get length() { return trap(); } }),
   },
 };
