@@ -166,6 +166,15 @@ fn a_delivery_event() {
         world.delivered(&told("n-2"), false);
     });
     assert_eq!(heard, costs(2, 1));
+    // The first of a month to this recipient: it is proven.
+    world
+        .ledger
+        .borrow_mut()
+        .retain(|key, _| !key.starts_with("proven:") && !key.starts_with("fate:"));
+    let first = cost(&world, || {
+        world.delivered(&told("n-3"), false);
+    });
+    assert_eq!(first, costs(2, 2));
 }
 
 /// A user answers: from the notification to whoever is handed it.
@@ -300,6 +309,7 @@ fn the_documentation_says_so() {
         "| ... the first of a Worker's instance, more | 1 | |",
         "| ... that goes through the queue, more | 2 | 1 |",
         "| a delivery event `delivered` | 2 | 1 |",
+        "| ... the first of a month to its recipient, more | | 1 |",
         "| a duplicate | 2 | |",
         "| a reply, handed to an agent | 5 | 3 |",
         "| ..., forwarded to a person | 5 | 3 |",
