@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use anstyle::{AnsiColor, Style};
+pub use clerk_nylas_relay::model::time::words as length;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 
@@ -64,17 +65,6 @@ impl Ui {
     /// Whether there is somebody to ask.
     pub fn can_ask(&self) -> bool {
         !self.json && std::io::stdin().is_terminal()
-    }
-}
-
-/// A duration in milliseconds, in words.
-pub fn length(ms: u64) -> String {
-    match ms {
-        0..10_000 => format!("{ms} ms"),
-        10_000..120_000 => format!("{} s", ms / 1000),
-        120_000..7_200_000 => format!("{} min", ms / 60_000),
-        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
-        _ => format!("{} days", ms / 86_400_000),
     }
 }
 

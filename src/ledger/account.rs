@@ -1,6 +1,6 @@
 //! What the ledger remembers of an account.
 
-use super::{Ledger, MONTH, at};
+use super::{Ledger, MONTH, at, guard::guard_key};
 use crate::{
     model::{
         account::{AccountFault, Identity},
@@ -41,9 +41,26 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&account_key(grant_id), identity, MONTH).await
     }
 
+    /// Reads in one operation what an operator is shown of an account, for [`Self::mark`], `sent_today`, `guard` and
+    /// [`Self::identity`].
+    pub async fn read_account_ahead(&self, grant_id: &GrantId) {
+        let keys = vec![
+            down_key(grant_id),
+            used_key(grant_id),
+            guard_key(grant_id),
+            account_key(grant_id),
+        ];
+        self.read_ahead(keys).await;
+    }
+
+    /// The mark of an account that is down: reason, since, until.
+    pub async fn mark(&self, grant_id: &GrantId) -> Result<Option<Value>, StoreError> {
+        self.read(&down_key(grant_id)).await
+    }
+
     /// Whether an account is marked as down. A mark that cannot be read counts as none.
     pub async fn is_down(&self, grant_id: &GrantId) -> bool {
-        self.has(&format!("down:{}", grant_id.as_str())).await == Ok(true)
+        self.has(&down_key(grant_id)).await == Ok(true)
     }
 
     /// Marks an account as down: until midnight UTC if its daily quota is used up, for an hour otherwise. The mark only
@@ -59,8 +76,8 @@ impl<P: Store + Clock> Ledger<'_, P> {
             _ => now.plus(HOUR),
         };
         let mark = json!({"reason": fault.reason(), "since": now, "until": until});
-        let key = format!("down:{}", grant_id.as_str());
-        self.write(&key, &mark, until.since(now)).await
+        self.write(&down_key(grant_id), &mark, until.since(now))
+            .await
     }
 
     /// How many mails an account has sent today (UTC), by Nylas' last count.
@@ -95,6 +112,10 @@ impl<P: Store + Clock> Ledger<'_, P> {
 
 pub(super) fn account_key(grant_id: &GrantId) -> String {
     format!("account:{}", grant_id.as_str())
+}
+
+fn down_key(grant_id: &GrantId) -> String {
+    format!("down:{}", grant_id.as_str())
 }
 
 fn used_key(grant_id: &GrantId) -> String {

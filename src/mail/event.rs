@@ -6,7 +6,7 @@ use crate::{
     delivery::{
         attempt::{Attempt, Verdict},
         identity::must_be_looked_up,
-        record::{Accepted, record, record_sent},
+        record::{Accepted, record, record_sent, unsent},
     },
     ledger::{
         mail::{MailRecord, MailState},
@@ -247,10 +247,15 @@ impl<P: Ports> Mail<'_, '_, P> {
 
     /// Records the state, unless another delivery of the same webhook has sent the mail meanwhile. Safe to lose.
     async fn record_unless_sent(&self, state: MailState, reason: Reason, route: &Route) {
-        let (context, email) = (self.context, self.email);
-        let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
-        if known.is_none_or(|known| known.state.may_become(state, false)) {
-            record(context, email, state, reason, route).await;
+        let record = unsent(self.context, self.email, state, reason, route);
+        self.put_unless_sent(record).await;
+    }
+
+    async fn put_unless_sent(&self, record: MailRecord) {
+        let (ledger, id) = (&self.context.ledger, &self.email.svix_id);
+        let known = ledger.mail(id).await.ok().flatten();
+        if known.is_none_or(|known| known.state.may_become(record.state, false)) {
+            let _ = ledger.put_mail(id, &record).await;
         }
     }
 
@@ -292,7 +297,12 @@ impl Queued {
     /// Records that. Another delivery of the webhook then finds the mail in the queue and does nothing, or continues
     /// its route. Safe to lose.
     async fn record<P: Ports>(self, mail: &Mail<'_, '_, P>, route: &Route) {
-        let reason = self.ended.ending.reason;
-        mail.record_unless_sent(self.state, reason, route).await;
+        let now = mail.context.now();
+        let record = MailRecord {
+            attempts: 1,
+            retry_at: self.ended.retry_in.map(|delay| now.plus(delay)),
+            ..unsent(mail.context, mail.email, self.state, self.ended.ending.reason, route)
+        };
+        mail.put_unless_sent(record).await;
     }
 }
