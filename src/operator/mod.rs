@@ -2,11 +2,14 @@
 
 pub mod alerts;
 pub mod api;
+mod attention;
 pub mod auth;
 pub mod checks;
 pub mod first_look;
 pub mod form;
+mod mails;
 pub mod page;
 mod row;
 pub mod settings;
 mod summary;
+mod words;
