@@ -254,6 +254,7 @@ fn an_operators_look() {
             method: "GET",
             path,
             limit: None,
+            with_events: false,
             body: b"",
         };
         assert_eq!(done(api::api(&world, config, &request)).0, 200);

@@ -186,6 +186,8 @@ fn mail_record(state: MailState) -> MailRecord {
         recipient: None,
         age_ms: 2000,
         attempts: 3,
+        retry_at: None,
+        said: None,
         route: route(),
     }
 }
@@ -203,6 +205,8 @@ fn plain_mail_record() -> MailRecord {
         recipient: None,
         age_ms: 0,
         attempts: 0,
+        retry_at: None,
+        said: None,
         route: Route::default(),
     }
 }

@@ -234,6 +234,8 @@ impl<P: Ports> View<'_, P> {
             field(&record, "state"),
             field(&record, "reason"),
         ));
+        let now = self.ports.now().0;
+        past.push(history_entry(now, "redriven".into(), Value::Null));
         past.truncate(PAST_MAX);
         self.ledger.put_past(id, &past).await
     }

@@ -2,7 +2,7 @@
 
 use super::{
     api::View,
-    row::{field_is, number, word},
+    row::{number, word},
 };
 use crate::{
     ledger::mail::MailState,
@@ -201,11 +201,6 @@ impl Filter {
             && fits(&self.account, &mail.account)
             && fits(&self.to, &mail.recipient)
     }
-}
-
-/// Whether a row of the API's list has that state.
-pub fn row_is(row: &Value, state: &str) -> bool {
-    field_is(row, "state", state) || field_is(row, "fate", state)
 }
 
 /// The value below which that many percent of the sorted ones are.

@@ -99,8 +99,11 @@ pub async fn page<P: Ports>(
     let show = asked.show.as_deref().unwrap_or_default();
     begin(&mut page, asked);
     let done = asked.done.as_deref().and_then(Done::parse);
-    if let Some(message) = message.or(done.map(Done::says)) {
-        let tone = if done.is_some() && message == done?.says() { "good" } else { "bad" };
+    let said = match (message, done) {
+        (Some(message), _) => Some(("bad", message)),
+        (None, done) => done.map(|done| ("good", done.says())),
+    };
+    if let Some((tone, message)) = said {
         page.push("<p role=status class=\"strip ");
         page.push(tone);
         page.push("\"><strong>");

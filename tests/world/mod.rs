@@ -18,7 +18,7 @@ use clerk_nylas_relay::{
     operator::{alerts, checks},
     ports::{
         ANSWER_BYTES_MAX, Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log,
-        Memory, Queue, QueueError, Random, Store, StoreError, Timer,
+        Memory, Queue, QueueError, Random, Store, StoreError, Timer, is_listable,
     },
     signature::SignatureHeaders,
 };
@@ -41,6 +41,9 @@ pub const HOUR: u64 = 60 * MINUTE;
 /// In the mail, and in no alert.
 pub const MARKER: &str = "marker";
 
+/// How many keys one list operation returns.
+const LISTED_MAX: usize = 1000;
+
 /// Operations on KV, which are what Cloudflare counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Costs {
@@ -54,6 +57,8 @@ pub struct Costs {
 pub struct World {
     pub now: Cell<UnixMillis>,
     pub ledger: RefCell<BTreeMap<String, String>>,
+    /// What is listed in place of a value.
+    pub listed: RefCell<BTreeMap<String, String>>,
     /// How long each was to be kept, when it was put there.
     pub lifetimes: RefCell<BTreeMap<String, Duration>>,
     pub queue: RefCell<Vec<String>>,
@@ -122,6 +127,7 @@ impl World {
         Self {
             now: Cell::new(NOW),
             ledger: RefCell::default(),
+            listed: RefCell::default(),
             lifetimes: RefCell::default(),
             queue: RefCell::default(),
             records: RefCell::default(),
@@ -393,8 +399,22 @@ impl Store for World {
         self.wait();
         self.ledger_fails_at("put", key)?;
         self.lifetimes.borrow_mut().insert(key.to_owned(), lifetime);
+        self.listed.borrow_mut().remove(key);
         let mut ledger = self.ledger.borrow_mut();
         ledger.insert(key.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    async fn put_listed(
+        &self,
+        key: &str,
+        value: &str,
+        listed: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.put(key, value, lifetime).await?;
+        let mut all = self.listed.borrow_mut();
+        all.insert(key.to_owned(), listed.to_owned());
         Ok(())
     }
 
@@ -406,13 +426,16 @@ impl Store for World {
 
     async fn list(&self, prefix: &str) -> Result<Listed, StoreError> {
         self.count(|costs| costs.lists += 1);
-        let ledger = self.ledger.borrow();
-        let entries = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
+        let (ledger, listed) = (self.ledger.borrow(), self.listed.borrow());
+        let all = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
+        let is_complete = all.clone().count() <= LISTED_MAX;
+        let entries = all.take(LISTED_MAX).map(|(key, value)| {
+            let text = listed.get(key).unwrap_or(value);
+            (key.clone(), is_listable(text).then(|| text.clone()))
+        });
         Ok(Listed {
-            entries: entries
-                .map(|(key, value)| (key.clone(), Some(value.clone())))
-                .collect(),
-            is_complete: true,
+            entries: entries.collect(),
+            is_complete,
         })
     }
 }
