@@ -228,9 +228,9 @@ fn what_needs_attention_is_said_first_and_each_is_a_link() {
     let page = look(&world, "trouble", &[]);
     let strip = between(&page, "What needs attention", "</section>");
     for (link, says) in [
-        ("/admin#accounts", "auth@g2.example cannot send: account_paused since 50 min ago"),
-        ("?show=dead", "1 dead letter since 22 min ago"),
-        ("?show=mails&amp;state=wait", "6 mails waiting, the oldest for 6 min since 6 min ago"),
+        ("/admin#accounts", "auth@g2.example cannot send: account paused since 13:20:00 UTC, 50 min ago"),
+        ("?show=dead", "1 dead letter since 13:48:00 UTC, 22 min ago"),
+        ("?show=mails&amp;state=wait", "6 mails waiting for more than a minute since 14:03:50 UTC, 6 min ago"),
         ("?show=mails&amp;state=bad", "of the last hour not received since"),
         ("/admin#accounts", "auth@g2.example: the guard holds back 50 % of the mails to new recipients, 13 bounced"),
         ("/admin#accounts", "auth@g1.example: 431 of 500 mails of the day are used"),
@@ -361,8 +361,9 @@ fn a_mails_page_says_what_it_waits_for_and_when_it_is_tried_again() {
     let page = look(&world, "queued", &[("id", &id)]);
     let words = text(&page);
     assert!(words.contains("queued : it waits for Nylas to recover: it answers with errors"), "{words}");
+    assert!(words.contains("account auth@g1.example"), "{words}");
     let happened = between(&words, "What happened", "Version");
-    assert!(happened.contains("made") && happened.contains("next try in 2 min"), "{happened}");
+    assert!(happened.contains("made by Clerk 14:03:50 UTC, 6 min ago") && happened.contains("next try 14:12:20 UTC, in 2 min"), "{happened}");
     assert!(words.contains("Nylas said last 503 server_error"), "{words}");
 }
 

@@ -88,7 +88,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
 
 /// Adds to a mail's row what its record leaves out: the account that it is waiting for, and a time, which is in Svix'
 /// ids. Takes away what only the relay needs.
-fn complete(row: &mut Map<String, Value>, key: &str) {
+pub(super) fn complete(row: &mut Map<String, Value>, key: &str) {
     if let Some(trail) = row.remove("trail")
         && !row.contains_key("account")
         && let Some(last) = trail.get("slots").and_then(Value::as_array)

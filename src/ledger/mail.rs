@@ -1,7 +1,7 @@
 //! What the ledger remembers of one mail.
 
 use super::{
-    Ledger, account::account_key, guard::guard_key, is_short, list::listed_letter,
+    Ledger, account::account_key, guard::guard_key, is_short, list::complete, list::listed_letter,
     recipient::RecipientHash,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     ports::{Clock, Store, StoreError, is_listable},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// As long as Clerk can send a failed message again (14 days), which is longer than Svix retries (28 hours).
@@ -235,9 +235,13 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.read(&format!("mail:{id}")).await
     }
 
-    /// A mail's record as it is stored, with fields that this version may not know.
+    /// A mail's record as it is stored, with fields that this version may not know, as a row of a list.
     pub async fn raw_mail(&self, id: &SvixId) -> Result<Option<Value>, StoreError> {
-        self.read(&format!("mail:{id}")).await
+        let row: Option<Map<String, Value>> = self.read(&format!("mail:{id}")).await?;
+        Ok(row.map(|mut row| {
+            complete(&mut row, id.as_str());
+            Value::Object(row)
+        }))
     }
 
     /// Writes a mail's record. Mostly safe to lose: that only repeats an idempotent send.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::Config,
     ledger::mail::MailState,
-    model::time::{HOUR, MINUTE, UnixMillis, millis, words},
+    model::time::{HOUR, MINUTE, UnixMillis, millis},
 };
 use serde_json::{Value, json};
 
@@ -105,6 +105,7 @@ pub fn look(
     };
     for account in accounts.iter().filter(|account| account.is_down()) {
         let reason = account.reason.as_deref().unwrap_or_default();
+        let reason = reason.replace('_', " ");
         let says = format!("{} cannot send: {reason}", account.title());
         add(Trouble::AccountDown, says, account.since);
     }
@@ -120,11 +121,7 @@ pub fn look(
         .filter(|mail| mail.tone() == Tone::Waiting)
         .filter(|mail| mail.waited(now) >= Some(millis(MINUTE)));
     if let Some(oldest) = waiting.clone().map(Mail::made_at).min() {
-        let says = format!(
-            "{} waiting, the oldest for {}",
-            count_of(waiting.count(), "mail"),
-            words(now.0.saturating_sub(oldest))
-        );
+        let says = format!("{} waiting for more than a minute", count_of(waiting.count(), "mail"));
         add(Trouble::Waiting, says, Some(oldest));
     }
     let lost = mails

@@ -15,7 +15,7 @@ use crate::{
     ledger::Ledger,
     model::{
         log::VERSION,
-        time::{utc, words},
+        time::{UnixMillis, utc, words},
     },
     ports::{Ports, StoreError},
 };
@@ -199,7 +199,9 @@ fn strip(page: &mut Html, found: &[Attention], mails: &[Mail]) {
     page.push("<section aria-label='What needs attention' class=\"strip ");
     page.push(tone.as_str());
     page.push("\">");
-    if found.is_empty() {
+    if found.is_empty() && mails.is_empty() {
+        page.state("Ready: no mail has come yet", Tone::Neutral);
+    } else if found.is_empty() {
         let now = page.now;
         let today = mails.iter().filter(|mail| mail.is_of_today(now));
         let all = waits(today.clone(), now);
@@ -225,6 +227,8 @@ fn strip(page: &mut Html, found: &[Attention], mails: &[Mail]) {
             page.link(one.trouble.link(), &one.says, false);
             if let Some(since) = one.since {
                 page.push(" <span class=dim>since ");
+                page.text(&clock(since, page.now));
+                page.push(", ");
                 page.when(since);
                 page.push("</span>");
             }
@@ -232,6 +236,13 @@ fn strip(page: &mut Html, found: &[Attention], mails: &[Mail]) {
         page.push("</ul>");
     }
     page.push("</section>");
+}
+
+/// A moment of today without its date.
+fn clock(at: u64, now: UnixMillis) -> String {
+    let utc = utc(UnixMillis(at));
+    let from = if at >= now.midnight().0 { 11 } else { 0 };
+    format!("{} UTC", utc.get(from..19).unwrap_or_default())
 }
 
 fn accounts_table(page: &mut Html, accounts: &[AccountRow]) {

@@ -2,6 +2,7 @@
 
 use super::{Asked, html::Html, suppress_form};
 use crate::{
+    ledger::recipient::RecipientHash,
     model::time::words,
     operator::{
         api::View,
@@ -29,6 +30,9 @@ pub(super) async fn mails<P: Ports>(
     let accounts = view.accounts().await?;
     page.heading("Mails");
     filters(page, &all, &asked.filter, &accounts);
+    if let Some(to) = asked.filter.to.as_deref().and_then(RecipientHash::parse) {
+        recipient(view, page, &to).await?;
+    }
     let found: Vec<Mail> = all
         .into_iter()
         .filter(|mail| asked.filter.fits(mail))
@@ -133,6 +137,33 @@ fn filters(page: &mut Html, all: &[Mail], filter: &Filter, accounts: &[AccountRo
         page.link(&of(&|other| other.to = None), "everybody", false);
         page.push("</nav>");
     }
+}
+
+/// Whether a recipient gets mails.
+async fn recipient<P: Ports>(
+    view: &View<'_, P>,
+    page: &mut Html,
+    to: &RecipientHash,
+) -> Result<(), StoreError> {
+    view.ledger.read_recipient_ahead(to).await;
+    page.push("<p>");
+    match view.ledger.suppression(to).await? {
+        None => page.state("not suppressed", Tone::Good),
+        Some(row) => {
+            page.state("suppressed", Tone::Bad);
+            page.text(&format!(": {}, ", word(&row, "reason")));
+            page.when(number(&row, "at").unwrap_or_default());
+            page.push(" ");
+            page.button("lift", to.as_str(), "Lift");
+        }
+    }
+    if let Some(at) = view.ledger.proven_at(to).await? {
+        page.push(" <span class=dim>; a mail was delivered there ");
+        page.when(at.0);
+        page.push("</span>");
+    }
+    page.push("</p>");
+    Ok(())
 }
 
 /// How many mails there are of each value, the most frequent first.

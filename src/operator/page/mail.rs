@@ -1,6 +1,6 @@
 //! The page of one mail: what it is, what it waits for, and its history.
 
-use super::{html::Html, lists::title, rows};
+use super::{clock, html::Html, lists::title, rows};
 use crate::{
     model::time::{HOUR, millis, words},
     operator::{
@@ -101,14 +101,19 @@ fn history(page: &mut Html, entries: &[Value]) {
         let at = number(entry, "at").unwrap_or_default();
         page.push(if at > page.now.0 { "<li class=next>" } else { "<li>" });
         page.push("<b>");
-        page.text(&word(entry, "event").replace('_', " "));
+        match word(entry, "event") {
+            "made" => page.push("made by Clerk"),
+            event => page.text(&event.replace('_', " ")),
+        }
         page.push("</b> <span class=dim>");
         page.text(&word(entry, "reason").replace('_', " "));
         page.push("</span><small>");
+        page.text(&clock(at, page.now));
+        page.push(", ");
         page.when(at);
-        // How much later it is says more than the moment, within an hour.
+        // How much later it was says more than the moment, within an hour.
         let later = before.map_or(u64::MAX, |before| at.saturating_sub(before));
-        if later > 0 && later < millis(HOUR) {
+        if at <= page.now.0 && later > 0 && later < millis(HOUR) {
             page.text(&format!(", {} later", words(later)));
         }
         page.push("</small>");

@@ -11,8 +11,8 @@ use crate::{
 };
 
 const HOURS: usize = 24;
-const LEFT: usize = 380;
-const STEP: usize = 133;
+const LEFT: usize = 500;
+const STEP: usize = 128;
 const TOP: usize = 110;
 const BOTTOM: usize = 1230;
 
@@ -152,7 +152,7 @@ fn counted(page: &mut Html, bars: &[Bar<'_>]) {
             y = y.saturating_sub(height);
             let x = left_of(index).saturating_add(18);
             rects.push_str(&format!(
-                "<rect class='bar {}'{} x={x} y={y} width=96 height={height} />",
+                "<rect class='bar {}'{} x={x} y={y} width=92 height={height} />",
                 tone.as_str(),
                 fill(tone)
             ));
@@ -169,12 +169,13 @@ fn counted(page: &mut Html, bars: &[Bar<'_>]) {
         }
         page.push(if index > 0 { " &nbsp; " } else { "" });
         page.push(&format!(
-            "<svg class=key viewBox='0 0 200 160' aria-hidden=true><rect class='bar {}'{} x=10 y=10 width=180 \
+            "<span class=one><svg class=key viewBox='0 0 200 160' aria-hidden=true><rect class='bar {}'{} x=10 y=10 width=180 \
              height=140 /></svg> ",
             tone.as_str(),
             fill(tone)
         ));
         page.text(&format!("{} {}", of(tone), tone.title()));
+        page.push("</span>");
     }
     page.push("</figcaption></figure>");
 }
@@ -265,13 +266,13 @@ fn waited(page: &mut Html, bars: &[Bar<'_>], mails: &[Mail]) {
     page.push("</svg><figcaption>");
     match (p50, p95) {
         (Some(p50), Some(p95)) => {
-            page.push("Waited: <svg class=key viewBox='0 0 200 160' aria-hidden=true>\
+            page.push("Waited: <span class=one><svg class=key viewBox='0 0 200 160' aria-hidden=true>\
                  <circle class=p50 cx=100 cy=80 r=60 /></svg> half at most <b>");
             page.text(&words(p50));
-            page.push("</b> &nbsp; <svg class=key viewBox='0 0 200 160' aria-hidden=true>\
+            page.push("</b></span> &nbsp; <span class=one><svg class=key viewBox='0 0 200 160' aria-hidden=true>\
                  <rect class=p95 x=40 y=20 width=120 height=120 /></svg> 95 % at most <b>");
             page.text(&words(p95));
-            page.push("</b> &nbsp; who still waits counts");
+            page.push("</b></span> &nbsp; who still waits counts");
         }
         _ => page.push("How long users waited: nobody did."),
     }

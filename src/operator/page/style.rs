@@ -24,7 +24,7 @@ a{color:var(--link)}\
 header,nav,.row{display:flex;flex-wrap:wrap;gap:.3em 1em;align-items:center}\
 header{padding:.8em 0;border-bottom:1px solid var(--line);margin-bottom:1em;justify-content:space-between}\
 h1{font-size:1.15em;margin:0}h1 a{color:inherit;text-decoration:none}\
-h2{font-size:1.05em;margin:1.8em 0 .5em}h2:first-child{margin-top:0}\
+h2{font-size:1.05em;margin:1.8em 0 .5em}main>h2:first-child{margin-top:0}.one{white-space:nowrap}\
 nav [aria-current]{color:var(--text);font-weight:600;text-decoration:none}\
 nav.filter{margin:.3em 0;gap:.2em .9em}nav.filter b{font-weight:400;color:var(--dim);min-width:5em}\
 input,button{font:inherit;padding:.3em .6em;border:1px solid var(--line);border-radius:5px;background:var(--back);\
@@ -43,7 +43,7 @@ margin-bottom:1em}\
 .state.other{color:var(--other)}\
 .pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25em),1fr));gap:1em}\
 figure{margin:0;padding:.7em .8em;background:var(--card);border:1px solid var(--line);border-radius:6px;min-width:0}\
-svg{width:100%;height:auto;display:block}svg.key{display:inline-block;width:1.1em;height:.9em;vertical-align:-.1em}\
+svg{width:100%;height:auto;display:block}figcaption{margin-top:.3em}svg.key{display:inline-block;width:1.1em;height:.9em;vertical-align:-.1em}\
 svg text{fill:var(--dim);font-size:115px}\
 svg line{stroke:var(--line);stroke-width:8}\
 .good-f{fill:var(--good)}.line{fill:none;stroke:var(--text);stroke-width:16}\
@@ -54,7 +54,7 @@ svg line{stroke:var(--line);stroke-width:8}\
 table{border-collapse:collapse;width:100%}\
 caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\
 th{font-weight:400;color:var(--dim);text-align:left}\
-td,th{padding:.35em .9em .35em 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}\
+td,th{padding:.35em .9em .35em 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:break-word}\
 td.n,th.n{text-align:right}\
 small{display:block}.id,code{font-family:ui-monospace,monospace;font-size:.92em}code{overflow-wrap:anywhere}\
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.25em 1.2em;margin:.8em 0}dd{margin:0;overflow-wrap:anywhere}\
@@ -68,7 +68,7 @@ details summary{cursor:pointer;color:var(--dim);margin-top:.4em}\
 @media(max-width:42em){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\
 table,tbody,tr{display:block}tr{border-bottom:1px solid var(--line);padding:.45em 0;display:grid;\
 grid-template-columns:1fr auto;gap:.1em 1em}\
-td{display:block;border:0;padding:0}td[data-l]:not([data-l='']):before{content:attr(data-l) ' ';color:var(--dim)}\
+td{display:block;border:0;padding:0;overflow-wrap:anywhere;min-width:0}td[data-l]:not([data-l='']):before{content:attr(data-l) ' ';color:var(--dim)}\
 td.n{text-align:left}dl{grid-template-columns:1fr}dd{margin-bottom:.5em}\
 details tr{grid-template-columns:1fr 1fr 1fr}header form{width:100%}header form input{flex:1}}\
 @media print{nav,form,button{display:none}}";
