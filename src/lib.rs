@@ -81,7 +81,14 @@ mod entry {
                     .alerts
                     .extend(settings::report_degraded(platform, config));
             }
-            alerts::raise(platform, instance.alert_url.as_deref(), routed.alerts).await;
+            let config = settings.as_ref().ok();
+            alerts::raise(
+                platform,
+                config,
+                instance.alert_url.as_deref(),
+                routed.alerts,
+            )
+            .await;
             if let Some((slug, event)) = routed.first_event {
                 first_look::keep(platform, &slug, &event).await;
             }
@@ -137,7 +144,8 @@ mod entry {
             raised.borrow_mut().extend(alerts);
         });
         all(work.map(|work| Box::pin(work) as _).collect()).await;
-        alerts::raise(platform, instance.alert_url.as_deref(), raised.into_inner()).await;
+        let raised = raised.into_inner();
+        alerts::raise(platform, config.ok(), instance.alert_url.as_deref(), raised).await;
     }
 
     /// Does all of the work at once. A batch is a few messages, so each is polled whenever one can go on; the library's
@@ -178,7 +186,8 @@ mod entry {
                 .into_iter()
                 .collect(),
         };
-        alerts::raise(platform, instance.alert_url.as_deref(), raised).await;
+        let config = instance.settings.as_ref().ok();
+        alerts::raise(platform, config, instance.alert_url.as_deref(), raised).await;
     }
 
     /// What an instance of the Worker reads once: its bindings and settings.

@@ -159,7 +159,8 @@ fn trouble(world: &World) -> String {
     let why = json!({"reason": "nylas_refused_recipient", "said": "400 invalid_request_error"});
     unsent(world, NOW - 31 * MINUTE, 9_102, "rejected", &why);
     sent(world, NOW - 18 * MINUTE, 9_103, 700, Some("bounced"));
-    let mark = json!({"reason": "account_paused", "since": NOW - 50 * MINUTE, "until": NOW + 10 * MINUTE});
+    let mark =
+        json!({"reason": "account_paused", "since": NOW - 50 * MINUTE, "until": NOW + 10 * MINUTE});
     world.keep("down:g2", &mark);
     let midnight = UnixMillis(NOW).midnight();
     let guard = json!({"since": midnight, "bounced": 13, "sent": 200, "counted_at": NOW - MINUTE});
@@ -188,7 +189,9 @@ fn look(world: &World, name: &str, query: &[(&str, &str)]) -> String {
 
 /// The text of a part of a page, from one text to another.
 fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
-    let (_, rest) = page.split_once(from).unwrap_or_else(|| panic!("{from} in {page}"));
+    let (_, rest) = page
+        .split_once(from)
+        .unwrap_or_else(|| panic!("{from} in {page}"));
     rest.split_once(to).map_or(rest, |(part, _)| part)
 }
 
@@ -216,7 +219,10 @@ fn a_good_day_is_all_well() {
     day(&world, 280);
     let page = look(&world, "day", &[]);
     let strip = text(between(&page, "What needs attention", "</section>"));
-    assert!(strip.contains("All is well : 280 mails in the last 24 hours"), "{strip}");
+    assert!(
+        strip.contains("All is well : 280 mails in the last 24 hours"),
+        "{strip}"
+    );
     assert!(!page.contains("Dead letters</h2>"), "{page}");
 }
 
@@ -228,14 +234,32 @@ fn what_needs_attention_is_said_first_and_each_is_a_link() {
     let page = look(&world, "trouble", &[]);
     let strip = between(&page, "What needs attention", "</section>");
     for (link, says) in [
-        ("/admin#accounts", "auth@g2.example cannot send: account paused since 13:20:00 UTC, 50 min ago"),
+        (
+            "/admin#accounts",
+            "auth@g2.example cannot send: account paused since 13:20:00 UTC, 50 min ago",
+        ),
         ("?show=dead", "1 dead letter since 13:48:00 UTC, 22 min ago"),
-        ("?show=mails&amp;state=wait", "6 mails waiting for more than a minute since 14:03:50 UTC, 6 min ago"),
-        ("?show=mails&amp;state=bad", "of the last hour not received since"),
-        ("/admin#accounts", "auth@g2.example: the guard holds back 50 % of the mails to new recipients, 13 bounced"),
-        ("/admin#accounts", "auth@g1.example: 431 of 500 mails of the day are used"),
+        (
+            "?show=mails&amp;state=wait",
+            "6 mails waiting for more than a minute since 14:03:50 UTC, 6 min ago",
+        ),
+        (
+            "?show=mails&amp;state=bad",
+            "of the last hour not received since",
+        ),
+        (
+            "/admin#accounts",
+            "auth@g2.example: the guard holds back 50 % of the mails to new recipients, 13 bounced",
+        ),
+        (
+            "/admin#accounts",
+            "auth@g1.example: 431 of 500 mails of the day are used",
+        ),
     ] {
-        assert!(strip.contains(&format!("<a href=\"{link}\">")), "{link}: {strip}");
+        assert!(
+            strip.contains(&format!("<a href=\"{link}\">")),
+            "{link}: {strip}"
+        );
         assert!(text(strip).contains(says), "{says}: {}", text(strip));
     }
     // Dead letters come before everything else.
@@ -294,16 +318,24 @@ fn a_row_says_what_became_of_a_mail_and_what_a_queued_one_waits_for() {
         page[start..at + 80].to_owned()
     };
     let shown = row(&bounced);
-    assert!(shown.contains("state bad") && text(&shown).contains("bounced"), "{shown}");
+    assert!(
+        shown.contains("state bad") && text(&shown).contains("bounced"),
+        "{shown}"
+    );
     assert!(!shown.contains("state good"), "{shown}");
     // The account's address stands for its grant, and the id's end for the id.
     assert!(text(&shown).contains("auth@g1.example msg_…"), "{shown}");
     let shown = text(&row(&queued));
     assert!(
-        shown.contains("queued nylas throttled; Nylas said 429 rate_limit_error; 4 tries; next try in 65 s"),
+        shown.contains(
+            "queued nylas throttled; Nylas said 429 rate_limit_error; 4 tries; next try in 65 s"
+        ),
         "{shown}"
     );
-    assert!(shown.contains("verification_code 3 min auth@g1.example"), "{shown}");
+    assert!(
+        shown.contains("verification_code 3 min auth@g1.example"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -316,9 +348,16 @@ fn lists_are_filtered_and_paged_by_links() {
     let rows = |page: &str| page.matches("class=id href").count();
     assert_eq!(rows(&page), 50);
     assert!(text(&page).contains("1 to 50 of 1000"), "{}", text(&page));
-    assert!(page.contains("<a href=\"?show=mails&amp;page=1\">Older</a>"), "{page}");
+    assert!(
+        page.contains("<a href=\"?show=mails&amp;page=1\">Older</a>"),
+        "{page}"
+    );
     let last = look(&world, "last", &[("show", "mails"), ("page", "19")]);
-    assert!(text(&last).contains("951 to 1000 of 1000"), "{}", text(&last));
+    assert!(
+        text(&last).contains("951 to 1000 of 1000"),
+        "{}",
+        text(&last)
+    );
     assert!(last.contains(">Newer</a>") && !last.contains(">Older</a>"));
     let count = |query: &[(&str, &str)]| {
         let query = [&[("show", "mails")], query].concat();
@@ -326,15 +365,35 @@ fn lists_are_filtered_and_paged_by_links() {
         between(&page, " of ", " ").to_owned()
     };
     let bounced = count(&[("state", "bounced")]);
-    assert!(page.contains(&format!("bounced {bounced}</a>")), "{bounced}");
+    assert!(
+        page.contains(&format!("bounced {bounced}</a>")),
+        "{bounced}"
+    );
     let invitations = count(&[("slug", "invitation")]);
-    assert!(page.contains(&format!("invitation {invitations}</a>")), "{invitations}");
+    assert!(
+        page.contains(&format!("invitation {invitations}</a>")),
+        "{invitations}"
+    );
     let account = count(&[("account", "g2")]);
-    assert!(page.contains(&format!("auth@g2.example {account}</a>")), "{account}");
+    assert!(
+        page.contains(&format!("auth@g2.example {account}</a>")),
+        "{account}"
+    );
     assert_eq!(count(&[("to", &format!("{:064x}", 7))]), "1");
     // A filter keeps the others.
-    let page = look(&world, "both", &[("show", "mails"), ("state", "bounced"), ("slug", "invitation")]);
-    assert!(page.contains("?show=mails&amp;state=bounced&amp;slug=verification_code"), "{page}");
+    let page = look(
+        &world,
+        "both",
+        &[
+            ("show", "mails"),
+            ("state", "bounced"),
+            ("slug", "invitation"),
+        ],
+    );
+    assert!(
+        page.contains("?show=mails&amp;state=bounced&amp;slug=verification_code"),
+        "{page}"
+    );
 }
 
 /// A list is a few list operations, however many mails there are, and no read of a mail.
@@ -343,12 +402,22 @@ fn with_more_than_a_thousand_mails_the_newest_are_listed() {
     let world = world();
     day(&world, 1000);
     for number in 0..2000 {
-        sent(&world, NOW - 48 * HOUR - number * MINUTE, 5_000 + number, 400, None);
+        sent(
+            &world,
+            NOW - 48 * HOUR - number * MINUTE,
+            5_000 + number,
+            400,
+            None,
+        );
     }
     world.costs.take();
     let page = look(&world, "many", &[]);
     let costs = world.costs.take();
-    assert!(page.contains("1000 mails in the last 24 hours"), "{}", text(&page));
+    assert!(
+        page.contains("1000 mails in the last 24 hours"),
+        "{}",
+        text(&page)
+    );
     assert!(costs.lists <= 1 + 8 + 1 + 1 + 1, "{costs:?}");
     // Four keys of each account.
     assert_eq!(costs.reads, 8, "{costs:?}");
@@ -360,11 +429,21 @@ fn a_mails_page_says_what_it_waits_for_and_when_it_is_tried_again() {
     let id = trouble(&world);
     let page = look(&world, "queued", &[("id", &id)]);
     let words = text(&page);
-    assert!(words.contains("queued : it waits for Nylas to recover: it answers with errors"), "{words}");
+    assert!(
+        words.contains("queued : it waits for Nylas to recover: it answers with errors"),
+        "{words}"
+    );
     assert!(words.contains("account auth@g1.example"), "{words}");
     let happened = between(&words, "What happened", "Version");
-    assert!(happened.contains("made by Clerk 14:03:50 UTC, 6 min ago") && happened.contains("next try 14:12:20 UTC, in 2 min"), "{happened}");
-    assert!(words.contains("Nylas said last 503 server_error"), "{words}");
+    assert!(
+        happened.contains("made by Clerk 14:03:50 UTC, 6 min ago")
+            && happened.contains("next try 14:12:20 UTC, in 2 min"),
+        "{happened}"
+    );
+    assert!(
+        words.contains("Nylas said last 503 server_error"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -372,7 +451,10 @@ fn an_unknown_id_says_so() {
     let world = world();
     for id in ["msg_unknown", "<script>"] {
         let page = look(&world, "unknown", &[("id", id)]);
-        assert!(page.contains("The relay knows no mail with this id"), "{page}");
+        assert!(
+            page.contains("The relay knows no mail with this id"),
+            "{page}"
+        );
         assert!(!page.contains("<script>"), "{page}");
     }
 }
@@ -390,7 +472,9 @@ fn the_page_loads_and_runs_nothing() {
         &[("id", &id)],
     ] {
         let page = look(&world, "all", query);
-        for loading in ["<script", "<link", "src=", "http://", "https://", "style=", "@import", "onclick"] {
+        for loading in [
+            "<script", "<link", "src=", "http://", "https://", "style=", "@import", "onclick",
+        ] {
             assert!(!page.contains(loading), "{loading} in {page}");
         }
         assert_eq!(page.matches("url(").count(), page.matches("url(#").count());
@@ -416,7 +500,10 @@ fn the_page_is_for_screen_readers_too() {
         let tables = page.matches("<table").count();
         assert_eq!(page.matches("<caption>").count(), tables);
         let states = page.matches("class=\"state ").count();
-        assert_eq!(page.matches("aria-hidden=true>").count() - page.matches("class=key").count(), states);
+        assert_eq!(
+            page.matches("aria-hidden=true>").count() - page.matches("class=key").count(),
+            states
+        );
         assert!(page.contains("<main>") && page.contains("<html lang=en>"));
     }
 }

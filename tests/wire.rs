@@ -988,7 +988,7 @@ fn an_alert_is_queued_in_that_form() {
         settings: Vec::new(),
         receiver: None,
     };
-    done(alerts::raise(&world, Some(ALERT_URL), vec![raised]));
+    done(alerts::raise(&world, None, Some(ALERT_URL), vec![raised]));
     let queued = world.queue.take().remove(0);
     let Some(Message::Alert { body, .. }) = Message::from_text(&queued) else {
         panic!("not an alert: {queued}");

@@ -301,7 +301,13 @@ impl Queued {
         let record = MailRecord {
             attempts: 1,
             retry_at: self.ended.retry_in.map(|delay| now.plus(delay)),
-            ..unsent(mail.context, mail.email, self.state, self.ended.ending.reason, route)
+            ..unsent(
+                mail.context,
+                mail.email,
+                self.state,
+                self.ended.ending.reason,
+                route,
+            )
         };
         mail.put_unless_sent(record).await;
     }

@@ -243,7 +243,13 @@ async fn note<P: Ports>(
     let record = MailRecord {
         attempts: u64::from(attempt),
         retry_at: ended.retry_in.map(|delay| now.plus(delay)),
-        ..unsent(context, email, MailState::Queued, ended.ending.reason, route)
+        ..unsent(
+            context,
+            email,
+            MailState::Queued,
+            ended.ending.reason,
+            route,
+        )
     };
     let _ = context.ledger.put_mail(&email.svix_id, &record).await;
 }

@@ -125,6 +125,7 @@ wire_strings! {
         Drift = "drift",
         // An alert.
         GivenUp = "given_up",
+        Ended = "ended",
     }
 }
 

@@ -121,14 +121,20 @@ pub fn look(
         .filter(|mail| mail.tone() == Tone::Waiting)
         .filter(|mail| mail.waited(now) >= Some(millis(MINUTE)));
     if let Some(oldest) = waiting.clone().map(Mail::made_at).min() {
-        let says = format!("{} waiting for more than a minute", count_of(waiting.count(), "mail"));
+        let says = format!(
+            "{} waiting for more than a minute",
+            count_of(waiting.count(), "mail")
+        );
         add(Trouble::Waiting, says, Some(oldest));
     }
     let lost = mails
         .iter()
         .filter(|mail| mail.tone() == Tone::Bad && now.0.saturating_sub(mail.at) < millis(HOUR));
     if let Some(first) = lost.clone().map(|mail| mail.at).min() {
-        let says = format!("{} of the last hour not received", count_of(lost.count(), "mail"));
+        let says = format!(
+            "{} of the last hour not received",
+            count_of(lost.count(), "mail")
+        );
         add(Trouble::NotReceived, says, Some(first));
     }
     for account in accounts {
@@ -144,7 +150,10 @@ pub fn look(
         if let (Some(sent), Some(cap)) = (account.sent_today, account.cap)
             && sent.saturating_mul(100) >= cap.saturating_mul(CAP_NEAR)
         {
-            let says = format!("{}: {sent} of {cap} mails of the day are used", account.title());
+            let says = format!(
+                "{}: {sent} of {cap} mails of the day are used",
+                account.title()
+            );
             add(Trouble::CapNear, says, None);
         }
     }

@@ -1,15 +1,21 @@
 //! Checks that run every quarter of an hour: what Nylas says about the accounts and the webhook, and what the ledger
 //! says about the mails.
 
+use super::{
+    mails::{Mail, Tone},
+    row::word,
+    standing::{Facts, MailFacts, need_mails, settle},
+};
 use crate::{
     config::Config,
     context::Context,
     model::{
         account::Account,
         alert::{Alert, AlertKind},
+        id::GrantId,
         log::{Level, Record},
         outcome::{Event, Outcome, Reason},
-        time::{DAY, HOUR, UnixMillis},
+        time::{DAY, HOUR, MINUTE, UnixMillis, millis},
     },
     nylas::client::Limits,
     nylas::mailbox::{IdentityOutcome, ReadOutcome},
@@ -29,17 +35,23 @@ const SILENCE_AFTER: usize = 12;
 pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     let context = Context::new(ports, config, ports.now(), LIMITS);
     let checks = Checks { context: &context };
+    let standing = context.ledger.standing().await;
+    let mut facts = Facts::default();
     for account in &config.accounts {
-        checks.account(account).await;
+        if checks.account(account).await {
+            facts.valid.push(account.grant_id.clone());
+        }
     }
     if config.hears_nylas() {
-        checks.webhook().await;
+        facts.is_webhook_active = checks.webhook().await;
     }
-    // Only once an hour, because the free plan has few list operations.
-    if ports.now().seconds() % 3600 < 900 {
+    // Only once an hour, because the free plan has few list operations; more often only while there is an alert that
+    // they may end.
+    if ports.now().seconds() % 3600 < 900 || need_mails(&standing) {
         // Safe to ignore: every mail logs it when the ledger does not answer.
-        let _ = checks.mails().await;
+        facts.mails = checks.mails().await.ok();
     }
+    settle(ports, config, standing, &facts).await;
     context.into_alerts()
 }
 
@@ -57,7 +69,8 @@ impl<P: Ports> Checks<'_, '_, P> {
         });
     }
 
-    async fn account(&self, account: &Account) {
+    /// Returns whether its grant is valid, as far as is known.
+    async fn account(&self, account: &Account) -> bool {
         match self.context.nylas.identity(&account.grant_id).await {
             IdentityOutcome::AccountAtFault(fault) => {
                 let _ = self
@@ -71,13 +84,15 @@ impl<P: Ports> Checks<'_, '_, P> {
                     Outcome::GrantDeleted,
                     fault.reason(),
                 );
+                false
             }
             IdentityOutcome::Known(identity) => {
                 if let Some(cap) = self.context.config.daily_cap {
                     self.cap(account, &identity.email, cap).await;
                 }
+                true
             }
-            IdentityOutcome::Unknown => {}
+            IdentityOutcome::Unknown => false,
         }
     }
 
@@ -107,18 +122,23 @@ impl<P: Ports> Checks<'_, '_, P> {
         self.alert(AlertKind::CapNear, Some(account), Outcome::Cap, reason);
     }
 
-    async fn webhook(&self) {
+    /// Whether each webhook of the relay's is active; none if there is none, or Nylas did not answer.
+    async fn webhook(&self) -> Option<bool> {
         let ReadOutcome::Answered(answer) = self.context.nylas.webhooks().await else {
-            return;
+            return None;
         };
         let webhooks = answer.get("data").and_then(Value::as_array);
+        let mut all_active = None;
         for webhook in webhooks.into_iter().flatten() {
             let is = |name: &str, test: &dyn Fn(&str) -> bool| {
                 webhook.get(name).and_then(Value::as_str).is_some_and(test)
             };
-            if is("webhook_url", &|url| url.ends_with("/api/webhooks/nylas"))
-                && !is("status", &|status| status == "active")
-            {
+            if !is("webhook_url", &|url| url.ends_with("/api/webhooks/nylas")) {
+                continue;
+            }
+            let is_active = is("status", &|status| status == "active");
+            all_active = Some(is_active && all_active != Some(false));
+            if !is_active {
                 self.alert(
                     AlertKind::WebhookInactive,
                     None,
@@ -127,44 +147,34 @@ impl<P: Ports> Checks<'_, '_, P> {
                 );
             }
         }
+        all_active
     }
 
-    async fn mails(&self) -> Result<(), StoreError> {
+    async fn mails(&self) -> Result<MailFacts, StoreError> {
         let now = self.context.now();
         let mails = self.context.ledger.all("mail:", "id").await?;
         let events = self.context.ledger.all("fate:", "id").await?;
-        let day = |row: &&Value| since(row, now) < DAY;
-        let count = |event: &str| {
-            let such = events
-                .iter()
-                .filter(day)
-                .filter(|row| row.get("fate").and_then(Value::as_str) == Some(event));
-            such.count()
-        };
-        let sent = mails.iter().filter(day).count();
-        if sent >= MAILS_MIN {
-            if count("bounced").saturating_mul(50) > sent {
-                self.alert(
-                    AlertKind::BounceRate,
-                    None,
-                    Outcome::Bounces,
-                    Reason::OverTwoPercent,
-                );
-            }
-            if count("complained").saturating_mul(2000) > sent {
-                self.alert(
-                    AlertKind::ComplaintRate,
-                    None,
-                    Outcome::Complaints,
-                    Reason::OverATwentiethOfAPercent,
-                );
-            }
+        let facts = read_mails(&mails, &events, now);
+        if facts.bounce_too_often {
+            self.alert(
+                AlertKind::BounceRate,
+                None,
+                Outcome::Bounces,
+                Reason::OverTwoPercent,
+            );
         }
-        let is_silent = mails.iter().all(|row| since(row, now) >= SILENT_FOR);
+        if facts.complain_too_often {
+            self.alert(
+                AlertKind::ComplaintRate,
+                None,
+                Outcome::Complaints,
+                Reason::OverATwentiethOfAPercent,
+            );
+        }
         let before = mails
             .iter()
             .filter(|row| since(row, now) < SILENT_FOR.saturating_add(DAY));
-        if is_silent && before.count() >= SILENCE_AFTER {
+        if facts.is_silent && before.count() >= SILENCE_AFTER {
             self.alert(
                 AlertKind::Silence,
                 None,
@@ -172,7 +182,33 @@ impl<P: Ports> Checks<'_, '_, P> {
                 Reason::NoMailForSixHours,
             );
         }
-        Ok(())
+        Ok(facts)
+    }
+}
+
+/// What the lists of mails and delivery events say.
+fn read_mails(mails: &[Value], events: &[Value], now: UnixMillis) -> MailFacts {
+    let day = |row: &&Value| since(row, now) < DAY;
+    let count = |event: &str| {
+        let such = events.iter().filter(day);
+        such.filter(|row| word(row, "fate") == event).count()
+    };
+    let all = mails.iter().filter(day).count();
+    let is_waiting = |row: &Value| {
+        let waits = Mail::new(row, None);
+        waits.tone() == Tone::Waiting && waits.waited(now) >= Some(millis(MINUTE))
+    };
+    let sent = mails.iter().filter(|row| word(row, "state") == "sent");
+    let sent = sent.filter_map(|row| {
+        let at = row.get("at").and_then(Value::as_u64)?;
+        Some((GrantId::parse(word(row, "account"))?, UnixMillis(at)))
+    });
+    MailFacts {
+        is_silent: mails.iter().all(|row| since(row, now) >= SILENT_FOR),
+        is_anybody_waiting: mails.iter().any(is_waiting),
+        bounce_too_often: all >= MAILS_MIN && count("bounced").saturating_mul(50) > all,
+        complain_too_often: all >= MAILS_MIN && count("complained").saturating_mul(2000) > all,
+        sent: sent.collect(),
     }
 }
 

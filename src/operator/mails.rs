@@ -232,7 +232,12 @@ mod tests {
             ("queued", Some("resent"), "queued", Tone::Waiting),
             ("queued", None, "queued", Tone::Waiting),
             ("expired", None, "expired", Tone::Bad),
-            ("of_a_later_version", None, "of_a_later_version", Tone::Neutral),
+            (
+                "of_a_later_version",
+                None,
+                "of_a_later_version",
+                Tone::Neutral,
+            ),
             ("", None, "unknown", Tone::Neutral),
         ] {
             let mail = mail(state, event);

@@ -11,5 +11,6 @@ mod mails;
 pub mod page;
 mod row;
 pub mod settings;
+pub mod standing;
 mod summary;
 mod words;

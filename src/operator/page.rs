@@ -144,7 +144,9 @@ fn begin(page: &mut Html, asked: &Asked) {
     page.text(title);
     page.push(" - clerk-nylas-relay</title><style>");
     page.push(style::STYLE);
-    page.push("</style><header><h1><a href=/admin>clerk-nylas-relay</a></h1><nav aria-label=Lists>");
+    page.push(
+        "</style><header><h1><a href=/admin>clerk-nylas-relay</a></h1><nav aria-label=Lists>",
+    );
     for (name, title) in PAGES {
         let is_current = asked.id.is_none() && name == show;
         match name {
@@ -170,7 +172,11 @@ async fn overview<P: Ports>(view: &View<'_, P>, page: &mut Html) -> Result<(), S
     if !dead.is_empty() {
         lists::dead_table(page, dead.get(..DEAD).unwrap_or(&dead));
         if dead.len() > DEAD {
-            page.link("?show=dead", &format!("All {} dead letters", dead.len()), false);
+            page.link(
+                "?show=dead",
+                &format!("All {} dead letters", dead.len()),
+                false,
+            );
         }
     }
     if mails.is_empty() {
@@ -211,7 +217,10 @@ fn strip(page: &mut Html, found: &[Attention], mails: &[Mail]) {
             attention::count_of(today.count(), "mail")
         );
         if let Some(p50) = percentile(&all, 50) {
-            says.push_str(&format!("; half of the users waited at most {}", words(p50)));
+            says.push_str(&format!(
+                "; half of the users waited at most {}",
+                words(p50)
+            ));
         }
         page.text(&says);
         page.push(".");
@@ -289,7 +298,10 @@ fn accounts_table(page: &mut Html, accounts: &[AccountRow]) {
         page.text(&account.bounced.to_string());
         page.cell("");
         if account.held_back_percent > 0 {
-            page.state(&format!("guard holds back {} %", account.held_back_percent), Tone::Waiting);
+            page.state(
+                &format!("guard holds back {} %", account.held_back_percent),
+                Tone::Waiting,
+            );
             page.push(" ");
             page.button("lift-guard", &account.grant_id, "Lift the guard");
         }

@@ -77,7 +77,9 @@ impl<P: Ports> View<'_, P> {
             .map(|mail| json!({"state": mail.state, "shown": mail.shown()}))
             .collect();
         let queued = mails.iter().filter(|mail| mail.state == "queued");
-        let oldest = queued.map(|mail| now.0.saturating_sub(mail.made_at())).max();
+        let oldest = queued
+            .map(|mail| now.0.saturating_sub(mail.made_at()))
+            .max();
         let accounts: Vec<Value> = accounts.iter().map(AccountRow::to_json).collect();
         Ok(json!({
             "version": VERSION,

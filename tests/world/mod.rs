@@ -309,7 +309,12 @@ impl World {
         let logged = self.records.take();
         let logged: Vec<Alert> = logged.iter().filter_map(Record::to_alert).collect();
         assert_eq!(raised, logged);
-        done(alerts::raise(self, Some(ALERT_URL), raised));
+        done(alerts::raise(
+            self,
+            Some(&self.config),
+            Some(ALERT_URL),
+            raised,
+        ));
         self.deliver_alerts();
         let posted = std::mem::take(&mut *self.posted.borrow_mut());
         for body in &posted {

@@ -73,7 +73,8 @@ fn query(filter: &Filter, page: usize) -> String {
         ("to", &filter.to),
     ] {
         if let Some(value) = value {
-            let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || "_-.".contains(*letter);
+            let is_plain =
+                |letter: &char| letter.is_ascii_alphanumeric() || "_-.".contains(*letter);
             let value: String = value.chars().filter(is_plain).collect();
             query.push_str(&format!("&{name}={value}"));
         }

@@ -99,7 +99,11 @@ fn history(page: &mut Html, entries: &[Value]) {
     let mut before = None;
     for entry in entries {
         let at = number(entry, "at").unwrap_or_default();
-        page.push(if at > page.now.0 { "<li class=next>" } else { "<li>" });
+        page.push(if at > page.now.0 {
+            "<li class=next>"
+        } else {
+            "<li>"
+        });
         page.push("<b>");
         match word(entry, "event") {
             "made" => page.push("made by Clerk"),
@@ -121,4 +125,3 @@ fn history(page: &mut Html, entries: &[Value]) {
     }
     page.push("</ol>");
 }
-

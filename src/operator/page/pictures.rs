@@ -33,10 +33,7 @@ struct Bar<'a> {
 
 impl Bar<'_> {
     fn count(&self, tone: Tone) -> usize {
-        self.mails
-            .iter()
-            .filter(|mail| mail.tone() == tone)
-            .count()
+        self.mails.iter().filter(|mail| mail.tone() == tone).count()
     }
 }
 
@@ -134,13 +131,20 @@ fn counted(page: &mut Html, bars: &[Bar<'_>]) {
     let of = |tone| bars.iter().map(|bar| bar.count(tone)).sum::<usize>();
     let most = bars.iter().map(|bar| bar.mails.len()).max();
     let max = round_up(most.unwrap_or_default());
-    begin(page, &format!("{all} mails by hour; the table below has the numbers"));
+    begin(
+        page,
+        &format!("{all} mails by hour; the table below has the numbers"),
+    );
     page.push(PATTERNS);
     for value in [0, max / 2, max] {
         let y = BOTTOM.saturating_sub(height(value, max));
         grid(page, y, &value.to_string());
     }
-    for (index, bar) in bars.iter().enumerate().filter(|(_, bar)| !bar.mails.is_empty()) {
+    for (index, bar) in bars
+        .iter()
+        .enumerate()
+        .filter(|(_, bar)| !bar.mails.is_empty())
+    {
         page.push("<g><title>");
         page.text(&format!("from {:02}:00 UTC:", bar.hour));
         let mut y = BOTTOM;
@@ -190,14 +194,7 @@ fn fill(tone: Tone) -> &'static str {
 
 /// What the lines of the second picture stand for. Each is about ten times the one below.
 const TICKS: [u64; 8] = [
-    100,
-    1_000,
-    10_000,
-    60_000,
-    600_000,
-    3_600_000,
-    21_600_000,
-    86_400_000,
+    100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 21_600_000, 86_400_000,
 ];
 
 /// Where a wait is between the ticks, in thousandths of a step.
@@ -226,12 +223,18 @@ fn waited(page: &mut Html, bars: &[Bar<'_>], mails: &[Mail]) {
         let place = usize::try_from(place(ms)).unwrap_or_default();
         BOTTOM.saturating_sub(height(place, steps.saturating_mul(1000)))
     };
-    begin(page, "How long users waited, by hour; the table below has the numbers");
+    begin(
+        page,
+        "How long users waited, by hour; the table below has the numbers",
+    );
     for tick in TICKS.into_iter().take(steps.saturating_add(1)) {
         grid(page, y_of(tick), &tick_label(tick));
     }
     for (values, class) in [
-        (bars.iter().map(|bar| bar.p95).collect::<Vec<_>>(), "line dash"),
+        (
+            bars.iter().map(|bar| bar.p95).collect::<Vec<_>>(),
+            "line dash",
+        ),
         (bars.iter().map(|bar| bar.p50).collect(), "line"),
     ] {
         let mut path = String::new();
@@ -266,8 +269,10 @@ fn waited(page: &mut Html, bars: &[Bar<'_>], mails: &[Mail]) {
     page.push("</svg><figcaption>");
     match (p50, p95) {
         (Some(p50), Some(p95)) => {
-            page.push("Waited: <span class=one><svg class=key viewBox='0 0 200 160' aria-hidden=true>\
-                 <circle class=p50 cx=100 cy=80 r=60 /></svg> half at most <b>");
+            page.push(
+                "Waited: <span class=one><svg class=key viewBox='0 0 200 160' aria-hidden=true>\
+                 <circle class=p50 cx=100 cy=80 r=60 /></svg> half at most <b>",
+            );
             page.text(&words(p50));
             page.push("</b></span> &nbsp; <span class=one><svg class=key viewBox='0 0 200 160' aria-hidden=true>\
                  <rect class=p95 x=40 y=20 width=120 height=120 /></svg> 95 % at most <b>");
@@ -293,7 +298,12 @@ fn tick_label(ms: u64) -> String {
 fn as_table(page: &mut Html, bars: &[Bar<'_>]) {
     page.push("<details><summary>The same as a table</summary>");
     let titles = Tone::ALL.map(Tone::title);
-    let columns = [&["from (UTC)"], &titles[..], &["half waited", "95 % waited"]].concat();
+    let columns = [
+        &["from (UTC)"],
+        &titles[..],
+        &["half waited", "95 % waited"],
+    ]
+    .concat();
     page.table("The last 24 hours, by hour", &columns);
     for bar in bars.iter().rev().filter(|bar| !bar.mails.is_empty()) {
         page.row();
@@ -315,7 +325,15 @@ mod tests {
 
     #[test]
     fn a_scale_ends_at_a_round_even_number() {
-        for (most, end) in [(0, 2), (2, 2), (3, 4), (7, 10), (11, 20), (150, 200), (401, 1000)] {
+        for (most, end) in [
+            (0, 2),
+            (2, 2),
+            (3, 4),
+            (7, 10),
+            (11, 20),
+            (150, 200),
+            (401, 1000),
+        ] {
             assert_eq!(round_up(most), end, "{most}");
         }
     }

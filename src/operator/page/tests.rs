@@ -33,13 +33,19 @@ fn what_is_shown_cannot_become_html() {
 
 #[test]
 fn an_id_is_shortened_to_its_end_which_tells_mails_apart() {
-    assert_eq!(short("msg_27UH4WbU6Z5A5EzD8u03UvzRbpk"), "msg_\u{2026}vzRbpk");
+    assert_eq!(
+        short("msg_27UH4WbU6Z5A5EzD8u03UvzRbpk"),
+        "msg_\u{2026}vzRbpk"
+    );
     assert_eq!(short("msg_1"), "msg_1");
 }
 
 #[test]
 fn the_policy_names_the_style_and_allows_nothing_else() {
     let policy = policy();
-    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-"),
+        "{policy}"
+    );
     assert!(!policy.contains("unsafe"), "{policy}");
 }
