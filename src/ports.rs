@@ -129,7 +129,11 @@ pub trait Store {
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError>;
     /// Writes a value that expires after `ttl`, which is at least 60 seconds: KV accepts no shorter one.
     async fn put(&self, key: &str, value: &str, ttl: Duration) -> Result<(), StoreError>;
-    /// The same, with another text in its place where the key is listed.
+    /// Removes a key. It is no error if there is none.
+    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+    /// The first thousand keys that begin with `prefix`, in lexicographic order.
+    async fn list(&self, prefix: &str) -> Result<Listed, StoreError>;
+    /// As `put`, with another text in its place where the key is listed.
     async fn put_listed(
         &self,
         key: &str,
@@ -140,10 +144,6 @@ pub trait Store {
         let _ = listed;
         self.put(key, value, ttl).await
     }
-    /// Removes a key. It is no error if there is none.
-    async fn delete(&self, key: &str) -> Result<(), StoreError>;
-    /// The first thousand keys that begin with `prefix`, in lexicographic order.
-    async fn list(&self, prefix: &str) -> Result<Listed, StoreError>;
 }
 
 /// The keys that a listing found.

@@ -11,7 +11,7 @@ use crate::{
         problem::Problem,
     },
     operator::{
-        alerts,
+        about,
         api::{self, AdminRequest},
         auth, form,
         page::{self, Asked},
@@ -202,7 +202,7 @@ async fn admin(
     if method != "GET" && auth::is_cross_site(site.as_deref(), from.as_deref(), origin) {
         return json_response(403, &json!({"status": "forbidden"}), None);
     }
-    alerts::remember_page(platform, origin).await;
+    about::remember_page(platform, origin).await;
     let body = match method.as_str() {
         "GET" => Some(Vec::new()),
         _ => platform::read_body(request, ADMIN_BYTES_MAX).await,

@@ -29,6 +29,7 @@ const NOW: u64 = 1_764_000_000_000 - 2 * HOUR + 10 * MINUTE;
 fn world() -> World {
     let world = World::with(&[("NYLAS_DAILY_CAP", "500")]);
     world.now.set(UnixMillis(NOW));
+    world.listed_max.set(1000);
     for (account, sent) in [("g1", 182), ("g2", 97)] {
         let row = json!({"sent": sent, "at": NOW - 4 * MINUTE});
         world.keep(format!("used:{account}"), &row);

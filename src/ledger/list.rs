@@ -22,11 +22,11 @@ const LISTED_SINCE: Duration = DAY;
 const MAILS_ENOUGH: usize = 200;
 
 impl<P: Store + Clock> Ledger<'_, P> {
-    /// Everything under keys with one prefix (`mail:`, ...), the newest first. Each row is what is listed of a value, and
-    /// under `id` the rest of its key.
+    /// Everything under keys with one prefix (`mail:`, ...), the newest first. Each row is what is listed of a value,
+    /// and under `id` the rest of its key.
     ///
-    /// If there are more than a thousand mails, only those of the last day or so are returned, and the newest of them if
-    /// they are very many. The same goes for their delivery events.
+    /// If there are more than a thousand mails, only those of the last day or so are returned, and the newest of them
+    /// if they are very many. The same goes for their delivery events.
     ///
     /// # Errors
     /// Why the ledger could not be read.
@@ -146,9 +146,9 @@ const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst
 /// Where KSUIDs count from, in May 2014.
 const KSUID_EPOCH: u64 = 1_400_000_000;
 
-/// Svix' ids are KSUIDs (<https://github.com/segmentio/ksuid>): they begin with the time they were made, in base 62. So
-/// ids with the same first three characters are from one span of 30,588.7 seconds, and those with the same four from one
-/// of 493 seconds.
+/// Svix' ids are KSUIDs (<https://github.com/segmentio/ksuid>): they begin with the time they were made, in base 62.
+/// So ids with the same first three characters are from one span of 30,588.7 seconds, and those with the same four
+/// from one of 493 seconds.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     number: u64,

@@ -4,9 +4,9 @@
 //! second mail: Nylas' idempotency does (see `delivery`). The ledger saves work and informs people. Its keys hold ids
 //! and keyed hashes only, never an address.
 //!
-//! What is short (all but dead letters, shapes and contents) is also its key's metadata, which a listing returns: a list
-//! of a thousand mails is one operation. Of a mail's record that is too long, all but its route is listed; of a dead
-//! letter, its kind, time and template.
+//! What is short (all but dead letters, shapes and contents) is also its key's metadata, which a listing returns: a
+//! list of a thousand mails is one operation. Of a mail's record that is too long, all but its route and Nylas' ids is
+//! listed; of a dead letter, its kind, time and template.
 //!
 //! | key | value | TTL |
 //! | --- | --- | --- |

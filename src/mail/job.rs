@@ -217,8 +217,8 @@ async fn defer<P: Ports>(
     }
 }
 
-/// Tells people how far a mail is that has waited for a minute: which try, when the next one is, what Nylas said. That is
-/// written each time it has waited three times as long, so it is two writes for a code and seven for a day. Safe to lose.
+/// Tells people how far a mail is that has waited for a minute: which try, when the next one is, what Nylas said. That
+/// is written each time it has waited four times as long: two writes for a code, six for a day. Safe to lose.
 async fn note<P: Ports>(
     context: &Context<'_, P>,
     email: &Email,
@@ -230,7 +230,7 @@ async fn note<P: Ports>(
     let now = context.now();
     let age = email.age(now);
     let is_news = known.is_some_and(|known| {
-        known.state == MailState::Queued && millis(age) >= known.age_ms.saturating_mul(3)
+        known.state == MailState::Queued && millis(age) >= known.age_ms.saturating_mul(4)
     });
     if age < MINUTE || !is_news {
         return;

@@ -2,6 +2,7 @@
 
 use super::{
     mails::{Mail, Tone},
+    row::number,
     summary::AccountRow,
 };
 use crate::{
@@ -54,6 +55,14 @@ impl Trouble {
         }
     }
 
+    fn that(self, says: String, since: Option<u64>) -> Attention {
+        Attention {
+            trouble: self,
+            says,
+            since,
+        }
+    }
+
     /// Where the page shows more of it.
     pub fn link(self) -> &'static str {
         match self {
@@ -96,71 +105,64 @@ pub fn look(
     now: UnixMillis,
 ) -> Vec<Attention> {
     let mut found = Vec::new();
-    let mut add = |trouble, says: String, since| {
-        found.push(Attention {
-            trouble,
-            says,
-            since,
-        });
-    };
-    for account in accounts.iter().filter(|account| account.is_down()) {
-        let reason = account.reason.as_deref().unwrap_or_default();
-        let reason = reason.replace('_', " ");
-        let says = format!("{} cannot send: {reason}", account.title());
-        add(Trouble::AccountDown, says, account.since);
+    for account in accounts {
+        if let Some(reason) = &account.reason {
+            let reason = reason.replace('_', " ");
+            let says = format!("{} cannot send: {reason}", account.title());
+            found.push(Trouble::AccountDown.that(says, account.since));
+        }
     }
     if !dead.is_empty() {
-        let oldest = dead.iter().filter_map(|row| super::row::number(row, "at"));
+        let since = dead.iter().filter_map(|row| number(row, "at")).min();
         let says = count_of(dead.len(), "dead letter");
-        add(Trouble::DeadLetters, says, oldest.min());
+        found.push(Trouble::DeadLetters.that(says, since));
     }
-    let is_unsent = |mail: &&Mail| mail.state != MailState::Sent.as_str();
-    let waiting = mails
-        .iter()
-        .filter(is_unsent)
-        .filter(|mail| mail.tone() == Tone::Waiting)
-        .filter(|mail| mail.waited(now) >= Some(millis(MINUTE)));
+    of_mails(&mut found, mails, now);
+    for account in accounts {
+        of_account(&mut found, account);
+    }
+    if !config.degraded.is_empty() {
+        let names: Vec<&str> = config.degraded.iter().map(|wrong| wrong.name).collect();
+        let says = format!("optional settings are wrong: {}", names.join(", "));
+        found.push(Trouble::Settings.that(says, None));
+    }
+    found
+}
+
+fn of_mails(found: &mut Vec<Attention>, mails: &[Mail], now: UnixMillis) {
+    let waiting = mails.iter().filter(|mail| {
+        mail.state != MailState::Sent.as_str()
+            && mail.tone() == Tone::Waiting
+            && mail.waited(now) >= Some(millis(MINUTE))
+    });
     if let Some(oldest) = waiting.clone().map(Mail::made_at).min() {
-        let says = format!(
-            "{} waiting for more than a minute",
-            count_of(waiting.count(), "mail")
-        );
-        add(Trouble::Waiting, says, Some(oldest));
+        let count = count_of(waiting.count(), "mail");
+        let says = format!("{count} waiting for more than a minute");
+        found.push(Trouble::Waiting.that(says, Some(oldest)));
     }
     let lost = mails
         .iter()
         .filter(|mail| mail.tone() == Tone::Bad && now.0.saturating_sub(mail.at) < millis(HOUR));
     if let Some(first) = lost.clone().map(|mail| mail.at).min() {
+        let count = count_of(lost.count(), "mail");
+        let says = format!("{count} of the last hour not received");
+        found.push(Trouble::NotReceived.that(says, Some(first)));
+    }
+}
+
+fn of_account(found: &mut Vec<Attention>, account: &AccountRow) {
+    let title = account.title();
+    if account.held_back_percent > 0 {
         let says = format!(
-            "{} of the last hour not received",
-            count_of(lost.count(), "mail")
+            "{title}: the guard holds back {} % of the mails to new recipients, {} bounced",
+            account.held_back_percent, account.bounced
         );
-        add(Trouble::NotReceived, says, Some(first));
+        found.push(Trouble::GuardUp.that(says, account.guarded_since));
     }
-    for account in accounts {
-        if account.held_back_percent > 0 {
-            let says = format!(
-                "{}: the guard holds back {} % of the mails to new recipients, {} bounced",
-                account.title(),
-                account.held_back_percent,
-                account.bounced
-            );
-            add(Trouble::GuardUp, says, account.guarded_since);
-        }
-        if let (Some(sent), Some(cap)) = (account.sent_today, account.cap)
-            && sent.saturating_mul(100) >= cap.saturating_mul(CAP_NEAR)
-        {
-            let says = format!(
-                "{}: {sent} of {cap} mails of the day are used",
-                account.title()
-            );
-            add(Trouble::CapNear, says, None);
-        }
+    if let (Some(sent), Some(cap)) = (account.sent_today, account.cap)
+        && sent.saturating_mul(100) >= cap.saturating_mul(CAP_NEAR)
+    {
+        let says = format!("{title}: {sent} of {cap} mails of the day are used");
+        found.push(Trouble::CapNear.that(says, None));
     }
-    if !config.degraded.is_empty() {
-        let names: Vec<&str> = config.degraded.iter().map(|wrong| wrong.name).collect();
-        let says = format!("optional settings are wrong: {}", names.join(", "));
-        add(Trouble::Settings, says, None);
-    }
-    found
 }

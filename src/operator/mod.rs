@@ -1,5 +1,6 @@
 //! The operator's side: who is authorized, the API and the page, alerts, scheduled checks, a first look at templates.
 
+pub mod about;
 pub mod alerts;
 pub mod api;
 mod attention;

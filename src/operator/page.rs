@@ -80,7 +80,8 @@ const PAGES: [(&str, &str); 6] = [
     ("templates", "Templates"),
 ];
 
-/// The page. `message`: what went wrong with a form, which is shown above everything. `None`: the ledger did not answer.
+/// The page. `message`: what went wrong with a form, which is shown above everything. `None`: the ledger did not
+/// answer.
 pub async fn page<P: Ports>(
     ports: &P,
     config: &Config,

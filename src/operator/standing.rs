@@ -1,6 +1,6 @@
 //! Alerts of states that may end: what stands is remembered, and when it ends one message says so.
 
-use super::alerts::{About, what_ended};
+use super::about::{About, what_ended};
 use crate::{
     config::Config,
     ledger::{Ledger, seen::Standing},

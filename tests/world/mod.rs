@@ -41,9 +41,6 @@ pub const HOUR: u64 = 60 * MINUTE;
 /// In the mail, and in no alert.
 pub const MARKER: &str = "marker";
 
-/// How many keys one list operation returns.
-const LISTED_MAX: usize = 1000;
-
 /// Operations on KV, which are what Cloudflare counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Costs {
@@ -57,6 +54,8 @@ pub struct Costs {
 pub struct World {
     pub now: Cell<UnixMillis>,
     pub ledger: RefCell<BTreeMap<String, String>>,
+    /// How many keys one list operation returns.
+    pub listed_max: Cell<usize>,
     /// What is listed in place of a value.
     pub listed: RefCell<BTreeMap<String, String>>,
     /// How long each was to be kept, when it was put there.
@@ -127,6 +126,7 @@ impl World {
         Self {
             now: Cell::new(NOW),
             ledger: RefCell::default(),
+            listed_max: Cell::new(usize::MAX),
             listed: RefCell::default(),
             lifetimes: RefCell::default(),
             queue: RefCell::default(),
@@ -433,8 +433,8 @@ impl Store for World {
         self.count(|costs| costs.lists += 1);
         let (ledger, listed) = (self.ledger.borrow(), self.listed.borrow());
         let all = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
-        let is_complete = all.clone().count() <= LISTED_MAX;
-        let entries = all.take(LISTED_MAX).map(|(key, value)| {
+        let is_complete = all.clone().count() <= self.listed_max.get();
+        let entries = all.take(self.listed_max.get()).map(|(key, value)| {
             let text = listed.get(key).unwrap_or(value);
             (key.clone(), is_listable(text).then(|| text.clone()))
         });

@@ -69,6 +69,7 @@ const OUTCOMES: [&str; 48] = [
     "silence",
     "drift",
     "given_up",
+    "ended",
 ];
 
 const REASONS: [&str; 130] = [

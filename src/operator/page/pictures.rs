@@ -213,9 +213,6 @@ fn place(ms: u64) -> u64 {
 }
 
 fn waited(page: &mut Html, bars: &[Bar<'_>], mails: &[Mail]) {
-    let now = page.now;
-    let all = waits(mails.iter().filter(|mail| mail.is_of_today(now)), now);
-    let (p50, p95) = (percentile(&all, 50), percentile(&all, 95));
     let longest = bars.iter().filter_map(|bar| bar.p95).max();
     let steps = place(longest.unwrap_or_default()).div_ceil(1000).max(2);
     let steps = usize::try_from(steps).unwrap_or(2);
@@ -267,7 +264,14 @@ fn waited(page: &mut Html, bars: &[Bar<'_>], mails: &[Mail]) {
     }
     hours(page, bars);
     page.push("</svg><figcaption>");
-    match (p50, p95) {
+    waited_in_words(page, mails);
+    page.push("</figcaption></figure>");
+}
+
+fn waited_in_words(page: &mut Html, mails: &[Mail]) {
+    let now = page.now;
+    let all = waits(mails.iter().filter(|mail| mail.is_of_today(now)), now);
+    match (percentile(&all, 50), percentile(&all, 95)) {
         (Some(p50), Some(p95)) => {
             page.push(
                 "Waited: <span class=one><svg class=key viewBox='0 0 200 160' aria-hidden=true>\
@@ -281,7 +285,6 @@ fn waited(page: &mut Html, bars: &[Bar<'_>], mails: &[Mail]) {
         }
         _ => page.push("How long users waited: nobody did."),
     }
-    page.push("</figcaption></figure>");
 }
 
 fn tick_label(ms: u64) -> String {

@@ -57,7 +57,8 @@ th{font-weight:400;color:var(--dim);text-align:left}\
 td,th{padding:.35em .9em .35em 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:break-word}\
 td.n,th.n{text-align:right}\
 small{display:block}.id,code{font-family:ui-monospace,monospace;font-size:.92em}code{overflow-wrap:anywhere}\
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.25em 1.2em;margin:.8em 0}dd{margin:0;overflow-wrap:anywhere}\
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.25em 1.2em;margin:.8em 0}\
+dd{margin:0;overflow-wrap:anywhere}\
 ol.time{list-style:none;margin:.5em 0;padding:0 0 0 .4em}\
 ol.time li{position:relative;border-left:2px solid var(--line);padding:0 0 .9em 1.2em}\
 ol.time li:before{content:'';position:absolute;left:-7px;top:.35em;width:8px;height:8px;border-radius:50%;\
