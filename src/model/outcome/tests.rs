@@ -20,7 +20,7 @@ const EVENTS: [&str; 13] = [
     "operator",
 ];
 
-const OUTCOMES: [&str; 48] = [
+const OUTCOMES: [&str; 49] = [
     "sent",
     "queued",
     "retry",
