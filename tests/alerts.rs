@@ -437,7 +437,7 @@ fn when_an_account_sends_again_one_message_says_so() {
     let over = world.checked();
     let is_over = |part: &str| over.iter().filter(|alert| alert.contains(part)).count();
     assert_eq!(
-        is_over("over: an account sends again. Account auth@g1.example (g1)."),
+        is_over("over: an account sends again. Account auth@g2.example (g2)."),
         1,
         "{over:?}"
     );

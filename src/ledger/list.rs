@@ -63,8 +63,8 @@ impl<P: Store + Clock> Ledger<'_, P> {
         Ok(rows)
     }
 
-    /// The newest of more than a thousand mails: those whose ids begin with the time of the last day. Of a time that had
-    /// more than a thousand, too, its parts are listed.
+    /// The newest of more than a thousand mails: those whose ids begin with the time of the last day. Of a time that
+    /// had more than a thousand, too, its parts are listed.
     async fn newest(&self, kind: &str) -> Result<Vec<(String, Option<String>)>, StoreError> {
         let now = self.ports.now();
         let since = Span::of(now.minus(LISTED_SINCE));

@@ -1,9 +1,9 @@
 //! What needs an operator's attention now, and since when: the page's strip, and `relayctl status`.
 
 use super::{
+    accounts::AccountRow,
     mails::{Mail, Tone},
     row::number,
-    summary::AccountRow,
 };
 use crate::{
     config::Config,

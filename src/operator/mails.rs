@@ -203,6 +203,13 @@ impl Filter {
     }
 }
 
+/// How long their users waited, sorted.
+pub fn waits<'a>(mails: impl Iterator<Item = &'a Mail>, now: UnixMillis) -> Vec<u64> {
+    let mut waits: Vec<u64> = mails.filter_map(|mail| mail.waited(now)).collect();
+    waits.sort_unstable();
+    waits
+}
+
 /// The value below which that many percent of the sorted ones are.
 pub fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     let at = sorted.len().saturating_mul(percent) / 100;

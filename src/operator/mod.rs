@@ -1,6 +1,7 @@
 //! The operator's side: who is authorized, the API and the page, alerts, scheduled checks, a first look at templates.
 
 pub mod about;
+mod accounts;
 pub mod alerts;
 pub mod api;
 mod attention;

@@ -4,71 +4,37 @@
 //! events, dead letters), a list of mails two, any other page one. None reads a mail.
 
 use super::{
+    accounts::AccountRow,
     api::View,
     attention::{self, Attention},
     form::Done,
-    mails::{Filter, Mail, Tone, percentile},
-    summary::{AccountRow, waits},
+    mails::{Mail, Tone, percentile, waits},
 };
 use crate::{
     config::Config,
     ledger::Ledger,
     model::{
         log::VERSION,
-        time::{UnixMillis, utc, words},
+        time::{utc, words},
     },
     ports::{Ports, StoreError},
 };
-use html::Html;
-use serde_json::Value;
+use html::{Html, clock};
 
+mod asked;
 mod html;
 mod lists;
 mod mail;
 mod pictures;
 mod style;
 
+pub use asked::Asked;
 pub use style::policy;
 
 /// How many mails the first page shows.
 const LATEST: usize = 15;
 /// How many dead letters it shows.
 const DEAD: usize = 10;
-
-/// What of the page is asked for.
-#[derive(Clone, Debug, Default)]
-pub struct Asked {
-    /// One mail.
-    pub id: Option<String>,
-    /// A list.
-    pub show: Option<String>,
-    pub filter: Filter,
-    /// From 0.
-    pub page: usize,
-    /// The form that was done just now.
-    pub done: Option<String>,
-}
-
-impl Asked {
-    /// Reads a query. `get` returns the value of a parameter.
-    pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
-        let get = |name: &str| get(name).filter(|value| !value.is_empty());
-        Self {
-            id: get("id"),
-            show: get("show"),
-            filter: Filter {
-                state: get("state"),
-                slug: get("slug"),
-                account: get("account"),
-                to: get("to"),
-            },
-            page: get("page")
-                .and_then(|page| page.parse().ok())
-                .unwrap_or_default(),
-            done: get("done"),
-        }
-    }
-}
 
 /// A list that has a page of its own.
 const PAGES: [(&str, &str); 6] = [
@@ -195,7 +161,7 @@ async fn overview<P: Ports>(view: &View<'_, P>, page: &mut Html) -> Result<(), S
         lists::mails_table(page, mails.get(..LATEST).unwrap_or(&mails), &accounts);
         page.link("?show=mails", "All mails", false);
     }
-    suppress_form(page);
+    page.suppress_form();
     Ok(())
 }
 
@@ -246,13 +212,6 @@ fn strip(page: &mut Html, found: &[Attention], mails: &[Mail]) {
         page.push("</ul>");
     }
     page.push("</section>");
-}
-
-/// A moment of today without its date.
-fn clock(at: u64, now: UnixMillis) -> String {
-    let utc = utc(UnixMillis(at));
-    let from = if at >= now.midnight().0 { 11 } else { 0 };
-    format!("{} UTC", utc.get(from..19).unwrap_or_default())
 }
 
 fn accounts_table(page: &mut Html, accounts: &[AccountRow]) {
@@ -308,20 +267,6 @@ fn accounts_table(page: &mut Html, accounts: &[AccountRow]) {
         }
     }
     page.end_table();
-}
-
-pub(super) fn suppress_form(page: &mut Html) {
-    page.push(
-        "<h2>Suppress an address, or lift it</h2><form method=post action=/admin><label for=address>Address</label>\
-         <input id=address name=subject type=email required autocomplete=off> \
-         <button name=action value=suppress>Suppress</button> <button name=action value=lift>Lift</button></form>",
-    );
-}
-
-/// A list of an answer.
-fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
-    let rows = answer.get(name).and_then(Value::as_array);
-    rows.map(Vec::as_slice).unwrap_or_default()
 }
 
 #[cfg(test)]

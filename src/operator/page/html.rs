@@ -146,6 +146,23 @@ impl Html {
         self.text(text);
         self.push("</button></form>");
     }
+
+    pub fn suppress_form(&mut self) {
+        self.push(
+            "<h2>Suppress an address, or lift it</h2><form method=post action=/admin>\
+             <label for=address>Address</label>\
+             <input id=address name=subject type=email required autocomplete=off> \
+             <button name=action value=suppress>Suppress</button> \
+             <button name=action value=lift>Lift</button></form>",
+        );
+    }
+}
+
+/// A moment of today without its date.
+pub fn clock(at: u64, now: UnixMillis) -> String {
+    let utc = utc(UnixMillis(at));
+    let from = if at >= now.midnight().0 { 11 } else { 0 };
+    format!("{} UTC", utc.get(from..19).unwrap_or_default())
 }
 
 /// `msg_...` and the last characters of an id that is long.

@@ -1,14 +1,14 @@
 //! The page's lists.
 
-use super::{Asked, html::Html, suppress_form};
+use super::{asked::Asked, html::Html};
 use crate::{
     ledger::recipient::RecipientHash,
     model::time::words,
     operator::{
+        accounts::{AccountRow, title},
         api::View,
         mails::{Filter, Mail, Tone},
-        row::{number, word},
-        summary::AccountRow,
+        row::{number, rows, word},
     },
     ports::{Ports, StoreError},
 };
@@ -39,12 +39,12 @@ pub(super) async fn mails<P: Ports>(
         .collect();
     let first = asked.page.saturating_mul(ROWS).min(found.len());
     let end = first.saturating_add(ROWS).min(found.len());
-    let rows = found.get(first..end).unwrap_or_default();
-    if rows.is_empty() {
+    let shown = found.get(first..end).unwrap_or_default();
+    if shown.is_empty() {
         page.push("<p class=empty>No mail is like that.</p>");
         return Ok(());
     }
-    mails_table(page, rows, &accounts);
+    mails_table(page, shown, &accounts);
     page.push("<nav aria-label=Paging>");
     page.text(&format!(
         "{} to {end} of {}",
@@ -183,12 +183,6 @@ fn counted(mails: &[Mail], value: impl Fn(&Mail) -> &str) -> Vec<(String, usize)
     counts
 }
 
-/// An account's address, if it is known.
-pub(super) fn title<'a>(accounts: &'a [AccountRow], grant_id: &'a str) -> &'a str {
-    let known = accounts.iter().find(|account| account.grant_id == grant_id);
-    known.map_or(grant_id, AccountRow::title)
-}
-
 pub(super) fn mails_table(page: &mut Html, mails: &[Mail], accounts: &[AccountRow]) {
     let columns = ["state", "when", "template", "waited", "account", "mail"];
     page.table("Mails, the newest first", &columns);
@@ -241,12 +235,12 @@ fn details(page: &mut Html, mail: &Mail) {
 
 /// The dead letters.
 pub(super) async fn dead<P: Ports>(view: &View<'_, P>, page: &mut Html) -> Result<(), StoreError> {
-    let rows = view.ledger.all("dead:", "id").await?;
-    if rows.is_empty() {
+    let found = view.ledger.all("dead:", "id").await?;
+    if found.is_empty() {
         page.heading("Dead letters");
         page.push("<p class=empty>Nothing was given up.</p>");
     } else {
-        dead_table(page, &rows);
+        dead_table(page, &found);
     }
     Ok(())
 }
@@ -278,15 +272,15 @@ pub(super) async fn replies<P: Ports>(
     view: &View<'_, P>,
     page: &mut Html,
 ) -> Result<(), StoreError> {
-    let rows = view.ledger.all("reply:", "id").await?;
+    let found = view.ledger.all("reply:", "id").await?;
     page.heading("Replies");
-    if rows.is_empty() {
+    if found.is_empty() {
         page.push("<p class=empty>Nobody has answered a mail.</p>");
         return Ok(());
     }
     let columns = ["when", "from", "handed to", "held back", "answers", "reply"];
     page.table("Replies, the newest first", &columns);
-    for row in rows.iter().take(ROWS) {
+    for row in found.iter().take(ROWS) {
         page.row();
         page.cell("");
         page.when(number(row, "at").unwrap_or_default());
@@ -312,15 +306,15 @@ pub(super) async fn suppressed<P: Ports>(
     view: &View<'_, P>,
     page: &mut Html,
 ) -> Result<(), StoreError> {
-    let rows = view.ledger.all("suppressed:", "id").await?;
+    let found = view.ledger.all("suppressed:", "id").await?;
     page.heading("Suppressed addresses");
     page.push("<p class=dim>The relay keeps keyed hashes of them. To see whether an address is one, look it up.</p>");
-    if rows.is_empty() {
+    if found.is_empty() {
         page.push("<p class=empty>No address is suppressed.</p>");
     } else {
         let columns = ["since", "reason", "hash", ""];
         page.table("Suppressed addresses", &columns);
-        for row in rows.iter().take(ROWS) {
+        for row in found.iter().take(ROWS) {
             page.row();
             page.cell("");
             page.when(number(row, "at").unwrap_or_default());
@@ -341,7 +335,7 @@ pub(super) async fn suppressed<P: Ports>(
         }
         page.end_table();
     }
-    suppress_form(page);
+    page.suppress_form();
     Ok(())
 }
 
@@ -350,23 +344,23 @@ pub(super) async fn templates<P: Ports>(
     view: &View<'_, P>,
     page: &mut Html,
 ) -> Result<(), StoreError> {
-    let rows = view.ledger.all("shape:", "id").await?;
+    let found = view.ledger.all("shape:", "id").await?;
     page.heading("Templates");
     page.push(
         "<p class=dim>Names, types and lengths in the first event of each, never values: compare them with Clerk's \
          &quot;Send example&quot; before you depend on a template.</p>",
     );
-    if rows.is_empty() {
+    if found.is_empty() {
         page.push("<p class=empty>No event has come yet.</p>");
     }
-    for row in &rows {
+    for row in &found {
         page.push("<details><summary>");
         page.text(word(row, "id"));
         page.push(", first seen ");
         page.when(number(row, "at").unwrap_or_default());
         page.push("</summary>");
         page.table(word(row, "id"), &["field", "type", "length"]);
-        for field in super::rows(row, "fields") {
+        for field in rows(row, "fields") {
             page.row();
             page.text_cell("", word(field, "path"));
             page.text_cell("", word(field, "type"));

@@ -1,12 +1,13 @@
 //! The page of one mail: what it is, what it waits for, and its history.
 
-use super::{clock, html::Html, lists::title, rows};
+use super::html::{Html, clock};
 use crate::{
     model::time::{HOUR, millis, words},
     operator::{
+        accounts::title,
         api::View,
         mails::Mail,
-        row::{field, number, word},
+        row::{field, number, rows, word},
     },
     ports::{Ports, StoreError},
 };

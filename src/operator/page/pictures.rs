@@ -4,10 +4,7 @@
 use super::html::Html;
 use crate::{
     model::time::{HOUR, UnixMillis, millis, words},
-    operator::{
-        mails::{Mail, Tone, percentile},
-        summary::waits,
-    },
+    operator::mails::{Mail, Tone, percentile, waits},
 };
 
 const HOURS: usize = 24;
@@ -173,7 +170,8 @@ fn counted(page: &mut Html, bars: &[Bar<'_>]) {
         }
         page.push(if index > 0 { " &nbsp; " } else { "" });
         page.push(&format!(
-            "<span class=one><svg class=key viewBox='0 0 200 160' aria-hidden=true><rect class='bar {}'{} x=10 y=10 width=180 \
+            "<span class=one><svg class=key viewBox='0 0 200 160' aria-hidden=true><rect class='bar {}'{} \
+             x=10 y=10 width=180 \
              height=140 /></svg> ",
             tone.as_str(),
             fill(tone)

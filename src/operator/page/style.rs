@@ -43,7 +43,8 @@ margin-bottom:1em}\
 .state.other{color:var(--other)}\
 .pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25em),1fr));gap:1em}\
 figure{margin:0;padding:.7em .8em;background:var(--card);border:1px solid var(--line);border-radius:6px;min-width:0}\
-svg{width:100%;height:auto;display:block}figcaption{margin-top:.3em}svg.key{display:inline-block;width:1.1em;height:.9em;vertical-align:-.1em}\
+svg{width:100%;height:auto;display:block}figcaption{margin-top:.3em}\
+svg.key{display:inline-block;width:1.1em;height:.9em;vertical-align:-.1em}\
 svg text{fill:var(--dim);font-size:115px}\
 svg line{stroke:var(--line);stroke-width:8}\
 .good-f{fill:var(--good)}.line{fill:none;stroke:var(--text);stroke-width:16}\
@@ -69,7 +70,8 @@ details summary{cursor:pointer;color:var(--dim);margin-top:.4em}\
 @media(max-width:42em){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\
 table,tbody,tr{display:block}tr{border-bottom:1px solid var(--line);padding:.45em 0;display:grid;\
 grid-template-columns:1fr auto;gap:.1em 1em}\
-td{display:block;border:0;padding:0;overflow-wrap:anywhere;min-width:0}td[data-l]:not([data-l='']):before{content:attr(data-l) ' ';color:var(--dim)}\
+td{display:block;border:0;padding:0;overflow-wrap:anywhere;min-width:0}\
+td[data-l]:not([data-l='']):before{content:attr(data-l) ' ';color:var(--dim)}\
 td.n{text-align:left}dl{grid-template-columns:1fr}dd{margin-bottom:.5em}\
 details tr{grid-template-columns:1fr 1fr 1fr}header form{width:100%}header form input{flex:1}}\
 @media print{nav,form,button{display:none}}";
