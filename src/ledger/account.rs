@@ -80,6 +80,11 @@ impl<P: Store + Clock> Ledger<'_, P> {
             .await
     }
 
+    /// Removes the mark: the account has sent a mail since.
+    pub async fn mark_up(&self, grant_id: &GrantId) -> Result<(), StoreError> {
+        self.delete(&down_key(grant_id)).await
+    }
+
     /// How many mails an account has sent today (UTC), by Nylas' last count.
     pub async fn sent_today(&self, grant_id: &GrantId) -> Result<Option<u64>, StoreError> {
         let row: Option<Value> = self.read(&used_key(grant_id)).await?;

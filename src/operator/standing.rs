@@ -155,5 +155,9 @@ async fn say<P: Ports>(ports: &P, config: &Config, one: &Standing) {
     let text = message.to_text().unwrap_or_default();
     let _ = ports.send_to_queue(&text, Duration::ZERO).await;
     // If it begins again within the hour, that is news. Safe to lose.
-    let _ = Ledger::new(ports).forget_alerted(&one.key).await;
+    let ledger = Ledger::new(ports);
+    let _ = ledger.forget_alerted(&one.key).await;
+    if let (AlertKind::AccountDown, Some(account)) = (one.kind, &one.account) {
+        let _ = ledger.mark_up(account).await;
+    }
 }
