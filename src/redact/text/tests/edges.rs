@@ -206,6 +206,6 @@ fn dots_before_two_words_make_no_link() {
 /// Letters of other scripts end what may be a token.
 #[test]
 fn a_long_word_with_a_year_is_no_token() {
-    let sentence = "Die Größenänderungen2030 sind da";
+    let sentence = "Die Größenänderungen-2030 sind da";
     assert_eq!(text_of(sentence), sentence);
 }
