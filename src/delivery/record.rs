@@ -80,6 +80,7 @@ pub fn unsent<P: Ports>(
     route: &Route,
 ) -> MailRecord {
     MailRecord {
+        // It may have been sent all the same.
         recipient: Some(context.recipient(&email.to)),
         said: context.nylas.last().in_words(),
         ..MailRecord::new(email, state, context.now()).because(reason, route.clone())
