@@ -17,7 +17,10 @@ mod world;
 
 use clerk_nylas_relay::{
     model::time::UnixMillis,
-    operator::page::{self, Asked},
+    operator::{
+        form,
+        page::{self, Asked},
+    },
 };
 use serde_json::{Value, json};
 use world::{HOUR, MINUTE, SECOND, World, done};
@@ -395,6 +398,107 @@ fn lists_are_filtered_and_paged_by_links() {
         page.contains("?show=mails&amp;state=bounced&amp;slug=verification_code"),
         "{page}"
     );
+}
+
+/// A form of the page: where it leads, or what is said.
+fn submit(world: &World, action: &str, subject: &str) -> Result<String, &'static str> {
+    let done = done(form::act(world, &world.config, action, subject));
+    done.map_err(|said| said.text)
+}
+
+#[test]
+fn a_form_that_was_done_says_so_on_the_next_page() {
+    let world = world();
+    trouble(&world);
+    let letter = world.ledger.borrow().keys().find_map(|key| {
+        let id = key.strip_prefix("dead:")?;
+        Some(id.to_owned())
+    });
+    let letter = letter.unwrap();
+    for (action, subject, says) in [
+        (
+            "redrive",
+            letter.as_str(),
+            "The letter is in the queue again.",
+        ),
+        (
+            "suppress",
+            "marker@example.com",
+            "The address gets no more mails",
+        ),
+        ("lift", "marker@example.com", "The address gets mails again"),
+        ("lift-guard", "g2", "The guard is down"),
+    ] {
+        let next = submit(&world, action, subject).unwrap();
+        let done = next.strip_prefix("/admin?done=").unwrap();
+        let page = look(&world, "done", &[("done", done)]);
+        let status = between(&page, "<p role=status", "</p>");
+        assert!(status.contains(says), "{action}: {status}");
+    }
+    // A hash that a list shows can be lifted, too.
+    submit(&world, "suppress", "marker@example.com").unwrap();
+    let page = look(&world, "suppressed", &[("show", "suppressed")]);
+    let hash = between(&page, "?show=mails&amp;to=", "\"").to_owned();
+    let of_it = look(&world, "of-one", &[("show", "mails"), ("to", &hash)]);
+    assert!(
+        text(&of_it).contains("suppressed : operator"),
+        "{}",
+        text(&of_it)
+    );
+    assert_eq!(submit(&world, "lift", &hash).unwrap(), "/admin?done=lifted");
+    // Nobody can put a sentence of his own there.
+    let page = look(&world, "done", &[("done", "You must call this number")]);
+    assert!(!page.contains("call this number"), "{page}");
+}
+
+#[test]
+fn a_mail_is_looked_up_by_its_id_or_its_recipient_whose_address_is_in_no_link() {
+    let world = world();
+    assert_eq!(world.receive("msg_1", "marker@example.com"), "queued");
+    assert_eq!(
+        submit(&world, "find", " msg_1 ").unwrap(),
+        "/admin?id=msg_1"
+    );
+    let link = submit(&world, "find", "Marker@example.com").unwrap();
+    let hash = link.strip_prefix("/admin?show=mails&to=").unwrap();
+    assert_eq!(hash.len(), 64);
+    let page = look(&world, "found", &[("show", "mails"), ("to", hash)]);
+    assert!(
+        text(&page).contains("1 to 1 of 1") && page.contains("?id=msg_1"),
+        "{page}"
+    );
+    assert!(submit(&world, "find", "no such thing").is_err());
+}
+
+#[test]
+fn a_mail_that_was_redriven_keeps_its_history() {
+    let world = world();
+    trouble(&world);
+    let letter = world.ledger.borrow().keys().find_map(|key| {
+        let id = key.strip_prefix("dead:")?;
+        Some(id.to_owned())
+    });
+    let letter = letter.unwrap();
+    submit(&world, "redrive", &letter).unwrap();
+    sent_as(&world, &letter);
+    let page = text(&look(&world, "redriven", &[("id", &letter)]));
+    let happened = between(&page, "What happened", "Version");
+    let mut from = 0;
+    for event in [
+        "made by Clerk",
+        "dead lettered retries used up",
+        "redriven",
+        "sent",
+    ] {
+        let at = happened[from..].find(event);
+        from += at.unwrap_or_else(|| panic!("{event}: {happened}"));
+    }
+}
+
+/// The mail was sent meanwhile.
+fn sent_as(world: &World, id: &str) {
+    let row = json!({"state": "sent", "at": NOW + MINUTE, "age_ms": 26 * MINUTE, "account": "g1"});
+    world.keep(format!("mail:{id}"), &row);
 }
 
 /// A list is a few list operations, however many mails there are, and no read of a mail.
