@@ -132,6 +132,7 @@ fn mail() -> QueuedMail {
         email: email(),
         content: QueuedContent::Here(html()),
         queued_at: NOW,
+        is_oldest: false,
         route: route(),
     }
 }
@@ -153,6 +154,7 @@ fn plain_mail() -> QueuedMail {
         email: plain_email(),
         content: QueuedContent::Here(plain_text()),
         queued_at: NOW,
+        is_oldest: false,
         route: Route::default(),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
 use clerk_nylas_relay::{
     model::{
         log::Record,
+        message::Lane,
         time::{UnixMillis, millis},
     },
     ports::{
@@ -151,7 +152,12 @@ impl Store for Invocation {
 }
 
 impl Queue for Invocation {
-    async fn send_to_queue(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
+    async fn send_to_queue(
+        &self,
+        lane: Lane,
+        text: &str,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
         let world = &self.world;
         if !world.rules.has_queue {
             return Err(QueueError::NotBound);
@@ -176,7 +182,7 @@ impl Queue for Invocation {
         if world.is_sabotaged(Sabotage::AcknowledgeBeforeDurable) {
             return Ok(());
         }
-        queue::push(world, text.to_owned(), millis(delay));
+        queue::push(world, lane, text.to_owned(), millis(delay));
         match way {
             2 => Err(QueueError::Failed),
             4 => {

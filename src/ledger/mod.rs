@@ -7,6 +7,8 @@
 //! | key | value | TTL |
 //! | --- | --- | --- |
 //! | `mail:<svix id>` | [`MailRecord`](mail::MailRecord) | 14 days; `queued` and `waiting` a day past the mail's TTL |
+//! | `queued:oldest` | [`Oldest`](queued::Oldest): the code that has been in the queue for longest | a day |
+//! | `latest:<keyed hash>` | [`Newest`](queued::Newest): the newest queued code of a recipient and template | the code's |
 //! | `body:<svix id>` | a content too large for the queue | a day past the mail's TTL |
 //! | `dead:<name>` | a dead letter, whole; a mail's name is its Svix id | 7 days |
 //! | `pending:<svix id>` | [`Pending`](mail::Pending): a mail Nylas queued, with content | the mail's, at most a day |
@@ -35,6 +37,7 @@ pub mod budget;
 pub mod guard;
 pub mod list;
 pub mod mail;
+pub mod queued;
 pub mod recipient;
 pub mod reply;
 pub mod seen;
@@ -100,6 +103,13 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
             Some(value) => Ok(value),
             None => self.count(self.ports.get(key)).await,
         }
+    }
+
+    /// A value that was read ahead and not used yet. No operation.
+    fn known_ahead<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let ahead = self.ahead.borrow();
+        let text = ahead.get(key)?.as_deref()?;
+        serde_json::from_str(text).ok()
     }
 
     async fn has(&self, key: &str) -> Result<bool, StoreError> {

@@ -11,6 +11,7 @@ use crate::{
     ledger::{
         Ledger,
         mail::{MailRecord, MailState},
+        queued::Queued,
     },
     model::{
         alert::{Alert, AlertKind},
@@ -30,6 +31,7 @@ use crate::{
     queue::{
         backoff::{DELAY_MAX, retry_delay},
         enqueue::enqueue_mail,
+        standstill::{self, is_superseded},
     },
 };
 use std::{cell::RefCell, time::Duration};
@@ -80,9 +82,16 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
         email,
         content,
         queued_at,
+        is_oldest,
         mut route,
     } = mail;
-    let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
+    let codes = context.codes(&email);
+    let Queued {
+        known,
+        oldest,
+        newest,
+    } = context.ledger.queued(&email, codes.as_ref()).await;
+    standstill::moved(context, &email, oldest.as_ref(), is_oldest && attempt == 1).await;
     match decide::job(&email, &route, queued_at, known.as_ref(), context.now()) {
         Job::Done(ending) => return ending.into(),
         Job::Expire(ending) => {
@@ -93,6 +102,18 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                 MailState::Expired,
                 ending.reason,
                 &no_route,
+            )
+            .await;
+            return ending.into();
+        }
+        Job::Attempt if is_superseded(&email, newest.as_ref()) => {
+            let ending = decide::superseded();
+            record(
+                context,
+                &email,
+                MailState::Superseded,
+                ending.reason,
+                &route,
             )
             .await;
             return ending.into();
