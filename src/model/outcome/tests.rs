@@ -24,6 +24,7 @@ const OUTCOMES: [&str; 48] = [
     "sent",
     "queued",
     "retry",
+    "superseded",
     "requeued",
     "duplicate",
     "rejected",
@@ -68,6 +69,7 @@ const OUTCOMES: [&str; 48] = [
     "webhook",
     "silence",
     "drift",
+    "backlog",
     "given_up",
 ];
 
@@ -77,6 +79,7 @@ const REASONS: [&str; 130] = [
     "sent_but_not_recorded",
     "sent_before",
     "queued_before",
+    "newer_code_queued",
     "given_up_before",
     "always_queued",
     "out_of_time",
@@ -131,6 +134,8 @@ const REASONS: [&str; 130] = [
     "durable",
     "could_not_be_queued",
     "ledger_refused",
+    "queue_stands_still",
+    "queued_for_over_a_minute",
     "retries_used_up",
     "unreadable_message",
     "settings",
