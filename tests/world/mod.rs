@@ -20,9 +20,12 @@ use clerk_nylas_relay::{
         ANSWER_BYTES_MAX, Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log,
         Memory, Queue, QueueError, Random, Store, StoreError, Timer,
     },
+    replies::intake::{self, NylasRequest},
     signature::SignatureHeaders,
 };
+use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -79,6 +82,8 @@ pub struct World {
     pub queue: RefCell<Vec<String>>,
     /// Which queue each message went into, the oldest first.
     pub lanes: RefCell<Vec<Lane>>,
+    /// The delay of the last one.
+    pub queue_delay: Cell<Duration>,
     pub queue_costs: Cell<QueueCosts>,
     pub records: RefCell<Vec<Record>>,
     /// Alerts that handlers returned.
@@ -148,6 +153,7 @@ impl World {
             lifetimes: RefCell::default(),
             queue: RefCell::default(),
             lanes: RefCell::default(),
+            queue_delay: Cell::default(),
             queue_costs: Cell::default(),
             records: RefCell::default(),
             raised: RefCell::default(),
@@ -259,8 +265,27 @@ impl World {
         answer.body.status.as_str()
     }
 
+    /// Nylas' notification, signed; the code of the answer.
+    pub fn notify(&self, notification: &Value) -> u16 {
+        let body = notification.to_string();
+        let mac = Hmac::<Sha256>::new_from_slice(b"marker-secret").unwrap();
+        let signature = hex::encode(mac.chain_update(&body).finalize().into_bytes());
+        let request = NylasRequest {
+            signature: Some(&signature),
+            body: body.as_bytes(),
+            is_gzip: false,
+            started: self.now.get(),
+        };
+        done(intake::receive(self, &self.config, &request)).code
+    }
+
+    /// What the checks of the schedule raise.
+    pub fn checked_without_raising(&self) -> Vec<Alert> {
+        done(checks::run(self, &self.config))
+    }
+
     pub fn checked(&self) -> Vec<String> {
-        let raised = done(checks::run(self, &self.config));
+        let raised = self.checked_without_raising();
         self.raised.borrow_mut().extend(raised);
         self.alerts()
     }
@@ -460,12 +485,13 @@ impl Queue for World {
         &self,
         lane: Lane,
         text: &str,
-        _delay: Duration,
+        delay: Duration,
     ) -> Result<(), QueueError> {
         if self.queue_fails.get() {
             return Err(QueueError::Failed);
         }
         self.lanes.borrow_mut().push(lane);
+        self.queue_delay.set(delay);
         let mut costs = self.queue_costs.get();
         costs.writes += operations(text);
         self.queue_costs.set(costs);
