@@ -442,8 +442,14 @@ fn beside_toml(name: &str, settings: &Settings) -> String {
     for (name, value) in settings.all_secrets() {
         vars.insert(name.into(), value.into());
     }
-    toml["queues"]["producers"][0]["queue"] = format!("{name}-sent").into();
-    let consumers = &mut toml["queues"]["consumers"];
+    for producer in toml["queues"]["producers"].as_array_mut().unwrap() {
+        if producer["binding"].as_str() != Some("DEAD") {
+            producer["queue"] = format!("{name}-sent").into();
+        }
+    }
+    // Everything is processed from one queue, as what an older version put there.
+    let consumers = toml["queues"]["consumers"].as_array_mut().unwrap();
+    consumers.retain(|consumer| !consumer["queue"].as_str().unwrap().ends_with("-inbox"));
     consumers[0]["queue"] = format!("{name}-work").into();
     consumers[0]["dead_letter_queue"] = format!("{name}-dead").into();
     consumers[1]["queue"] = format!("{name}-dead").into();
