@@ -1,6 +1,6 @@
 //! What a mail costs at Cloudflare: the operations on KV, whose free plan has 100,000 reads and 1,000 writes, deletions
-//! and lists each a day, and those on the queues, of which it has 10,000. `docs/configuration.md` states what is measured
-//! here.
+//! and lists each a day, and those on the queues, of which it has 10,000. `docs/configuration.md` states what is
+//! measured here.
 
 // A test may stop at its first mistake.
 #![allow(

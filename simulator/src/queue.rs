@@ -2,6 +2,7 @@
 //! queue of sign-in mails may stand still for a time.
 
 use crate::{
+    batch::Due,
     executor::{Crashable, Handover, Millis},
     invocation::Invocation,
     sabotage::Sabotage,
@@ -16,7 +17,6 @@ use clerk_nylas_relay::{
 };
 use std::{
     cell::Cell,
-    collections::BTreeMap,
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
@@ -26,18 +26,6 @@ use std::{
 const SECOND: Millis = 1_000;
 /// As in `wrangler.toml`.
 const RETRIES_MAX: u32 = 100;
-
-/// A message that waits for its batch.
-pub struct Due {
-    text: String,
-    attempt: u32,
-    is_dead: bool,
-    /// What became of it. `None`: the instance crashed.
-    settled: Handover<Option<Disposition>>,
-}
-
-/// The messages that wait for their batches, by their queue.
-pub type Batches = BTreeMap<Lane, Vec<Due>>;
 
 /// Stores a message, and delivers it after `delay`.
 pub fn push(world: &Rc<World>, lane: Lane, text: String, delay: Millis) {

@@ -1,9 +1,9 @@
 //! Everything around the relay: accounts, mails, the store, the queue, the settings, and what went wrong.
 
 use crate::{
+    batch::Batches,
     choices::Choices,
     executor::{Executor, Millis},
-    queue::Batches,
     sabotage::Sabotage,
 };
 use clerk_nylas_relay::{config::Config, ports::HttpResponse};

@@ -1,5 +1,5 @@
-//! The queue of sign-in mails: what it does when it stands still, when people press "resend", and when everybody signs in
-//! at once.
+//! The queue of sign-in mails: what it does when it stands still, when people press "resend", and when everybody signs
+//! in at once.
 
 use simulator::{
     choices::{Choices, Exhaustive},

@@ -1,7 +1,7 @@
 //! What the ledger remembers of one mail.
 
 use super::{
-    Ledger, account::account_key, guard::guard_key, is_short, queued::OLDEST,
+    Ledger, OLDEST_QUEUED, account::account_key, guard::guard_key, is_short, mail_key,
     recipient::RecipientHash,
 };
 use crate::{
@@ -23,10 +23,6 @@ use std::time::Duration;
 /// As long as Clerk can send a failed message again (14 days), which is longer than Svix retries (28 hours).
 pub(super) const MAIL_TTL: Duration = DAY.saturating_mul(14);
 const DEAD_LETTER_TTL: Duration = DAY.saturating_mul(7);
-
-pub(super) fn mail_key(id: &SvixId) -> String {
-    format!("mail:{id}")
-}
 
 /// Where a mail stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,8 +190,8 @@ pub struct Pending {
 
 impl<P: Store + Clock> Ledger<'_, P> {
     /// Reads what is known of a mail and its recipient in one operation: the mail's record, whether the recipient is
-    /// suppressed, and the oldest code in the queue. `guarded`: also whether the recipient is proven, and the guard of that account. `unknown`: also
-    /// that account's address and name.
+    /// suppressed, and the oldest code in the queue. `guarded`: also whether the recipient is proven, and the guard of
+    /// that account. `unknown`: also that account's address and name.
     ///
     /// The answers are then given by [`Self::mail`], `is_suppressed`, `is_proven`, `guard` and `identity`, without
     /// another operation.
@@ -209,7 +205,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         let mut keys = vec![
             mail_key(&email.svix_id),
             recipient.suppression_key(),
-            OLDEST.to_owned(),
+            OLDEST_QUEUED.to_owned(),
         ];
         if let Some(account) = guarded {
             keys.extend([recipient.proof_key(), guard_key(account)]);

@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | `mail:<svix id>` | [`MailRecord`](mail::MailRecord) | 14 days; `queued` and `waiting` a day past the mail's TTL |
 //! | `queued:oldest` | [`Oldest`](queued::Oldest): the code that has been in the queue for longest | a day |
-//! | `latest:<keyed hash>` | [`Newest`](queued::Newest): the newest queued code of a recipient and template | the code's |
+//! | `latest:<keyed hash>` | [`Newest`](queued::Newest): the newest queued code to a recipient | the code's |
 //! | `body:<svix id>` | a content too large for the queue | a day past the mail's TTL |
 //! | `dead:<name>` | a dead letter, whole; a mail's name is its Svix id | 7 days |
 //! | `pending:<svix id>` | [`Pending`](mail::Pending): a mail Nylas queued, with content | the mail's, at most a day |
@@ -43,7 +43,10 @@ pub mod reply;
 pub mod seen;
 
 use crate::{
-    model::time::{DAY, MINUTE, UnixMillis},
+    model::{
+        id::SvixId,
+        time::{DAY, MINUTE, UnixMillis},
+    },
     ports::{Clock, Store, StoreError},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -57,6 +60,8 @@ use std::{
 const MONTH: Duration = DAY.saturating_mul(30);
 /// As good as for ever: every key of the ledger has a TTL.
 const TEN_YEARS: Duration = DAY.saturating_mul(3650);
+/// The oldest code in the queue: one key, because only one is remembered.
+const OLDEST_QUEUED: &str = "queued:oldest";
 /// KV accepts no shorter TTL.
 const TTL_MIN: Duration = MINUTE;
 
@@ -161,6 +166,10 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         }
         result
     }
+}
+
+fn mail_key(id: &SvixId) -> String {
+    format!("mail:{id}")
 }
 
 /// The time in a stored value.

@@ -1,11 +1,7 @@
 //! What the ledger remembers of codes in the queue: which one has waited longest, and which one is the newest for its
 //! recipient.
 
-use super::{
-    Ledger,
-    mail::{MailRecord, mail_key},
-    recipient::RecipientHash,
-};
+use super::{Ledger, OLDEST_QUEUED, mail::MailRecord, mail_key, recipient::RecipientHash};
 use crate::{
     model::{
         id::SvixId,
@@ -15,9 +11,6 @@ use crate::{
     ports::{Clock, Store, StoreError},
 };
 use serde::{Deserialize, Serialize};
-
-/// One key for all of them, because only one code is remembered.
-pub(super) const OLDEST: &str = "queued:oldest";
 
 /// The code that was in the queue first, as far as is known here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +46,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
     /// Reads what is known of a queued mail, in one operation. If that fails, only the mail's own record is asked for
     /// again: the rest must not delay the mail.
     pub async fn queued(&self, email: &Email, hash: Option<&RecipientHash>) -> Queued {
-        let mut keys = vec![mail_key(&email.svix_id), OLDEST.to_owned()];
+        let mut keys = vec![mail_key(&email.svix_id), OLDEST_QUEUED.to_owned()];
         keys.extend(hash.map(newest_key));
         self.read_ahead(keys).await;
         Queued {
@@ -65,7 +58,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
 
     /// The code that has been in the queue for longest, if it was read ahead. No operation.
     pub fn oldest_queued(&self) -> Option<Oldest> {
-        self.known_ahead(OLDEST)
+        self.known_ahead(OLDEST_QUEUED)
     }
 
     /// The same, read now.
@@ -73,16 +66,16 @@ impl<P: Store + Clock> Ledger<'_, P> {
     /// # Errors
     /// Why the ledger could not be read.
     pub async fn read_oldest_queued(&self) -> Result<Option<Oldest>, StoreError> {
-        self.read(OLDEST).await
+        self.read(OLDEST_QUEUED).await
     }
 
     /// Kept for a day: on the free plan the queue stands still until midnight, and keeps its messages for a day.
     pub async fn put_oldest_queued(&self, oldest: &Oldest) -> Result<(), StoreError> {
-        self.write(OLDEST, oldest, DAY).await
+        self.write(OLDEST_QUEUED, oldest, DAY).await
     }
 
     pub async fn forget_oldest_queued(&self) -> Result<(), StoreError> {
-        self.delete(OLDEST).await
+        self.delete(OLDEST_QUEUED).await
     }
 
     /// Remembers a code as the newest for as long as it is of use.

@@ -218,9 +218,10 @@ fn what_to_do(kind: AlertKind) -> &'static str {
             "Users wait for their codes. Look at the reason, and at https://status.nylas.com."
         }
         AlertKind::Backlog => {
-            "What can be sent at once still is. While the queue stands still, Clerk is asked to keep the rest, and codes \
-             in the queue expire. On Cloudflare's free plan it stops after 10,000 operations a day, until midnight UTC: \
-             the paid plan ends that at once. Else look whether its delivery is paused, and at https://status.nylas.com."
+            "What can be sent at once still is. While the queue stands still, codes in it expire, and Clerk is asked \
+             to keep the next ones. On Cloudflare's free plan it stops after 10,000 operations a day, until midnight \
+             UTC: the paid plan ends that at once. Else look whether its delivery is paused, and at \
+             https://status.nylas.com."
         }
         AlertKind::GuardUp => {
             "Whoever had a mail delivered before gets every mail; of the others fewer do, and from 8 % on none. At 10 \

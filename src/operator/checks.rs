@@ -22,8 +22,8 @@ use std::time::Duration;
 const LIMITS: Limits = Limits::of_reads(Duration::from_secs(20));
 /// A rate of fewer mails says nothing.
 const MAILS_MIN: usize = 50;
-/// A mail that has been in the queue for longer than that is an alert: a minute, and one more for KV, which may not show
-/// yet that it was sent.
+/// A mail that has been in the queue for so long is an alert: a minute, and one more for KV, which may not show at once
+/// that it was sent.
 const WAITING_FOR: Duration = MINUTE.saturating_mul(2);
 const SILENT_FOR: Duration = HOUR.saturating_mul(6);
 /// Silence is an alert only after a day with this many mails.
