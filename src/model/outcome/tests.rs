@@ -20,7 +20,7 @@ const EVENTS: [&str; 13] = [
     "operator",
 ];
 
-const OUTCOMES: [&str; 48] = [
+const OUTCOMES: [&str; 50] = [
     "sent",
     "queued",
     "retry",
@@ -73,7 +73,7 @@ const OUTCOMES: [&str; 48] = [
     "given_up",
 ];
 
-const REASONS: [&str; 130] = [
+const REASONS: [&str; 133] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
