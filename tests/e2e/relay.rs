@@ -27,6 +27,9 @@ pub struct Settings {
     pub without_ledger: bool,
     /// The retries of the outbox' consumer. `None`: as in `wrangler.toml`.
     pub max_retries: Option<i64>,
+    /// How many messages the outbox' consumer gets at once, and how many seconds it waits for them. `None`: as in
+    /// `wrangler.toml`.
+    pub batch: Option<(i64, i64)>,
     /// The entries of the ledger at the start.
     pub ledger: Vec<(String, String)>,
     /// The release: a folder of `tests/releases`. `None`: the present Worker.
@@ -416,6 +419,12 @@ fn wrangler_toml(settings: &Settings) -> toml::Table {
             .as_table_mut()
             .unwrap()
             .insert("id".into(), "ledger".into());
+    }
+    if let Some((size, seconds)) = settings.batch {
+        let consumers = toml["queues"]["consumers"].as_array_mut().unwrap();
+        let outbox = consumers[0].as_table_mut().unwrap();
+        outbox.insert("max_batch_size".into(), size.into());
+        outbox.insert("max_batch_timeout".into(), seconds.into());
     }
     if let Some(max_retries) = settings.max_retries {
         let consumers = toml["queues"]["consumers"].as_array_mut().unwrap();
