@@ -366,8 +366,8 @@ fn a_large_mail_travels_by_reference(stage: &Stage) {
     assert_eq!(one_mail(stage, &event, IN_THE_END).body.len(), html.len());
 }
 
-/// Cloudflare opens six for a batch, and workerd any number: so the stand-in has a seventh wait. An older `wrangler.toml`
-/// asks for batches of ten.
+/// Cloudflare opens six for a batch, and workerd any number: so the stand-in has a seventh wait. An older
+/// `wrangler.toml` asks for batches of ten.
 fn a_batch_of_ten_mails_opens_six_connections(stage: &Stage) {
     let account = Account {
         grant_id: "rush".to_owned(),
