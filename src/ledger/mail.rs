@@ -1,8 +1,8 @@
 //! What the ledger remembers of one mail.
 
 use super::{
-    Ledger, account::account_key, guard::guard_key, is_short, list::complete, list::listed_letter,
-    recipient::RecipientHash,
+    Ledger, OLDEST_QUEUED, account::account_key, guard::guard_key, is_short, list::complete,
+    list::listed_letter, mail_key, recipient::RecipientHash,
 };
 use crate::{
     model::{
@@ -40,17 +40,20 @@ pub enum MailState {
     Expired,
     /// It was given up. The dead letter, with its content, is under `dead:`.
     DeadLettered,
+    /// It is a code, and a newer one to the same recipient was in the queue.
+    Superseded,
 }
 
 impl MailState {
     /// Every state.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Sent,
         Self::Queued,
         Self::Waiting,
         Self::Rejected,
         Self::Expired,
         Self::DeadLettered,
+        Self::Superseded,
     ];
 
     /// As it is stored and shown.
@@ -62,6 +65,7 @@ impl MailState {
             Self::Rejected => "rejected",
             Self::Expired => "expired",
             Self::DeadLettered => "dead_lettered",
+            Self::Superseded => "superseded",
         }
     }
 
@@ -79,16 +83,27 @@ impl MailState {
             (Self::Sent, Self::Sent) => true,
             (
                 Self::Sent,
-                Self::Queued | Self::Rejected | Self::Expired | Self::DeadLettered | Self::Waiting,
+                Self::Queued
+                | Self::Rejected
+                | Self::Expired
+                | Self::DeadLettered
+                | Self::Waiting
+                | Self::Superseded,
             ) => send_failed,
             (
-                Self::Queued | Self::Waiting | Self::Rejected | Self::Expired | Self::DeadLettered,
+                Self::Queued
+                | Self::Waiting
+                | Self::Rejected
+                | Self::Expired
+                | Self::DeadLettered
+                | Self::Superseded,
                 Self::Sent
                 | Self::Queued
                 | Self::Waiting
                 | Self::Rejected
                 | Self::Expired
-                | Self::DeadLettered,
+                | Self::DeadLettered
+                | Self::Superseded,
             ) => true,
         }
     }
@@ -206,9 +221,9 @@ pub struct Pending {
 }
 
 impl<P: Store + Clock> Ledger<'_, P> {
-    /// Reads what is known of a mail and its recipient in one operation: the mail's record, and whether the recipient
-    /// is suppressed. `guarded`: also whether the recipient is proven, and the guard of that account. `unknown`: also
-    /// that account's address and name.
+    /// Reads what is known of a mail and its recipient in one operation: the mail's record, whether the recipient is
+    /// suppressed, and the oldest code in the queue. `guarded`: also whether the recipient is proven, and the guard of
+    /// that account. `unknown`: also that account's address and name.
     ///
     /// The answers are then given by [`Self::mail`], `is_suppressed`, `is_proven`, `guard` and `identity`, without
     /// another operation.
@@ -220,8 +235,9 @@ impl<P: Store + Clock> Ledger<'_, P> {
         unknown: Option<&GrantId>,
     ) {
         let mut keys = vec![
-            format!("mail:{}", email.svix_id),
+            mail_key(&email.svix_id),
             recipient.suppression_key(),
+            OLDEST_QUEUED.to_owned(),
         ];
         if let Some(account) = guarded {
             keys.extend([recipient.proof_key(), guard_key(account)]);
@@ -232,12 +248,12 @@ impl<P: Store + Clock> Ledger<'_, P> {
 
     /// A mail's record.
     pub async fn mail(&self, id: &SvixId) -> Result<Option<MailRecord>, StoreError> {
-        self.read(&format!("mail:{id}")).await
+        self.read(&mail_key(id)).await
     }
 
     /// A mail's record as it is stored, with fields that this version may not know, as a row of a list.
     pub async fn raw_mail(&self, id: &SvixId) -> Result<Option<Value>, StoreError> {
-        let row: Option<Map<String, Value>> = self.read(&format!("mail:{id}")).await?;
+        let row: Option<Map<String, Value>> = self.read(&mail_key(id)).await?;
         Ok(row.map(|mut row| {
             complete(&mut row, id.as_str());
             Value::Object(row)
@@ -251,7 +267,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
             _ => MAIL_TTL,
         };
         let text = |record| serde_json::to_string(record).map_err(|_| StoreError::TooLarge);
-        let (key, whole) = (format!("mail:{id}"), text(record)?);
+        let (key, whole) = (mail_key(id), text(record)?);
         if is_listable(&whole) {
             return self.put(&key, &whole, ttl).await;
         }

@@ -93,6 +93,7 @@ pub fn what_ended(kind: AlertKind) -> Option<&'static str> {
         AlertKind::Degraded => "the optional settings are right again.",
         AlertKind::AccountDown => "an account sends again.",
         AlertKind::Waiting => "no mail is waiting for over a minute any more.",
+        AlertKind::Backlog => "the queue moves: no mail has been in it for over a minute.",
         AlertKind::GuardUp => "an account's guard is down: it holds no mail back any more.",
         AlertKind::GrantGone => "an account's grant is valid again.",
         AlertKind::BounceRate => "fewer than 2 % of the mails bounce again.",

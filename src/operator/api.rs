@@ -186,7 +186,7 @@ impl<P: Ports> View<'_, P> {
             return Ok(status(404, "not_found"));
         };
         let now = self.ports.now();
-        let text = match Message::from_text(&text) {
+        let (lane, text) = match Message::from_text(&text) {
             None => return Ok(status(409, "unreadable")),
             Some(Message::Mail(mut mail)) => {
                 if mail.email.is_expired(now) {
@@ -206,13 +206,15 @@ impl<P: Ports> View<'_, P> {
                 };
                 self.keep_past(&mail.email.svix_id).await?;
                 self.ledger.put_mail(&mail.email.svix_id, &record).await?;
-                Message::Mail(mail).to_text().unwrap_or_default()
+                mail.is_oldest = false;
+                let message = Message::Mail(mail);
+                (message.lane(), message.to_text().unwrap_or_default())
             }
-            Some(_) => text,
+            Some(message) => (message.lane(), text),
         };
         if self
             .ports
-            .send_to_queue(&text, Duration::ZERO)
+            .send_to_queue(lane, &text, Duration::ZERO)
             .await
             .is_err()
         {

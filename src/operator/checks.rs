@@ -20,6 +20,7 @@ use crate::{
     nylas::client::Limits,
     nylas::mailbox::{IdentityOutcome, ReadOutcome},
     ports::{Ports, StoreError},
+    queue::standstill,
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -27,6 +28,9 @@ use std::time::Duration;
 const LIMITS: Limits = Limits::of_reads(Duration::from_secs(20));
 /// A rate of fewer mails says nothing.
 const MAILS_MIN: usize = 50;
+/// A mail that has been in the queue for so long is an alert: a minute, and one more for KV, which may not show at once
+/// that it was sent.
+const WAITING_FOR: Duration = MINUTE.saturating_mul(2);
 const SILENT_FOR: Duration = HOUR.saturating_mul(6);
 /// Silence is an alert only after a day with this many mails.
 const SILENCE_AFTER: usize = 12;
@@ -45,6 +49,8 @@ pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     if config.hears_nylas() {
         facts.is_webhook_active = checks.webhook().await;
     }
+    // Safe to ignore: the next mail that is queued says it, too.
+    let _ = checks.queue().await;
     // Only once an hour, because the free plan has few list operations; more often only while there is an alert that
     // they may end.
     if ports.now().seconds() % 3600 < 900 || need_mails(&standing) {
@@ -150,6 +156,15 @@ impl<P: Ports> Checks<'_, '_, P> {
         all_active
     }
 
+    /// Whether the queue stands still. While nobody signs in, only this says so.
+    async fn queue(&self) -> Result<(), StoreError> {
+        let oldest = self.context.ledger.read_oldest_queued().await?;
+        if oldest.is_some_and(|oldest| oldest.due_by <= self.context.now()) {
+            self.context.report(&standstill::record());
+        }
+        Ok(())
+    }
+
     async fn mails(&self) -> Result<MailFacts, StoreError> {
         let now = self.context.now();
         let mails = self.context.ledger.all("mail:", "id").await?;
@@ -170,6 +185,10 @@ impl<P: Ports> Checks<'_, '_, P> {
                 Outcome::Complaints,
                 Reason::OverATwentiethOfAPercent,
             );
+        }
+        if facts.is_backlogged {
+            let reason = Reason::QueuedForOverAMinute;
+            self.alert(AlertKind::Backlog, None, Outcome::Backlog, reason);
         }
         let before = mails
             .iter()
@@ -194,10 +213,11 @@ fn read_mails(mails: &[Value], events: &[Value], now: UnixMillis) -> MailFacts {
         such.filter(|row| word(row, "fate") == event).count()
     };
     let all = mails.iter().filter(day).count();
-    let is_waiting = |row: &Value| {
-        let waits = Mail::new(row, None);
-        waits.tone() == Tone::Waiting && waits.waited(now) >= Some(millis(MINUTE))
+    let is_waiting = |row: &Value, length: Duration| {
+        let mail = Mail::new(row, None);
+        mail.tone() == Tone::Waiting && mail.waited(now) >= Some(millis(length))
     };
+    let is_queued = |row: &&Value| word(row, "state") == "queued";
     let sent = mails.iter().filter(|row| word(row, "state") == "sent");
     let sent = sent.filter_map(|row| {
         let at = row.get("at").and_then(Value::as_u64)?;
@@ -205,7 +225,11 @@ fn read_mails(mails: &[Value], events: &[Value], now: UnixMillis) -> MailFacts {
     });
     MailFacts {
         is_silent: mails.iter().all(|row| since(row, now) >= SILENT_FOR),
-        is_anybody_waiting: mails.iter().any(is_waiting),
+        is_anybody_waiting: mails.iter().any(|row| is_waiting(row, MINUTE)),
+        is_backlogged: mails
+            .iter()
+            .filter(is_queued)
+            .any(|row| is_waiting(row, WAITING_FOR)),
         bounce_too_often: all >= MAILS_MIN && count("bounced").saturating_mul(50) > all,
         complain_too_often: all >= MAILS_MIN && count("complained").saturating_mul(2000) > all,
         sent: sent.collect(),

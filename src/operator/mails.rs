@@ -64,6 +64,8 @@ fn tone_of_state(state: MailState) -> Tone {
         MailState::Sent => Tone::Good,
         MailState::Queued | MailState::Waiting => Tone::Waiting,
         MailState::Rejected | MailState::Expired | MailState::DeadLettered => Tone::Bad,
+        // Its user has a newer code.
+        MailState::Superseded => Tone::Neutral,
     }
 }
 
@@ -239,6 +241,7 @@ mod tests {
             ("queued", Some("resent"), "queued", Tone::Waiting),
             ("queued", None, "queued", Tone::Waiting),
             ("expired", None, "expired", Tone::Bad),
+            ("superseded", None, "superseded", Tone::Neutral),
             (
                 "of_a_later_version",
                 None,

@@ -31,6 +31,8 @@ pub struct Facts {
 pub struct MailFacts {
     pub is_silent: bool,
     pub is_anybody_waiting: bool,
+    /// Mails have been in the queue for longer than the consumer takes.
+    pub is_backlogged: bool,
     pub bounce_too_often: bool,
     pub complain_too_often: bool,
     /// When each account last sent a mail.
@@ -71,6 +73,7 @@ pub fn need_mails(all: &[Standing]) -> bool {
             one.kind,
             AlertKind::AccountDown
                 | AlertKind::Waiting
+                | AlertKind::Backlog
                 | AlertKind::BounceRate
                 | AlertKind::ComplaintRate
                 | AlertKind::Silence
@@ -104,7 +107,7 @@ async fn is_over<P: Ports>(ports: &P, config: &Config, one: &Standing, facts: &F
             let mut sent = mails.sent.iter();
             sent.any(|(account, at)| Some(account) == one.account.as_ref() && *at > one.last)
         }),
-        AlertKind::Waiting => of_mails(&|mails| !mails.is_anybody_waiting),
+        AlertKind::Waiting | AlertKind::Backlog => of_mails(&|mails| !mails.is_anybody_waiting),
         AlertKind::GuardUp => match &one.account {
             Some(account) => !ledger.guard(account).await.is_up(ports.now()),
             None => false,
@@ -153,7 +156,9 @@ async fn say<P: Ports>(ports: &P, config: &Config, one: &Standing) {
         }),
     };
     let text = message.to_text().unwrap_or_default();
-    let _ = ports.send_to_queue(&text, Duration::ZERO).await;
+    let _ = ports
+        .send_to_queue(message.lane(), &text, Duration::ZERO)
+        .await;
     // If it begins again within the hour, that is news. Safe to lose.
     let ledger = Ledger::new(ports);
     let _ = ledger.forget_alerted(&one.key).await;
