@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::model::account::Account;
+use crate::model::unknowns::Unknowns;
 use crate::state::State;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,8 @@ pub struct Options {
     /// The time between the first and the second attempt to deliver a notification, on the stand-in's clock. The third
     /// comes after twice that time. Nylas' last attempt comes 10 to 20 minutes after the first.
     pub notify_interval: Duration,
+    /// What Nylas does not document.
+    pub unknowns: Unknowns,
 }
 
 impl Options {
@@ -37,6 +40,7 @@ impl Options {
             keeps_throttling: true,
             keeps_account_refusals: true,
             notify_interval: Duration::from_secs(1),
+            unknowns: Unknowns::default(),
         }
     }
 }
