@@ -513,7 +513,8 @@ fn every_variant_is_told_apart() {
                 loop {
                     let next = variants.lock().unwrap().pop();
                     let Some(variant) = next else { return };
-                    wrong.lock().unwrap().extend(mistakes(&variant));
+                    let found = mistakes(&variant);
+                    wrong.lock().unwrap().extend(found);
                 }
             });
         }

@@ -139,7 +139,8 @@ fn shown_by_metadata(prober: &Prober<'_>, keys: &Keys) -> Result<(Answer, Shown)
             if !messages.is_empty() {
                 break;
             }
-            if looking.elapsed() > prober.pace.seconds(60) {
+            // One that does not show is enough to know.
+            if missing || looking.elapsed() > prober.pace.seconds(60) {
                 missing = true;
                 break;
             }
@@ -294,7 +295,7 @@ fn settled(
         .pace
         .seconds(3)
         .saturating_add(takes.saturating_mul(3))
-        .saturating_add(shown.saturating_mul(2));
+        .saturating_add(shown.saturating_mul(2).min(prober.pace.seconds(40)));
     let watch = Stopwatch::start();
     loop {
         let count = found(prober, name)?.len();

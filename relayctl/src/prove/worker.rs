@@ -113,7 +113,8 @@ fn own(prober: &Prober<'_>, api: &Api<'_>) -> Vec<Answer> {
     let watch = Stopwatch::start();
     let (mut shows, mut came_out, mut failed) = (None, None, String::new());
     let limit = prober.pace.seconds(150);
-    while watch.elapsed() < limit && (shows.is_none() || came_out.is_none()) {
+    let is_queued = text(&begun, "/queue_error").is_empty();
+    while watch.elapsed() < limit && (shows.is_none() || (is_queued && came_out.is_none())) {
         match api.call("GET", &path) {
             Err(came) => failed = came,
             Ok(seen) => {
