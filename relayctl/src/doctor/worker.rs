@@ -126,8 +126,8 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     findings
 }
 
-const UNSTOP: &str = "Cloudflare's dashboard, the domain, Security, Events shows what stopped it. Bot Fight Mode: switch \
-                      it off (Security, Bots), because no rule can skip it. Super Bot Fight Mode, a managed challenge \
+const UNSTOP: &str = "Cloudflare's dashboard, the domain, Security, Events shows what stopped it. Bot Fight Mode: \
+                      switch it off (Security, Bots), because no rule can skip it. Super Bot Fight Mode, a managed challenge \
                       or a WAF rule: a custom rule that skips them for /api/webhooks/. Or give Clerk and Nylas the \
                       workers.dev address, which has none of these";
 

@@ -1,9 +1,9 @@
 //! What is asked of Nylas, with mails from the account to itself.
 
 use super::{
-    Answer, Prober, answer, is_accepted, is_replayed,
+    answer::{Answer, answer, is_accepted, is_replayed, short, untold, verdict},
     mailer::{Letter, subject},
-    short, untold, verdict,
+    prober::{LOOKED_AT, Prober},
 };
 use crate::{
     clock::{self, Stopwatch},
@@ -23,8 +23,6 @@ use std::time::Duration;
 
 /// The mails that are looked for by their metadata.
 const LOOKED_FOR: [&str; 3] = ["1", "2", "3"];
-/// The mail whose copies and notifications are looked at. It is sent once, while the first is sent again.
-pub const LOOKED_AT: &str = "2";
 /// When a client hangs up on a send, as a share of the time that a send takes, in hundredths.
 const HANG_UPS: [u32; 3] = [50, 25, 75];
 

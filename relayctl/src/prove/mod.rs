@@ -2,153 +2,33 @@
 //!
 //! It sends mails, but only from a configured account to itself, and only as many as it said before.
 
+mod answer;
+mod args;
 mod mailbox;
 mod mailer;
+mod prober;
 mod questions;
 mod worker;
 
+pub use args::ProveArgs;
 pub use mailer::MAILS_MAX;
 pub use questions::{QUESTIONS, Question};
 
 use crate::{
     clock,
     failure::Failure,
-    http::{Http, Reply, text},
+    http::{Http, text},
     nylas::{Nylas, REGIONS, base, ok},
     project::{self, Project, variable},
     secrets,
-    ui::{BAD, BOLD, DIM, GOOD, Ui, WARN},
+    ui::{BOLD, DIM, Ui},
 };
-use anstyle::Style;
-use clap::Args;
+use answer::{Answer, Verdict};
 use clerk_nylas_relay::{config::NYLAS_API_BASE_DEFAULT, model::account::Account};
 use mailer::Mailer;
+use prober::{Pace, Prober};
 use serde_json::{Value, json};
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    time::Duration,
-};
-
-/// The arguments of `prove`.
-#[derive(Args, Debug)]
-pub struct ProveArgs {
-    /// The folder of wrangler.toml and .dev.vars
-    #[arg(long, value_name = "FOLDER", default_value = ".")]
-    pub folder: PathBuf,
-    /// One of the configured accounts; otherwise the first
-    #[arg(long, value_name = "GRANT_ID")]
-    pub grant: Option<String>,
-    /// Does not ask before it sends
-    #[arg(long, short)]
-    pub yes: bool,
-    /// Also asks after that many minutes whether Nylas still knows its answers
-    #[arg(long, value_name = "MINUTES", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=70))]
-    pub hold: u64,
-    /// The deployed Worker; without it, or without ADMIN_TOKEN, only Nylas is asked
-    #[arg(long, env = "RELAY_URL")]
-    pub url: Option<String>,
-    /// A file with the token; otherwise the environment's ADMIN_TOKEN, or .dev.vars
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// A file with the key; otherwise the environment's NYLAS_API_KEY, or .dev.vars
-    #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
-    /// How long a second takes (for tests)
-    #[arg(long, hide = true, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub second_ms: u64,
-}
-
-/// What came of a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The assumption holds.
-    Holds,
-    /// It does not.
-    DoesNotHold,
-    /// Nothing that came says whether it does.
-    CouldNotBeTold,
-}
-
-impl Verdict {
-    /// As it is written in the document.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Holds => "holds",
-            Self::DoesNotHold => "does_not_hold",
-            Self::CouldNotBeTold => "could_not_be_told",
-        }
-    }
-
-    fn words(self) -> (Style, &'static str) {
-        match self {
-            Self::Holds => (GOOD, "holds"),
-            Self::DoesNotHold => (BAD, "does not hold"),
-            Self::CouldNotBeTold => (WARN, "could not be told"),
-        }
-    }
-}
-
-/// An answer: the question's id, the verdict, and what came. Nothing in it is private.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    id: &'static str,
-    verdict: Verdict,
-    came: String,
-}
-
-fn answer(id: &'static str, verdict: Verdict, came: impl Into<String>) -> Answer {
-    Answer {
-        id,
-        verdict,
-        came: came.into(),
-    }
-}
-
-fn untold(id: &'static str, came: impl Into<String>) -> Answer {
-    answer(id, Verdict::CouldNotBeTold, came)
-}
-
-/// `Holds` if it does.
-fn verdict(holds: bool) -> Verdict {
-    if holds {
-        Verdict::Holds
-    } else {
-        Verdict::DoesNotHold
-    }
-}
-
-/// How long things take. Tests have shorter seconds.
-#[derive(Clone, Copy, Debug)]
-struct Pace(u64);
-
-impl Pace {
-    fn seconds(self, count: u64) -> Duration {
-        Duration::from_millis(self.0.saturating_mul(count))
-    }
-
-    /// The pause between two looks.
-    fn pause(self) {
-        std::thread::sleep(self.seconds(1).checked_div(4).unwrap_or_default());
-    }
-}
-
-/// Everything that the questions share.
-struct Prober<'a> {
-    nylas: &'a Nylas<'a>,
-    mailer: Mailer<'a>,
-    grant_id: &'a str,
-    /// The name of the run; its mails are called after it.
-    run: String,
-    pace: Pace,
-    hold: Duration,
-}
-
-impl Prober<'_> {
-    fn name(&self, of: &str) -> String {
-        format!("{}.{of}", self.run)
-    }
-}
+use std::io::{self, Write};
 
 /// Runs `prove`. Returns whether no assumption was found wrong.
 pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
@@ -262,34 +142,6 @@ fn agreed(args: &ProveArgs, ui: &Ui, address: &str, at_most: u32) -> Result<(), 
     } else {
         Err(declined())
     }
-}
-
-/// An answer of Nylas' in few words, without what it quotes.
-fn short(reply: &Reply) -> String {
-    let body = reply.json();
-    let kind = [text(&body, "/error/type"), text(&body, "/type")]
-        .into_iter()
-        .find(|kind| !kind.is_empty());
-    let mut says = reply.code.to_string();
-    for more in [
-        kind,
-        is_replayed(reply).then_some("marked Idempotent-Response"),
-    ] {
-        if let Some(more) = more {
-            says = format!("{says} {more}");
-        }
-    }
-    says
-}
-
-fn is_replayed(reply: &Reply) -> bool {
-    reply
-        .header("idempotent-response")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-}
-
-fn is_accepted(reply: &Reply) -> bool {
-    (200..300).contains(&reply.code)
 }
 
 /// Prints the answers. Returns whether none was that an assumption does not hold.

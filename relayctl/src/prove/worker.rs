@@ -1,6 +1,10 @@
 //! What is asked of the deployed Worker, through its operator's API.
 
-use super::{Answer, Prober, ProveArgs, answer, mailbox::LOOKED_AT, untold, verdict};
+use super::{
+    answer::{Answer, answer, untold, verdict},
+    args::ProveArgs,
+    prober::{LOOKED_AT, Prober},
+};
 use crate::{
     clock::Stopwatch,
     failure::Failure,
