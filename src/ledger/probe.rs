@@ -11,7 +11,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// The name of a probe of `relayctl prove`. Its mails carry it as `metadata.key1`, where sign-in mails have the Svix id.
+/// The name of a probe of `relayctl prove`. Its mails carry it as `metadata.key1`, where others have the Svix id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeId(String);
 

@@ -127,9 +127,9 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 const UNSTOP: &str = "Cloudflare's dashboard, the domain, Security, Events shows what stopped it. Bot Fight Mode: \
-                      switch it off (Security, Bots), because no rule can skip it. Super Bot Fight Mode, a managed challenge \
-                      or a WAF rule: a custom rule that skips them for /api/webhooks/. Or give Clerk and Nylas the \
-                      workers.dev address, which has none of these";
+                      switch it off (Security, Bots), because no rule can skip it. Super Bot Fight Mode, a managed \
+                      challenge or a WAF rule: a custom rule that skips them for /api/webhooks/. Or give Clerk and \
+                      Nylas the workers.dev address, which has none of these";
 
 /// Whether Cloudflare itself answered, in place of the Worker. The Worker's own answers are JSON with a status.
 fn is_cloudflares_page(reply: &Reply) -> bool {
