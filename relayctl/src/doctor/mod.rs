@@ -108,6 +108,10 @@ pub const CHECKS: [(&str, &str); 50] = [
     ),
     ("worker-url", "the Worker's address is known, and https"),
     ("worker-reachable", "the Worker answers"),
+    (
+        "worker-as-svix",
+        "nothing at Cloudflare stops Clerk's sender before the Worker",
+    ),
     ("worker-version", "the Worker is of this version"),
     ("worker-settings", "the Worker's settings are complete"),
     ("worker-clock", "clocks agree"),
