@@ -1083,6 +1083,12 @@ fn a_queued_alert() {
     round_trips(&Message::Alert { key, body }, "queue.alert");
 }
 
+#[test]
+fn a_queued_probe() {
+    let id = "prove_0123456789abcdef".to_owned();
+    round_trips(&Message::Probe { id, at: NOW }, "queue.probe");
+}
+
 /// The wording of the text may change. The key round_trips, because it stops the alert from being given twice.
 #[test]
 fn an_alert_is_queued_in_that_form() {

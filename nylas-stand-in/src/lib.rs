@@ -38,6 +38,7 @@ pub use model::account::{Account, AccountState};
 pub use model::call::SeenRequest;
 pub use model::mail::Mail;
 pub use model::script::{Action, RequestKind, Rule};
+pub use model::unknowns::{OnHangUp, OtherBytes, Unknowns};
 pub use model::webhook::Notified;
 pub use shared::Options;
 

@@ -37,6 +37,7 @@
 //! | `standing:alerts` | [`Standing`](seen::Standing): alerts of states that may end | 7 days |
 //! | `page:origin` | where the operator opened the page, for the links in alerts | ten years |
 //! | `said:<what>` | when the log last said this; `delivered`: Nylas reports deliveries | 30 days, a day |
+//! | `probe:<probe id>`, `probe:<probe id>:<what>` | what [`relayctl prove`](probe) asked to be noticed | an hour |
 //! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 pub mod account;
@@ -44,6 +45,7 @@ pub mod budget;
 pub mod guard;
 pub mod list;
 pub mod mail;
+pub mod probe;
 pub mod queued;
 pub mod recipient;
 pub mod reply;

@@ -31,6 +31,11 @@ pub enum Message {
         key: String,
         body: Value,
     },
+    /// A probe of `relayctl prove`: how long does a message wait?
+    Probe {
+        id: String,
+        at: UnixMillis,
+    },
     /// A reply for the agent: the JSON to post.
     HandOff {
         payload: Value,

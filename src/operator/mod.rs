@@ -11,6 +11,7 @@ pub mod first_look;
 pub mod form;
 mod mails;
 pub mod page;
+pub mod probe;
 mod row;
 pub mod settings;
 pub mod standing;

@@ -942,8 +942,15 @@ fn five_hundred_mails_with_duplicates_and_faults_are_each_one_mail(stage: &Stage
                         break;
                     };
                     for _ in 0..if number.is_multiple_of(5) { 2 } else { 1 } {
-                        let code = event.deliver(&stage.relay).code;
-                        assert_eq!(code, 200, "{}", event.id);
+                        // On a slow machine the queue may be a minute behind, which is answered 503. Svix repeats that.
+                        let again = std::iter::repeat_with(|| event.deliver(&stage.relay).code);
+                        let mut answers = again.take(20).inspect(|code| {
+                            if *code == 503 {
+                                thread::sleep(Duration::from_secs(5));
+                            }
+                        });
+                        let code = answers.find(|code| *code != 503);
+                        assert_eq!(code, Some(200), "{}", event.id);
                     }
                 }
             });
