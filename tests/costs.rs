@@ -408,7 +408,7 @@ fn a_day_of_the_schedule() {
     });
     let expected = Costs {
         lists: 48,
-        ..costs(192, 96)
+        ..costs(288, 96)
     };
     assert_eq!(day, expected);
 }
@@ -609,7 +609,7 @@ fn the_documentation_says_so() {
         "| an alert | 3 | 1 |",
         "| ... of a state that may end, more | 1 | 1 |",
         "the operator's first page costs 3, a list of mails 2, any other page 1",
-        "| a day of the schedule | 96 | |",
+        "| a day of the schedule | 192 | |",
         "| ... each account, more | 96 | 96 |",
         "| a mail that is sent at once | 0 |",
         "| a mail that is queued, and sent at the first try | 3 |",

@@ -36,8 +36,8 @@ pub async fn raise<P: Ports>(
     let ledger = Ledger::new(ports);
     for alert in alerts {
         let key = key(&alert);
-        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too; not for long, because it
-        // is news again once its state has ended.
+        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too; not for long, because
+        // it is news again once its state has ended.
         let while_unseen = ports.now().seconds() / 600;
         if !ports.first_seen(&format!("{key}@{while_unseen}")) {
             continue;
