@@ -103,6 +103,8 @@ impl Message {
     pub fn lane(&self) -> Lane {
         match self {
             Self::Mail(mail) => mail.lane(),
+            // It asks how long a code would wait.
+            Self::Probe { .. } => Lane::Outbox,
             Self::Notification { .. } | Self::HandOff { .. } | Self::Alert { .. } => Lane::Inbox,
         }
     }
