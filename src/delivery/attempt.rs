@@ -26,7 +26,7 @@ use crate::{
         mail::{Content, Email},
         outcome::{Event, Outcome, Reason},
         route::{Hop, KEY_TRUSTED_FOR, Route, order},
-        time::MINUTE,
+        time::{HOUR, MINUTE, UnixMillis},
     },
     nylas::{
         mailbox::{FindOutcome, IdentityOutcome},
@@ -43,8 +43,8 @@ pub const RECONCILING_TIME: Duration = Duration::from_secs(20);
 /// The same, where there was no answer at all: Nylas works on a send for two minutes at most.
 pub const RECONCILING_TIME_WITHOUT_ANSWER: Duration = Duration::from_secs(150);
 
-/// A mail that is still throttled at this age tries another account.
-pub const THROTTLING_TOLERATED: Duration = MINUTE;
+/// How old the record of a rule may be that explains a refusal, by another clock than ours.
+const RULE_RECORD_MAX: Duration = MINUTE.saturating_mul(5);
 
 /// The delay while another request with the same key is in flight.
 const IN_FLIGHT_WAIT: Duration = Duration::from_secs(3);
@@ -71,6 +71,16 @@ impl Verdict {
     fn retry(reason: Reason) -> Self {
         Self::Retry { reason, wait: None }
     }
+
+    /// No account sends it now. A mail that outlives a used-up quota need not ask before that begins anew, but once an
+    /// hour, because a larger plan helps at once. One that does not outlive it goes on trying.
+    fn wait_for(fault: AccountFault, email: &Email, now: UnixMillis) -> Self {
+        let reset = fault.reset(now).filter(|reset| !email.is_expired(*reset));
+        Self::Retry {
+            reason: fault.reason(),
+            wait: reset.map(|reset| reset.since(now).min(HOUR)),
+        }
+    }
 }
 
 /// One attempt at one mail.
@@ -86,8 +96,11 @@ enum Next {
     End(Verdict),
     /// Leave the hop: it is proven that the mail was not sent there.
     Leave,
+    /// Leave the hop for the account's next generation: it refuses for the time being, as every account would, and the
+    /// refusal is replayed.
+    LeaveKey,
     /// Leave the hop because its account is at fault. Without another account the mail stays.
-    LeaveAccount(Reason),
+    LeaveAccount(AccountFault),
     /// Leave the hop because its account is at fault. The refusal is replayed, so the mail cannot stay.
     LeaveDeadAccount,
     /// Stay, and look the mail up again after the delay.
@@ -142,12 +155,13 @@ impl<P: Ports> Attempt<'_, '_, P> {
             let advanced = match next {
                 Next::End(verdict) => return verdict,
                 Next::Leave => route.advance(&order) || route.advance_anywhere(&order),
+                Next::LeaveKey => route.advance_generation() || route.advance(&order),
                 Next::LeaveDeadAccount => {
                     route.leave_account(&order) || route.advance_anywhere(&order)
                 }
-                Next::LeaveAccount(reason) => {
+                Next::LeaveAccount(fault) => {
                     if !route.leave_account(&order) {
-                        return Verdict::retry(reason);
+                        return Verdict::wait_for(fault, self.email, self.context.now());
                     }
                     true
                 }
@@ -258,24 +272,21 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 reason,
                 wait: Some(IN_FLIGHT_WAIT),
             }),
-            (SendOutcome::Rejected { .. } | SendOutcome::Throttled { .. }, true) => Next::Leave,
+            (SendOutcome::Rejected { .. }, true) => Next::Leave,
+            (SendOutcome::Throttled { .. }, true) => Next::LeaveKey,
             (SendOutcome::AccountAtFault(_), true) => Next::LeaveDeadAccount,
             (SendOutcome::Rejected { reason }, false) => Next::End(Verdict::Rejected { reason }),
-            (SendOutcome::Throttled { retry_after }, false) => {
-                let is_tolerated = self.email.age(self.context.now()) < THROTTLING_TOLERATED;
-                if is_tolerated || !self.has_other_account() {
-                    return Next::End(Verdict::Retry {
-                        reason,
-                        wait: retry_after,
-                    });
-                }
-                // The account does not count as at fault: an attempt that gets this 429 replayed leaves without that
-                // mark, and both must follow the same route.
-                match self.find(hop, route).await {
-                    FindOutcome::Found(mail) => self.sent(hop, mail),
-                    FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
-                    FindOutcome::Unknown => Next::End(Verdict::retry(reason)),
-                }
+            // The rate is the organization's: another account would be throttled, too.
+            (SendOutcome::Throttled { retry_after }, false) => Next::End(Verdict::Retry {
+                reason,
+                wait: retry_after,
+            }),
+            (SendOutcome::AccountAtFault(AccountFault::Forbidden), false)
+                if self.is_blocked_by_rule(hop).await =>
+            {
+                Next::End(Verdict::Rejected {
+                    reason: Reason::NylasRuleBlocksRecipient,
+                })
             }
             (SendOutcome::AccountAtFault(fault), false) => {
                 self.account_fault(hop, fault, route).await
@@ -295,6 +306,17 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// Whether more than one account may send the mail.
     fn has_other_account(&self) -> bool {
         order(&self.context.config.accounts, self.email).len() > 1
+    }
+
+    /// Whether a 403 is about the recipient alone: a rule of the operator's own blocks sends there.
+    async fn is_blocked_by_rule(&self, hop: &Hop) -> bool {
+        let (nylas, since) = (
+            &self.context.nylas,
+            self.context.now().minus(RULE_RECORD_MAX),
+        );
+        nylas
+            .is_blocked_by_rule(&hop.account, &self.email.to, since)
+            .await
     }
 
     /// Looks the mail up in the hop's mailbox.
@@ -347,11 +369,11 @@ impl<P: Ports> Attempt<'_, '_, P> {
             );
         }
         if !self.has_other_account() {
-            return Next::End(Verdict::retry(fault.reason()));
+            return Next::End(Verdict::wait_for(fault, self.email, self.context.now()));
         }
         match self.find(hop, route).await {
             FindOutcome::Found(mail) => self.sent(hop, mail),
-            FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault.reason()),
+            FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault),
             FindOutcome::Unknown => Next::End(Verdict::retry(fault.reason())),
         }
     }

@@ -171,6 +171,28 @@ impl Route {
         self.advance_to(configured, |_, _| true)
     }
 
+    /// Goes on to the current account's next generation. Returns `false`, and changes nothing, if there is none.
+    pub fn advance_generation(&mut self) -> bool {
+        let next = self.current().and_then(|hop| {
+            let generation = hop.generation.checked_add(1)?;
+            (generation < GENERATIONS_MAX).then(|| Hop {
+                account: hop.account.clone(),
+                generation,
+                reconciling_since: None,
+                account_at_fault: false,
+            })
+        });
+        let next = next.filter(|next| {
+            !self
+                .hops
+                .iter()
+                .any(|hop| hop.is_at(&next.account, next.generation))
+        });
+        let found = next.is_some();
+        self.hops.extend(next);
+        found
+    }
+
     /// Goes on to the next hop because the current account is at fault. Returns `false`, and changes nothing, if there
     /// is none.
     pub fn leave_account(&mut self, configured: &[&GrantId]) -> bool {

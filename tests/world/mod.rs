@@ -50,6 +50,26 @@ pub struct Costs {
     pub lists: u32,
 }
 
+/// The ids of the Sent and Junk folders.
+pub const SENT: &str = "folder-7f3a";
+pub const JUNK: &str = "folder-91c0";
+
+/// An account's folders, as Nylas lists them.
+fn folders() -> Value {
+    let folder = |(id, name, attribute)| {
+        json!({
+            "id": id, "object": "folder", "grant_id": "g", "name": name, "system_folder": true,
+            "attributes": [attribute],
+        })
+    };
+    let all = [
+        ("folder-02be", "inbox", "\\Inbox"),
+        (SENT, "sent", "\\Sent"),
+        (JUNK, "junk", "\\Junk"),
+    ];
+    json!({"request_id": "r", "data": all.map(folder)})
+}
+
 /// A Worker's surroundings.
 pub struct World {
     pub now: Cell<UnixMillis>,
@@ -100,6 +120,8 @@ impl World {
         let usual = [
             ("CLERK_WEBHOOK_SIGNING_SECRET", CLERK_SECRET),
             ("NYLAS_API_KEY", "nyk_marker"),
+            // On loopback, so that addresses nobody reads get their mails.
+            ("NYLAS_API_BASE", "http://127.0.0.1:1"),
             ("NYLAS_WEBHOOK_SECRET", "marker-secret"),
             (
                 "NYLAS_ACCOUNTS",
@@ -129,7 +151,7 @@ impl World {
             heard: RefCell::default(),
             remembered: RefCell::default(),
             posted: RefCell::default(),
-            nylas: RefCell::default(),
+            nylas: RefCell::new(vec![("/folders".to_owned(), 200, folders())]),
             sends: RefCell::default(),
             nylas_once: RefCell::default(),
             nylas_by_query: RefCell::default(),

@@ -20,7 +20,7 @@ const EVENTS: [&str; 13] = [
     "operator",
 ];
 
-const OUTCOMES: [&str; 48] = [
+const OUTCOMES: [&str; 49] = [
     "sent",
     "queued",
     "retry",
@@ -63,6 +63,7 @@ const OUTCOMES: [&str; 48] = [
     "looked",
     "found",
     "cap",
+    "monthly_cap",
     "bounces",
     "complaints",
     "webhook",
@@ -71,7 +72,7 @@ const OUTCOMES: [&str; 48] = [
     "given_up",
 ];
 
-const REASONS: [&str; 130] = [
+const REASONS: [&str; 135] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
@@ -90,6 +91,7 @@ const REASONS: [&str; 130] = [
     "recipient_bounced_or_complained",
     "held_back_by_guard",
     "template_not_in_TEMPLATES",
+    "test_recipient",
     "redriven",
     "nylas_timeout",
     "nylas_unreachable",
@@ -98,6 +100,7 @@ const REASONS: [&str; 130] = [
     "nylas_key_conflict",
     "nylas_throttled",
     "nylas_refused_recipient",
+    "nylas_rule_blocks_recipient",
     "nylas_too_large",
     "nylas_provider_refused",
     "nylas_refused_mail",
@@ -109,6 +112,9 @@ const REASONS: [&str; 130] = [
     "account_paused",
     "account_domain_not_verified",
     "account_daily_quota",
+    "account_monthly_quota",
+    "account_plan_limit",
+    "account_refusal_unexplained",
     "account_removed",
     "account_address_unknown",
     "from_email_name_differs",
