@@ -164,7 +164,7 @@ fn a_message_that_is_not_text_is_dead_lettered_whole() {
 #[test]
 fn a_mail_nylas_refuses() {
     let world = World::new();
-    world.answers(SEND, 400, refused("invalid_request_error", "bad marker"));
+    world.answers(SEND, 402, refused("invalid_request_error", "bad marker"));
     let alerts = world.delivered(&queued("msg_1", SECOND), false);
     says(&alerts, &["refused a mail for good", "Resend", "msg_1"]);
 }
@@ -206,6 +206,24 @@ fn the_mails_of_the_day_half_three_quarters_and_all_used_up() {
             None => assert_eq!(alerts, [""; 0]),
         }
     }
+}
+
+#[test]
+fn the_mails_of_the_month_of_all_accounts_used_up() {
+    let world = World::with(&[("NYLAS_MONTHLY_CAP", "10")]);
+    let mails = |count: usize| json!({"data": vec![json!({"id": "m"}); count]});
+    world.answers("g1/messages", 200, mails(3));
+    world.answers("g2/messages", 200, mails(4));
+    let alerts = world.checked();
+    says(
+        &alerts,
+        &[
+            "70_percent_of_the_cap",
+            "mails of the month",
+            "more accounts share it",
+        ],
+    );
+    assert!(!alerts[0].contains("Account"), "{alerts:?}");
 }
 
 #[test]
@@ -271,7 +289,7 @@ fn an_alert_of_a_check_comes_once_a_day_and_one_of_an_event_once_an_hour() {
     assert_eq!(world.checked().len(), 1);
     world.pass(HOUR);
     assert_eq!(world.checked(), [""; 0]);
-    world.answers(SEND, 400, refused("invalid_request_error", "bad"));
+    world.answers(SEND, 402, refused("invalid_request_error", "bad"));
     let soon = |id: &str| queued(id, 0).replace(&NOW.0.to_string(), &world.now().0.to_string());
     assert_eq!(world.delivered(&soon("msg_a"), false).len(), 1);
     assert_eq!(world.delivered(&soon("msg_b"), false), [""; 0]);

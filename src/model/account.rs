@@ -44,7 +44,8 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// Whether a message's folder is the one of sent mails. A name counts, too: the schema of notifications shows names.
+    /// Whether a message's folder is the one of sent mails. A name counts, too, because the schema of notifications
+    /// shows names.
     pub fn is_sent(&self, folder: &str) -> bool {
         is_folder(folder, self.sent.as_deref(), &["sent"])
     }

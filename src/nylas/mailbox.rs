@@ -112,8 +112,8 @@ impl<P: Http + Clock> Nylas<'_, P> {
         }
     }
 
-    /// How many messages are in a folder since a moment. Counting stops with the page that reaches `at_most`. `None`: no
-    /// usable answer.
+    /// How many messages came into a folder since a moment. Counting stops with the page that reaches `at_most`.
+    /// `None`: no usable answer.
     pub async fn count_since(
         &self,
         grant_id: &GrantId,
@@ -146,8 +146,8 @@ impl<P: Http + Clock> Nylas<'_, P> {
         Some(count)
     }
 
-    /// The ids of the account's folders, told by their attributes; by its name only where one has no attributes. `None`:
-    /// no usable answer. An account without folders has none that mean anything.
+    /// The ids of the account's folders, told by their attributes; by its name only where one has no attributes. An
+    /// account without folders has none that mean anything. `None`: no usable answer.
     pub async fn folders(&self, grant_id: &GrantId) -> Option<Folders> {
         let path = format!("/v3/grants/{}/folders?limit=200", grant_id.as_str());
         match self.read(path).await {
@@ -160,8 +160,8 @@ impl<P: Http + Clock> Nylas<'_, P> {
         }
     }
 
-    /// Whether a rule of the account's workspace blocked a send to the address just now. The refusal itself, a 403, does
-    /// not say so (<https://developer.nylas.com/docs/reference/api/rules/list-rule-evaluations/>).
+    /// Whether a rule of the account's workspace blocked a send to the address just now. The refusal itself, a 403,
+    /// does not say so (<https://developer.nylas.com/docs/reference/api/rules/list-rule-evaluations/>).
     pub async fn is_blocked_by_rule(
         &self,
         grant_id: &GrantId,

@@ -222,9 +222,14 @@ impl World {
 
     /// Clerk's webhook with a code for that address, signed; the answer's status.
     pub fn receive(&self, id: &str, to: &str) -> &'static str {
+        self.receive_made_at(id, to, self.now.get().seconds())
+    }
+
+    /// The same, of an event that says so of its own time.
+    pub fn receive_made_at(&self, id: &str, to: &str, timestamp: u64) -> &'static str {
         let seconds = i64::try_from(self.now.get().seconds()).unwrap();
         let event = json!({
-            "object": "event", "type": "email.created", "timestamp": seconds,
+            "object": "event", "type": "email.created", "timestamp": timestamp,
             "data": {
                 "id": "ema_1", "slug": "verification_code", "from_email_name": "auth",
                 "to_email_address": to, "user_id": "user_1", "subject": "marker",

@@ -146,8 +146,8 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
     (step, Some(run))
 }
 
-/// Evaluates the workspace's outbound rule, if there is one: the refusal of a recipient that it blocks. That says no more
-/// than any other 403; the record of the evaluation tells.
+/// Evaluates the workspace's outbound rule, if there is one: the refusal of a recipient that it blocks. That says no
+/// more than any other 403; the record of the evaluation tells.
 fn evaluate(
     shared: &Shared,
     state: &mut State,
