@@ -44,13 +44,17 @@ const SEND: &str = "/messages/send";
 
 #[test]
 fn an_optional_setting_that_is_wrong() {
-    let world = World::with(&[("ADMIN_TOKEN", "short"), ("NYLAS_DAILY_CAP", "many")]);
+    let world = World::with(&[
+        ("ADMIN_TOKEN", "short"),
+        ("NYLAS_DAILY_CAP", "many"),
+        ("NYLAS_MONTHLY_CAP", "0"),
+    ]);
     world.raise(report_degraded(&world, &world.config));
     says(
         &world.alerts(),
         &[
             "optional settings are malformed",
-            "ADMIN_TOKEN NYLAS_DAILY_CAP",
+            "ADMIN_TOKEN NYLAS_DAILY_CAP NYLAS_MONTHLY_CAP",
             "Sign-in mails are sent all the same",
         ],
     );

@@ -114,10 +114,6 @@ fn a_wrong_optional_setting_stops_no_mail() {
         ),
         (vec![("NYLAS_DAILY_CAP", "0")], vec!["NYLAS_DAILY_CAP"]),
         (
-            vec![("NYLAS_MONTHLY_CAP", "PLANTED")],
-            vec!["NYLAS_MONTHLY_CAP"],
-        ),
-        (
             vec![("NYLAS_FROM_NAME", "PLANTED\nname")],
             vec!["NYLAS_FROM_NAME"],
         ),
@@ -152,7 +148,6 @@ fn a_wrong_optional_setting_stops_no_mail() {
         assert!(!format!("{:?}", config.degraded).contains("PLANTED"));
         assert!(config.agent.is_none() && config.admin_token.is_none());
         assert!(config.alert_url.is_none() && config.daily_cap.is_none());
-        assert!(config.monthly_cap.is_none());
         assert!(config.forward_to.is_none() && !config.hears_nylas());
         assert_eq!(config.accounts[0].name, None);
     }

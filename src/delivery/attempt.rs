@@ -5,7 +5,7 @@
 //! 1. After an ambiguous outcome (timeout, lost connection, 5xx) the mail stays. The next attempt uses the same hop,
 //!    and so the same key.
 //! 2. After a refusal that Nylas *replays* the mail leaves. Every attempt would get the same answer, so the hop is
-//!    dead.
+//!    dead. Throttling goes on at the same account, because all accounts share the rate.
 //! 3. After a refusal of the account that is not replayed the mail leaves for another account, once the mailbox shows
 //!    that it does not hold the mail. Every mail tries its first account anew. If a memory of which account is down
 //!    decided, two attempts that remember differently would send from two accounts.

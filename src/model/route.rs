@@ -2,7 +2,8 @@
 //!
 //! A **hop** is an account and a generation. Each hop has its own idempotency key at Nylas, so any number of sends at
 //! one hop within an hour are one mail. The hops of a mail come in a fixed order: every account at generation 0, in the
-//! recipient's own order, then every account at generation 1, and so on. The **route** is the hops tried so far.
+//! recipient's own order, then every account at generation 1, and so on; but throttling stays at its account. The
+//! **route** is the hops tried so far.
 
 use super::{
     account::Account,

@@ -336,12 +336,14 @@ fn mails_own(status: u16, error_type: &str, message: &str) -> Option<Reason> {
 }
 
 /// Whether there is nothing about the mail that Nylas could object to: a plain address, a subject of usual length and a
-/// content far below its limit of 3 MB. All else that a send has is the relay's or the account's.
+/// content far below its limit of 3 MB. All else that a send has is the relay's or the account's. What strangers wrote,
+/// as in a forwarded reply, may be objected to, and must not make an account look faulty.
 fn is_unremarkable(email: &Email, content: &Content) -> bool {
     const SUBJECT_BYTES: usize = 500;
     const CONTENT_BYTES: usize = 512 * 1024;
     let (Content::Html(text) | Content::Text(text)) = content;
-    is_plain_address(&email.to)
+    email.only_account.is_none()
+        && is_plain_address(&email.to)
         && email.subject.len() <= SUBJECT_BYTES
         && text.len() <= CONTENT_BYTES
 }

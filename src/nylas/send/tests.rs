@@ -172,6 +172,12 @@ fn an_unexplained_refusal_of_an_unremarkable_mail_is_the_accounts() {
         };
         assert!(!is_unremarkable(&mail, &html(bytes)));
     }
+    // Strangers write what is forwarded.
+    let forward = Email {
+        only_account: GrantId::parse("g1"),
+        ..code
+    };
+    assert!(!is_unremarkable(&forward, &html(1)));
     for (status, kind, message, reason) in [
         (
             400,
