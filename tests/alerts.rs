@@ -93,9 +93,14 @@ fn an_account_that_replaces_another() {
     world.answers(SEND, 200, accepted);
     // A mail from its first account is no alert.
     assert_eq!(world.delivered(&queued("msg_1", SECOND), false), [""; 0]);
-    // No account is down: the first one is throttled for longer than a user waits.
-    let throttled = refused("rate_limit_error", "slow down");
-    world.answers("g2/messages/send", 429, throttled);
+    // That the first one is down has been said.
+    let down = json!({"reason": "account_paused", "since": NOW.0, "until": NOW.0 + HOUR});
+    world.keep("down:g2", &down);
+    let paused = refused(
+        "api.invalid_request_error",
+        "Sending is paused for this account",
+    );
+    world.answers("g2/messages/send", 400, paused);
     world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
     let alerts = world.delivered(&queued("msg_2", 61 * SECOND), false);
     says(

@@ -311,7 +311,7 @@ fn sent_by(world: &World) -> Vec<String> {
 #[test]
 fn with_one_account_a_refused_mail_stays_there() {
     let one = r#"[{"grant_id":"g2","email":"auth@g2.example"}]"#;
-    for (status, kind) in [(429, "rate_limit_error"), (403, "api.forbidden")] {
+    for (status, kind) in [(423, "api.resource_blocked"), (429, "rate_limit_error")] {
         let world = World::with(&[("NYLAS_ACCOUNTS", one)]);
         world.answers(SEND, status, refused(kind));
         world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));

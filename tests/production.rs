@@ -374,6 +374,7 @@ const ID_OF_NOW: &str = "msg_35voWnL1jyAwwQfHU4Ufvy0RJL8";
 #[test]
 fn an_event_whose_timestamp_is_too_early_is_not_expired() {
     let world = World::new();
+    world.answers("/messages", 200, data(json!([])));
     world.answers(SEND, 200, data(json!({"id": "nylas-1"})));
     let an_hour_ago = NOW.seconds() - 3600;
     // An id without a time: the event's own counts.
