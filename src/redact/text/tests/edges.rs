@@ -129,3 +129,24 @@ fn a_word_of_two_groups_is_no_group_of_a_spaced_code() {
     let sentence = "Bus A4-B12, C13, thanks";
     assert_eq!(text_of(sentence), sentence);
 }
+
+#[test]
+fn groups_of_one_length_and_groups_that_mix_are_codes_together() {
+    assert_eq!(text_of("It is abc-12d"), "It is [code removed]");
+    assert_eq!(text_of("It is k7f-2q9x"), "It is [code removed]");
+}
+
+/// Shouted words stand beside it, in the same line, in capitals alone, and do not announce it.
+#[test]
+fn a_code_that_can_be_pronounced_stays_only_among_shouted_words() {
+    for shouted in ["HELP TOKARI", "TOKARI HELP"] {
+        assert_eq!(text_of(shouted), shouted);
+    }
+    for word in ["HELP\n", "HELP: ", "please ", "A ", "PayPal ", "B2B "] {
+        assert_eq!(
+            text_of(&format!("{word}TOKARI")),
+            format!("{word}[code removed]")
+        );
+    }
+    assert_eq!(text_of("TOKARI\nHELP"), "[code removed]\nHELP");
+}
