@@ -308,6 +308,24 @@ fn a_403_for_one_recipient_is_told_from_the_accounts() {
     }
 }
 
+/// It has less time for that at the webhook than in the queue, and does not wait for it for long.
+#[test]
+fn while_nobody_says_whose_a_403_is_the_mail_waits_for_a_minute() {
+    for (ago, ended) in [(59 * SECOND, "retry"), (MINUTE, "sent")] {
+        let world = World::new();
+        world.answers(SEND, 200, data(json!({"id": "nylas-1"})));
+        world.answers("g2/messages/send", 403, refused("api.forbidden", "no"));
+        world.answers("/messages", 200, data(json!([])));
+        world
+            .nylas
+            .borrow_mut()
+            .retain(|(end, ..)| end != "/rule-evaluations");
+        let (_, outcome, _) = world.process(&queued(&world, "verification_code", ago), 1);
+        assert_eq!(outcome, ended);
+        assert_eq!(world.kept("down:g2").is_some(), ended == "sent");
+    }
+}
+
 #[test]
 fn an_unknown_refusal_loses_no_unremarkable_mail() {
     let unknown = || refused("api.invalid_request_error", "no");

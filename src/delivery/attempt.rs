@@ -281,12 +281,8 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 reason,
                 wait: retry_after,
             }),
-            (SendOutcome::AccountAtFault(AccountFault::Forbidden), false)
-                if self.is_blocked_by_rule(hop).await =>
-            {
-                Next::End(Verdict::Rejected {
-                    reason: Reason::NylasRuleBlocksRecipient,
-                })
+            (SendOutcome::AccountAtFault(AccountFault::Forbidden), false) => {
+                self.forbidden(hop, route).await
             }
             (SendOutcome::AccountAtFault(fault), false) => {
                 self.account_fault(hop, fault, route).await
@@ -306,17 +302,6 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// Whether more than one account may send the mail.
     fn has_other_account(&self) -> bool {
         order(&self.context.config.accounts, self.email).len() > 1
-    }
-
-    /// Whether a 403 is about the recipient alone: a rule of the operator's own blocks sends there.
-    async fn is_blocked_by_rule(&self, hop: &Hop) -> bool {
-        let (nylas, since) = (
-            &self.context.nylas,
-            self.context.now().minus(RULE_RECORD_MAX),
-        );
-        nylas
-            .is_blocked_by_rule(&hop.account, &self.email.to, since)
-            .await
     }
 
     /// Looks the mail up in the hop's mailbox.
@@ -346,6 +331,22 @@ impl<P: Ports> Attempt<'_, '_, P> {
             account: hop.account.clone(),
             mail,
         })
+    }
+
+    /// A 403 may be about the recipient alone: a rule of the operator's own blocks sends there.
+    async fn forbidden(&self, hop: &Hop, route: &Route) -> Next {
+        let (fault, now) = (AccountFault::Forbidden, self.context.now());
+        let since = now.minus(RULE_RECORD_MAX);
+        let nylas = &self.context.nylas;
+        let blocked = nylas.is_blocked_by_rule(&hop.account, &self.email.to, since);
+        match blocked.await {
+            Some(true) => Next::End(Verdict::Rejected {
+                reason: Reason::NylasRuleBlocksRecipient,
+            }),
+            // The queue has more time than a webhook. But a mail does not wait for this for long.
+            None if self.email.age(now) < MINUTE => Next::End(Verdict::retry(fault.reason())),
+            Some(false) | None => self.account_fault(hop, fault, route).await,
+        }
     }
 
     /// The account is at fault, not the mail: raises an alert once, and leaves if the mailbox does not hold the mail.

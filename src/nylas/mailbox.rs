@@ -161,30 +161,30 @@ impl<P: Http + Clock> Nylas<'_, P> {
     }
 
     /// Whether a rule of the account's workspace blocked a send to the address just now. The refusal itself, a 403,
-    /// does not say so (<https://developer.nylas.com/docs/reference/api/rules/list-rule-evaluations/>).
+    /// does not say so (<https://developer.nylas.com/docs/reference/api/rules/list-rule-evaluations/>). `None`: Nylas
+    /// does not tell now.
     pub async fn is_blocked_by_rule(
         &self,
         grant_id: &GrantId,
         address: &str,
         since: UnixMillis,
-    ) -> bool {
+    ) -> Option<bool> {
         let path = format!("/v3/grants/{}/rule-evaluations?limit=50", grant_id.as_str());
-        let ReadOutcome::Answered(answer) = self.read(path).await else {
-            return false;
-        };
+        let response = self.request(HttpMethod::Get, path, None, None).await.ok();
+        let response = response.filter(|response| response.status < 429)?;
+        let answer = parse(&response.body);
         let evaluations = answer.get("data").and_then(Value::as_array);
-        evaluations.into_iter().flatten().any(|evaluation| {
+        let is_blocked = evaluations.into_iter().flatten().any(|evaluation| {
             let at = evaluation.get("evaluated_at").and_then(Value::as_u64);
             let recipients = evaluation.pointer("/evaluation_input/recipient_addresses");
-            let mut recipients = recipients.and_then(Value::as_array).into_iter().flatten();
+            let recipients = recipients.and_then(Value::as_array).into_iter().flatten();
+            let mut recipients = recipients.filter_map(Value::as_str);
             evaluation.get("evaluation_stage").and_then(Value::as_str) == Some("outbound_send")
                 && evaluation.pointer("/applied_actions/blocked") == Some(&Value::Bool(true))
                 && at.is_some_and(|at| at >= since.seconds())
-                && recipients.any(|to| {
-                    to.as_str()
-                        .is_some_and(|to| to.eq_ignore_ascii_case(address))
-                })
-        })
+                && recipients.any(|to| to.eq_ignore_ascii_case(address))
+        });
+        Some(is_blocked)
     }
 
     /// The application's webhooks.

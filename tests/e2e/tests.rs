@@ -327,9 +327,10 @@ fn a_refused_mail_is_rejected(stage: &Stage) {
 fn a_recipient_that_a_rule_blocks_is_rejected_and_the_account_stays_up(stage: &Stage) {
     let event = Event::code();
     stage.nylas.block_recipient(&event.to);
-    let response = event.deliver(&stage.relay);
-    assert_eq!(response.answer(), pair(200, "rejected"));
-    assert_eq!(response.json()["reason"], "nylas_rule_blocks_recipient");
+    // On a busy machine the webhook's budget may end before Nylas says why.
+    event.deliver(&stage.relay);
+    let record = stage.relay.wait_for_record(&event.id, "rejected");
+    assert_eq!(record["reason"], "nylas_rule_blocks_recipient");
     no_mail(stage, &event);
     let records = stage.relay.records();
     let is_of = |record: &&Value| record["svix_id"] == event.id.as_str();
@@ -489,7 +490,7 @@ fn a_template_that_is_not_listed_is_filtered(stage: &Stage) {
 fn an_old_code_is_expired(stage: &Stage) {
     let event = Event::code().aged(601);
     assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "expired"));
-    let mut milliseconds = Event::code();
+    let mut milliseconds = Event::code().aged(601);
     milliseconds.json["timestamp"] = json!((now_seconds() - 601) * 1000);
     assert_eq!(
         milliseconds.deliver(&stage.relay).answer(),

@@ -151,7 +151,14 @@ impl World {
             heard: RefCell::default(),
             remembered: RefCell::default(),
             posted: RefCell::default(),
-            nylas: RefCell::new(vec![("/folders".to_owned(), 200, folders())]),
+            nylas: RefCell::new(vec![
+                ("/folders".to_owned(), 200, folders()),
+                (
+                    "/rule-evaluations".to_owned(),
+                    200,
+                    json!({"request_id": "r", "data": []}),
+                ),
+            ]),
             sends: RefCell::default(),
             nylas_once: RefCell::default(),
             nylas_by_query: RefCell::default(),
