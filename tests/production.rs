@@ -138,6 +138,16 @@ fn folders_are_asked_for_once_an_account() {
     assert_eq!(folder_requests(&world), 1);
 }
 
+/// Every Agent Account has six.
+#[test]
+fn that_there_are_no_folders_is_not_remembered() {
+    let world = world_with_message_in(JUNK);
+    world.answers_once("/folders", 200, data(json!([])));
+    assert_eq!(reported(&world).1, "handed_on");
+    world.ledger.borrow_mut().clear();
+    assert_eq!(reported(&world).1, "junk");
+}
+
 #[test]
 fn a_message_waits_while_its_folder_cannot_be_told() {
     let world = world_with_message_in(JUNK);

@@ -18,11 +18,12 @@ pub async fn folders<P: Ports>(context: &Context<'_, P>, account: &GrantId) -> O
         Some(known) => known,
         None => {
             let read = context.nylas.folders(account).await?;
-            // Where there are none, the next one asks again: every Agent Account has six.
-            if read != Folders::default() {
-                // Safe to lose: the next one then reads them from Nylas, too.
-                let _ = context.ledger.put_folders(account, &read).await;
+            if read == Folders::default() {
+                // Every Agent Account has six, so such an answer is not remembered.
+                return Some(read);
             }
+            // Safe to lose: the next one then reads them from Nylas, too.
+            let _ = context.ledger.put_folders(account, &read).await;
             read
         }
     };
