@@ -1,7 +1,10 @@
 //! The project's folder: `wrangler.toml`, read and edited without losing a comment.
 
-use crate::failure::Failure;
-use clerk_nylas_relay::config::Bound;
+use crate::{failure::Failure, sign::random_secret};
+use clerk_nylas_relay::{
+    config::{Bound, Config},
+    model::account::Account,
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -221,7 +224,8 @@ impl Project {
 
     /// Every queue that is named anywhere.
     pub fn queues(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.producer("OUTBOX").into_iter().collect();
+        let bound = ["OUTBOX", "INBOX"].into_iter();
+        let mut names: Vec<String> = bound.filter_map(|binding| self.producer(binding)).collect();
         for (queue, dead, _) in self.consumers() {
             names.push(queue);
             names.push(dead);
@@ -254,6 +258,23 @@ impl Project {
     }
 }
 
+/// The configured accounts, by the relay's own rule. Another wrong setting does not hide them.
+pub fn accounts(project: Option<&Project>) -> Vec<Account> {
+    let only_accounts = |name: &str| match name {
+        "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => variable(project, name),
+        // Any will do: it is not used.
+        "CLERK_WEBHOOK_SIGNING_SECRET" => random_secret().ok(),
+        "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
+        _ => None,
+    };
+    let bound = Bound {
+        ledger: true,
+        outbox: true,
+    };
+    let config = Config::read(only_accounts, bound);
+    config.map(|config| config.accounts).unwrap_or_default()
+}
+
 /// A variable, from the environment or `wrangler.toml`.
 pub fn variable(project: Option<&Project>, name: &str) -> Option<String> {
     let from_environment = std::env::var(name)
@@ -279,7 +300,11 @@ mod tests {
         assert_eq!(project.namespace("LEDGER").as_deref(), Some(""));
         assert_eq!(
             project.queues(),
-            ["clerk-nylas-relay-dead", "clerk-nylas-relay-outbox"]
+            [
+                "clerk-nylas-relay-dead",
+                "clerk-nylas-relay-inbox",
+                "clerk-nylas-relay-outbox"
+            ]
         );
         assert_eq!(project.var("NYLAS_GRANT_ID"), None);
         assert!(project.set_var("NYLAS_GRANT_ID", Some("grant-1")));

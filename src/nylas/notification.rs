@@ -13,7 +13,7 @@ use crate::{
     },
     signature::VerifiedNotification,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The JSON of a verified notification. Nothing else can be read as a notification.
 #[derive(Clone, Debug)]
@@ -32,6 +32,19 @@ impl VerifiedJson {
     /// A notification out of the queue. Only verified ones are put there, and those of the relay's own sweep.
     pub fn from_queue(text: &str) -> Self {
         Self(serde_json::from_str(text).unwrap_or_default())
+    }
+
+    /// The name in the metadata of the mail it is about, if that is one of a probe (`prove_...`), and how it came.
+    pub fn about_a_probe(&self) -> Option<(&str, Value)> {
+        let object = self.0.pointer("/data/object")?;
+        let message = object.get("message").unwrap_or(object);
+        let name = message.pointer("/metadata/key1")?.as_str()?;
+        let of = |field: &str| self.0.get(field).cloned().unwrap_or_default();
+        let seen = json!({
+            "notification": of("id"), "type": of("type"), "time": of("time"),
+            "delivery_attempt": of("webhook_delivery_attempt"),
+        });
+        name.starts_with("prove_").then_some((name, seen))
     }
 
     /// Its text for the queue, without what is private.

@@ -6,6 +6,7 @@ use crate::{
     ledger::{
         Ledger,
         mail::{MailRecord, MailState},
+        probe::ProbeId,
         recipient::{RecipientHash, Suppression},
     },
     model::{
@@ -81,6 +82,11 @@ impl<P: Ports> View<'_, P> {
                 list("suppressions", "suppressed:", "key").await
             }
             ("GET", ("shapes", None, None)) => list("templates", "shape:", "slug").await,
+            (method, ("probes", Some(id), None)) => match (ProbeId::parse(id), method) {
+                (Some(id), "POST") => self.begin_probe(&id).await,
+                (Some(id), "GET") => self.probe(&id).await,
+                _ => Ok(status(404, "not_found")),
+            },
             ("POST", ("suppressions", None, None)) => self.suppress(request.body).await,
             ("POST", ("suppressions", Some("check"), None)) => self.check(request.body).await,
             ("DELETE", ("suppressions", None, None)) => self.unsuppress(request.body).await,
@@ -137,7 +143,7 @@ impl<P: Ports> View<'_, P> {
             return Ok(status(404, "not_found"));
         };
         let now = self.ports.now();
-        let text = match Message::from_text(&text) {
+        let (lane, text) = match Message::from_text(&text) {
             None => return Ok(status(409, "unreadable")),
             Some(Message::Mail(mut mail)) => {
                 if mail.email.is_expired(now) {
@@ -150,13 +156,15 @@ impl<P: Ports> View<'_, P> {
                 let record = MailRecord::new(&mail.email, MailState::Queued, now)
                     .because(Reason::Redriven, mail.route.clone());
                 self.ledger.put_mail(&mail.email.svix_id, &record).await?;
-                Message::Mail(mail).to_text().unwrap_or_default()
+                mail.is_oldest = false;
+                let message = Message::Mail(mail);
+                (message.lane(), message.to_text().unwrap_or_default())
             }
-            Some(_) => text,
+            Some(message) => (message.lane(), text),
         };
         if self
             .ports
-            .send_to_queue(&text, Duration::ZERO)
+            .send_to_queue(lane, &text, Duration::ZERO)
             .await
             .is_err()
         {
