@@ -2,6 +2,7 @@
 
 use crate::{
     config::Config,
+    handback,
     mail::job,
     model::{
         alert::Alert,
@@ -42,6 +43,9 @@ pub async fn process<P: Ports>(
             let disposition = alerts::process(ports, url, &key, &body, attempt).await;
             return (disposition, Vec::new());
         }
+        Message::HandBack(job) => {
+            return handback::process::process(ports, config, &job, attempt).await;
+        }
         Message::Notification { text } => process::process(ports, config, &text, attempt).await,
         Message::HandOff { payload } => agent::process(ports, config, &payload, attempt).await,
     };
@@ -70,7 +74,10 @@ async fn misconfigured<P: Ports>(
 ) -> Processed {
     let mail = match message {
         Message::Mail(mail) => Some(mail),
-        Message::Notification { .. } | Message::HandOff { .. } | Message::Alert { .. } => None,
+        Message::Notification { .. }
+        | Message::HandOff { .. }
+        | Message::Alert { .. }
+        | Message::HandBack(_) => None,
     };
     let is_expired = |mail: &QueuedMail| mail.email.is_expired(ports.now());
     let mut raised = Vec::new();

@@ -31,7 +31,8 @@ pub struct Identity {
 }
 
 /// Why an account cannot send, whatever the mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AccountFault {
     /// Nylas does not accept the API key or the grant.
     Unauthorized,

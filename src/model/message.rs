@@ -4,6 +4,8 @@
 //! (workers-rs#1013).
 
 use super::{
+    account::AccountFault,
+    id::SvixId,
     mail::{Content, Email},
     null_as_default,
     route::Route,
@@ -35,6 +37,18 @@ pub enum Message {
     HandOff {
         payload: Value,
     },
+    HandBack(HandBack),
+}
+
+/// Templates are to be handed back to Clerk, because every account is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandBack {
+    /// When that was decided.
+    pub at: UnixMillis,
+    /// What is wrong with the account that was tried last.
+    pub fault: AccountFault,
+    /// The mails that found it so. If one of them was sent since, an account is well again.
+    pub mails: Vec<SvixId>,
 }
 
 /// A mail in the queue, with the route it has followed so far.

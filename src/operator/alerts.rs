@@ -133,6 +133,9 @@ fn body(alert: &Alert) -> Value {
             receiver.domain, receiver.today
         );
     }
+    if !alert.templates.is_empty() {
+        let _ = write!(text, " {}.", alert.templates.join(", "));
+    }
     if let Some(account) = &alert.account {
         let _ = write!(text, " Account {}.", account.as_str());
     }
@@ -146,7 +149,7 @@ fn body(alert: &Alert) -> Value {
         let _ = write!(text, ", {id}");
     }
     text.push(')');
-    json!({
+    let mut body = json!({
         "text": text,
         "content": text,
         "event": alert.event,
@@ -154,7 +157,11 @@ fn body(alert: &Alert) -> Value {
         "reason": alert.reason,
         "account": alert.account,
         "svix_id": alert.svix_id,
-    })
+    });
+    if let (Some(body), false) = (body.as_object_mut(), alert.templates.is_empty()) {
+        body.insert("templates".to_owned(), json!(alert.templates));
+    }
+    body
 }
 
 /// What happened.
@@ -184,6 +191,10 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::WebhookInactive => "Nylas' webhook is not active.",
         AlertKind::Silence => "no mail for six hours, after a day that had some.",
         AlertKind::SenderNameDiffers => "Clerk's sender name differs from the account's address.",
+        AlertKind::HandedBack => "no account sends, so Clerk delivers these mails itself now:",
+        AlertKind::HandBackFailed => {
+            "no account sends, and Clerk could not be told to deliver by itself:"
+        }
     }
 }
 
@@ -247,6 +258,15 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::Silence => "Is the endpoint enabled in Clerk, and the template still off there?",
         AlertKind::SenderNameDiffers => {
             "Mails come from the account's address. Change one of the two."
+        }
+        AlertKind::HandedBack => {
+            "Users get their codes, from Clerk's address. Look at the reason; when the account sends again, run \
+             relayctl templates take --all."
+        }
+        AlertKind::HandBackFailed => {
+            "Users get no codes. Switch \"Delivered by Clerk\" on in Clerk's dashboard, or relayctl templates \
+             give-back --all. clerk_endpoint_gone: Clerk removed the deprecated operation, so only the dashboard \
+             is left; clerk_refuses_key: CLERK_SECRET_KEY is wrong."
         }
     }
 }
