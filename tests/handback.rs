@@ -1,5 +1,5 @@
-//! Clerk takes over while no account sends: from the mails that find every account at fault to what Clerk is asked, what
-//! is remembered and what the operator is told. In memory (`tests/world`); `handback::decide` has the tables.
+//! Clerk takes over while no account sends: from the mails that find every account at fault to what Clerk is asked,
+//! what is remembered and what the operator is told. In memory (`tests/world`); `handback::decide` has the tables.
 
 // A test may stop at its first mistake.
 #![allow(

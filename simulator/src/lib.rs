@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod choices;
+pub mod clerk;
 pub mod executor;
 pub mod invocation;
 pub mod notifications;

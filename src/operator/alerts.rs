@@ -198,6 +198,13 @@ fn what_happened(kind: AlertKind) -> &'static str {
     }
 }
 
+const HANDED_BACK: &str = "Users get their codes, from Clerk's address. Look at the reason; when the account sends \
+                           again, run relayctl templates take --all.";
+const HAND_BACK_FAILED: &str = "Users get no codes. Switch \"Delivered by Clerk\" on in Clerk's dashboard, or run \
+                                relayctl templates give-back --all. clerk_refuses_key: CLERK_SECRET_KEY is wrong. \
+                                clerk_endpoint_gone: Clerk no longer has the operation, which it calls \
+                                deprecated, so only the dashboard is left.";
+
 /// What it means for users, and what to do.
 fn what_to_do(kind: AlertKind) -> &'static str {
     match kind {
@@ -259,15 +266,8 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::SenderNameDiffers => {
             "Mails come from the account's address. Change one of the two."
         }
-        AlertKind::HandedBack => {
-            "Users get their codes, from Clerk's address. Look at the reason; when the account sends again, run \
-             relayctl templates take --all."
-        }
-        AlertKind::HandBackFailed => {
-            "Users get no codes. Switch \"Delivered by Clerk\" on in Clerk's dashboard, or relayctl templates \
-             give-back --all. clerk_endpoint_gone: Clerk removed the deprecated operation, so only the dashboard \
-             is left; clerk_refuses_key: CLERK_SECRET_KEY is wrong."
-        }
+        AlertKind::HandedBack => HANDED_BACK,
+        AlertKind::HandBackFailed => HAND_BACK_FAILED,
     }
 }
 
