@@ -233,12 +233,13 @@ impl Stage {
         }
     }
 
-    /// A code every so often for three hours. The accounts are paused ten minutes after the start, for so long.
+    /// A code every so often, and accounts that are paused a minute after the start, for so long.
     pub fn paused(every: Millis, length: Millis, accounts: u32, clerk: Option<ClerkApi>) -> Self {
-        let codes = (0..3 * HOUR / every).map(|number| ("verification_code", number * every));
+        let codes =
+            (0..(length + 3 * MINUTE) / every).map(|number| ("verification_code", number * every));
         let weather = (0..accounts).flat_map(|account| {
-            let paused = (account, 10 * MINUTE, AccountState::Paused);
-            let healthy = (account, 10 * MINUTE + length, AccountState::Healthy);
+            let paused = (account, MINUTE, AccountState::Paused);
+            let healthy = (account, MINUTE + length, AccountState::Healthy);
             [paused, healthy]
         });
         let rules = Rules {
