@@ -129,7 +129,7 @@ fn every_path_with_up_to_two_faults_is_one_mail_from_one_side() {
         stage.messages = [0, 5, 12, 100][..codes]
             .iter()
             .map(|second| ("verification_code", PAUSED_AT + second * SECOND))
-            .to_vec();
+            .collect();
         let explored = explore(&stage, faults);
         assert_eq!(explored.first_violation, None);
         paths += explored.paths;
