@@ -47,8 +47,8 @@ fn a_pause_costs_the_first_codes_and_not_all() {
         (10 * SECOND, 2, 14 * SECOND),
         (45 * SECOND, 2, 50 * SECOND),
         // Before there is a second mail, the first has met the pause for a minute.
-        (5 * MINUTE, 1, 90 * SECOND),
-        (30 * MINUTE, 1, 90 * SECOND),
+        (5 * MINUTE, 1, 120 * SECOND),
+        (30 * MINUTE, 1, 120 * SECOND),
     ] {
         for accounts in [1, 2] {
             let without = undisturbed(&Stage::paused(every, HOUR, accounts, None));

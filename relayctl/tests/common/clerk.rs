@@ -163,8 +163,18 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     if reader.read_exact(&mut body).is_err() || method.is_empty() {
         return;
     }
-    let (status, answer) = answer(&mut state.lock().unwrap(), &method, &target, &headers, &body);
-    let retry_after = if status == 429 { "retry-after: 1\r\n" } else { "" };
+    let (status, answer) = answer(
+        &mut state.lock().unwrap(),
+        &method,
+        &target,
+        &headers,
+        &body,
+    );
+    let retry_after = if status == 429 {
+        "retry-after: 1\r\n"
+    } else {
+        ""
+    };
     let answer = answer.to_string();
     let head = format!(
         "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{retry_after}content-length: {}\r\n\
@@ -179,7 +189,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
 
 fn error(status: u16, code: &str) -> (u16, Value) {
     let error = json!({"message": code, "long_message": code, "code": code});
-    (status, json!({"errors": [error], "clerk_trace_id": "trace"}))
+    (
+        status,
+        json!({"errors": [error], "clerk_trace_id": "trace"}),
+    )
 }
 
 fn answer(
@@ -265,7 +278,10 @@ fn toggle(
 }
 
 fn find<'a>(state: &'a State, slug: &str) -> Option<&'a Template> {
-    state.templates.iter().find(|template| template.slug == slug)
+    state
+        .templates
+        .iter()
+        .find(|template| template.slug == slug)
 }
 
 /// Every field of the specification.
