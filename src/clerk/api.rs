@@ -8,7 +8,7 @@ use crate::{
     model::mail::Slug,
     ports::{Clock, Http, HttpMethod, HttpRequest, HttpResponse, WhenLate},
 };
-use serde::Deserialize;
+use serde_json::Value;
 use std::time::Duration;
 
 /// The longest page that the specification allows. Without a limit a page has ten templates.
@@ -54,13 +54,11 @@ impl ApiError {
     }
 }
 
-/// A template. The rest of it, which holds its text twice, is passed over.
-#[derive(Deserialize)]
-struct Template {
-    #[serde(default)]
-    slug: Slug,
-    #[serde(default)]
-    delivered_by_clerk: Option<bool>,
+/// The slug of a template that Clerk does not deliver. It becomes part of an address, so it must be a name.
+fn slug_if_left(template: &Value) -> Option<String> {
+    let is_left = template.get("delivered_by_clerk") == Some(&Value::Bool(false));
+    let slug = Slug::new(template.get("slug").and_then(Value::as_str));
+    slug.as_str().filter(|_| is_left).map(str::to_owned)
 }
 
 /// Clerk's API, for one queue message.
@@ -84,16 +82,11 @@ impl<'a, P: Http + Clock> ClerkApi<'a, P> {
             let offset = page.saturating_mul(PAGE);
             let path = format!("?limit={PAGE}&offset={offset}");
             let response = self.request(HttpMethod::Get, &path, None).await?;
-            let templates: Vec<Template> =
-                serde_json::from_str(&response.body).map_err(|_| ApiError::Refused)?;
-            let is_last = templates.len() < PAGE;
-            left.extend(
-                templates
-                    .into_iter()
-                    .filter(|template| template.delivered_by_clerk == Some(false))
-                    .filter_map(|template| template.slug.as_str().map(str::to_owned)),
-            );
-            if is_last {
+            let Ok(Value::Array(templates)) = serde_json::from_str(&response.body) else {
+                return Err(ApiError::Refused);
+            };
+            left.extend(templates.iter().filter_map(slug_if_left));
+            if templates.len() < PAGE {
                 break;
             }
         }

@@ -53,7 +53,8 @@ fn a_paused_account_hands_the_templates_back_to_clerk_and_relayctl_takes_them_ag
         .var("NYLAS_GRANT_ID", NINTH)
         .var("CLERK_API_BASE", &clerk.url)
         .var("ALERT_WEBHOOK_URL", &stage.alerts.url)
-        .secret("CLERK_SECRET_KEY", KEY);
+        // `wrangler dev` takes only the required secrets from its file.
+        .var("CLERK_SECRET_KEY", KEY);
     let relay = Relay::start("handback", settings);
     let before = Event::code();
     assert_eq!(before.deliver(&relay).answer(), (200, "sent".to_owned()));
