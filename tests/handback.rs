@@ -290,6 +290,20 @@ fn a_mail_that_finds_every_account_at_fault_costs_two_reads_after_its_answer() {
     assert_eq!(first_waits, known_waits);
 }
 
+/// As `docs/configuration.md` says.
+#[test]
+fn handing_back_costs_three_reads_and_three_writes_more() {
+    let without = with(&[("CLERK_SECRET_KEY", "")]);
+    without.receive("msg_1", TO);
+    without.receive("msg_2", TO);
+    let known = without.costs.take();
+    let world = world();
+    world.process(&hand_back(&world), 1);
+    let all = world.costs.take();
+    assert_eq!(all.reads - known.reads, 2 + 2 + 3);
+    assert_eq!(all.writes - known.writes, 3);
+}
+
 // ---- What Clerk is asked ----
 
 #[test]
