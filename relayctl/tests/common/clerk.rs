@@ -118,6 +118,7 @@ impl PlayedClerk {
     }
 
     /// Waits until Clerk delivers everything.
+    #[allow(clippy::disallowed_methods)]
     pub fn wait_until_it_delivers_all(&self, limit: Duration) -> bool {
         let started = Instant::now();
         while started.elapsed() < limit {
