@@ -23,11 +23,14 @@ use clerk_nylas_relay::{
         api, checks,
         page::{self, Asked},
     },
+    ports::Memory,
     replies::sweep,
 };
 use serde_json::{Value, json};
-use std::path::Path;
-use world::{CLERK_SECRET as SECRET, Costs, HOUR, NOW, QueueCosts, SECOND, World, done};
+use std::{path::Path, time::Duration};
+use world::{
+    CLERK_SECRET as SECRET, Costs, HOUR, JUNK, NOW, QueueCosts, SECOND, SENT, World, done,
+};
 
 fn costs(reads: u32, writes: u32) -> Costs {
     Costs {
@@ -68,6 +71,8 @@ fn running(settings: &[(&str, &str)]) -> World {
         json!({"request_id": "r", "data": {"id": "nylas-1", "thread_id": "t"}}),
     );
     assert_eq!(receive(&world, "msg_0"), "sent");
+    let folders = json!({"sent": SENT, "junk": JUNK}).to_string();
+    world.remember("folders:g1", &folders, Duration::from_secs(3600));
     world
 }
 
@@ -205,7 +210,6 @@ fn reply_in(world: &World, handed_to: &[&str]) -> Costs {
     });
     let answer = json!({"request_id": "r", "data": message});
     world.answers("/messages/m-1", 200, answer);
-    world.answers("/folders", 200, json!({"request_id": "r", "data": []}));
     world.answers("/replies", 200, json!({}));
     // Which mail began the thread is asked of the mailbox.
     let ours = json!({"id": "nylas-1", "metadata": {"key1": "msg_0"}, "to": [{"email": "marker@example.com"}]});
@@ -237,6 +241,19 @@ fn a_reply() {
     // Before it is queued and before it is sent: how much of its day the account has used.
     let with_cap = [&person[..], &[("NYLAS_DAILY_CAP", "200")]].concat();
     assert_eq!(reply(&with_cap, &["person"]), costs(8, 3));
+}
+
+/// A folder is known by its id only, and the ids are asked of Nylas once a month.
+#[test]
+fn a_reply_whose_accounts_folders_are_looked_up() {
+    let settings = [("REPLY_FORWARD_TO", "support@acme.example")];
+    let first_of_month = running(&settings);
+    first_of_month.remembered.borrow_mut().remove("folders:g1");
+    assert_eq!(reply_in(&first_of_month, &["person"]), costs(7, 4));
+    let of_instance = running(&settings);
+    of_instance.remembered.borrow_mut().remove("folders:g1");
+    of_instance.keep("folders:g1", &json!({"sent": SENT, "junk": JUNK}));
+    assert_eq!(reply_in(&of_instance, &["person"]), costs(7, 3));
 }
 
 /// After the one of the day that tells the operator.
@@ -376,7 +393,7 @@ fn what_is_written_of_a_mail_that_waits() {
 fn an_alert() {
     let world = running(&[]);
     let refused = json!({"error": {"type": "invalid_request_error", "message": "no"}});
-    world.answers("/messages/send", 400, refused);
+    world.answers("/messages/send", 402, refused);
     assert_eq!(receive(&world, "msg_1"), "rejected");
     let alert = cost(&world, || {
         assert_eq!(world.alerts().len(), 1);
@@ -395,9 +412,7 @@ fn an_alert() {
 #[test]
 fn a_day_of_the_schedule() {
     let world = running(&[]);
-    for path in ["/folders", "/messages"] {
-        world.answers(path, 200, json!({"request_id": "r", "data": []}));
-    }
+    world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
     let quarter = 15 * 60 * SECOND;
     let day = cost(&world, || {
         for _ in 0..24 * HOUR / quarter {
@@ -603,6 +618,8 @@ fn the_documentation_says_so() {
         "| ..., forwarded to a person | 6 | 3 |",
         "| ..., with `NYLAS_DAILY_CAP`, more | 2 | |",
         "| ..., to both | 7 | 4 |",
+        "| ..., the first of a Worker's instance and account, more | 1 | |",
+        "| ..., the first of a month and account, more | | 1 |",
         "| a reply over its budget | 4 | 1 |",
         "| ... that waits for over a minute, more, each try | 1 | |",
         "| ..., more, twice for a code | | 1 |",
@@ -622,6 +639,9 @@ fn the_documentation_says_so() {
         "| an alert | 3 |",
         "| a notice that waits a day for an account | 49 |",
         "| an invitation that waits a week for an account | 217 |",
+        // In `tests/handback.rs`.
+        "| a mail that finds every account at fault, with `CLERK_SECRET_KEY`, more | 2 | |",
+        "| ... handing templates back, more | 3 | 3 |",
     ] {
         assert!(docs.contains(sentence), "{sentence}");
     }

@@ -113,6 +113,9 @@ pub fn what_ended(kind: AlertKind) -> Option<&'static str> {
         | AlertKind::RepliesHeldBack
         | AlertKind::GrantUpdated
         | AlertKind::CapNear
+        | AlertKind::MonthlyCapNear
+        | AlertKind::HandedBack
+        | AlertKind::HandBackFailed
         | AlertKind::SenderNameDiffers => return None,
     };
     Some(ended)

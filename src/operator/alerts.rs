@@ -148,6 +148,9 @@ async fn body<P: Ports>(alert: &Alert, about: &About<'_, P>) -> Value {
             receiver.domain, receiver.today
         );
     }
+    if !alert.templates.is_empty() {
+        let _ = write!(text, " {}.", alert.templates.join(", "));
+    }
     text.push_str(&about.account(alert.account.as_ref()).await);
     let _ = write!(
         text,
@@ -160,7 +163,7 @@ async fn body<P: Ports>(alert: &Alert, about: &About<'_, P>) -> Value {
     }
     text.push(')');
     text.push_str(&about.link(alert.svix_id.as_ref()));
-    json!({
+    let mut body = json!({
         "text": text,
         "content": text,
         "event": alert.event,
@@ -168,7 +171,11 @@ async fn body<P: Ports>(alert: &Alert, about: &About<'_, P>) -> Value {
         "reason": alert.reason,
         "account": alert.account,
         "svix_id": alert.svix_id,
-    })
+    });
+    if let (Some(body), false) = (body.as_object_mut(), alert.templates.is_empty()) {
+        body.insert("templates".to_owned(), json!(alert.templates));
+    }
+    body
 }
 
 /// What happened.
@@ -194,13 +201,25 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::GrantGone => "an account's grant is gone.",
         AlertKind::GrantUpdated => "an account's grant was changed.",
         AlertKind::CapNear => "an account has used up much of its mails of the day.",
+        AlertKind::MonthlyCapNear => "the organization has used up much of its mails of the month.",
         AlertKind::BounceRate => "over 2 % of the mails bounce.",
         AlertKind::ComplaintRate => "over 0.05 % of the mails are called spam.",
         AlertKind::WebhookInactive => "Nylas' webhook is not active.",
         AlertKind::Silence => "no mail for six hours, after a day that had some.",
         AlertKind::SenderNameDiffers => "Clerk's sender name differs from the account's address.",
+        AlertKind::HandedBack => "no account sends, so Clerk delivers these mails itself now:",
+        AlertKind::HandBackFailed => {
+            "no account sends, and Clerk could not be told to deliver by itself:"
+        }
     }
 }
+
+const HANDED_BACK: &str = "Users get their codes, from Clerk's address. Look at the reason; when the account sends \
+                           again, run relayctl templates take --all.";
+const HAND_BACK_FAILED: &str = "Users get no codes. Switch \"Delivered by Clerk\" on in Clerk's dashboard, or run \
+                                relayctl templates give-back --all. clerk_refuses_key: CLERK_SECRET_KEY is wrong. \
+                                clerk_endpoint_gone: Clerk no longer has the operation, which it calls \
+                                deprecated, so only the dashboard is left.";
 
 /// What it means for users, and what to do.
 fn what_to_do(kind: AlertKind) -> &'static str {
@@ -254,7 +273,11 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::GrantGone => "It neither sends nor receives. Mend it in Nylas' dashboard.",
         AlertKind::GrantUpdated => "Was it you?",
         AlertKind::CapNear => {
-            "At 100 % it sends no more until midnight UTC. Add an account or a larger plan."
+            "At 100 % it sends no more until midnight UTC. Add an account, if the month's mails allow it, or take a \
+             larger plan."
+        }
+        AlertKind::MonthlyCapNear => {
+            "At 100 % no account sends until the month ends (UTC). Only a larger plan helps: more accounts share it."
         }
         AlertKind::BounceRate => {
             "At 10 % Nylas pauses the account, and nobody signs in. Look whether somebody makes up \
@@ -269,6 +292,8 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::SenderNameDiffers => {
             "Mails come from the account's address. Change one of the two."
         }
+        AlertKind::HandedBack => HANDED_BACK,
+        AlertKind::HandBackFailed => HAND_BACK_FAILED,
     }
 }
 

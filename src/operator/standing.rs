@@ -133,6 +133,9 @@ async fn is_over<P: Ports>(ports: &P, config: &Config, one: &Standing, facts: &F
         | AlertKind::RepliesHeldBack
         | AlertKind::GrantUpdated
         | AlertKind::CapNear
+        | AlertKind::MonthlyCapNear
+        | AlertKind::HandedBack
+        | AlertKind::HandBackFailed
         | AlertKind::SenderNameDiffers => false,
     }
 }

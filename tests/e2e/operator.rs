@@ -501,7 +501,7 @@ fn an_alert_is_given_once_and_says_what_to_do(stage: &Stage) {
     for _ in 0..2 {
         let event = Event::code();
         let refused = Action::Answer {
-            status: 400,
+            status: 402,
             body: json!({"error": {"type": "invalid_request_error", "message": "scripted"}}),
             headers: Vec::new(),
             accept_mail: false,

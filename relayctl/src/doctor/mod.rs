@@ -57,7 +57,7 @@ pub const CHECKS: &[(&str, &str)] = &[
     ),
     (
         "config-operator",
-        "ADMIN_TOKEN, ALERT_WEBHOOK_URL and NYLAS_DAILY_CAP can be used",
+        "ADMIN_TOKEN, ALERT_WEBHOOK_URL, NYLAS_DAILY_CAP and NYLAS_MONTHLY_CAP can be used",
     ),
     ("config-schedule", "the Worker is woken to look around"),
     (
