@@ -22,7 +22,10 @@ impl<P: Ports> View<'_, P> {
             at,
         };
         let text = message.to_text().unwrap_or_default();
-        let queued = self.ports.send_to_queue(&text, Duration::ZERO).await;
+        let queued = self
+            .ports
+            .send_to_queue(message.lane(), &text, Duration::ZERO)
+            .await;
         let error = queued.err().map(|error| error.as_str());
         Ok((
             200,

@@ -39,6 +39,10 @@ pub const CHECKS: [(&str, &str); 50] = [
         "the queue is bound, consumed, and its dead letters are stored",
     ),
     (
+        "config-inbox",
+        "what nobody waits for has a queue of its own",
+    ),
+    (
         "config-clerk-secret",
         "CLERK_WEBHOOK_SIGNING_SECRET is a secret",
     ),
