@@ -145,6 +145,7 @@ fn a_dead_letter_goes_back_into_its_own_queue() {
             path: "dead/letter/redrive",
             limit: None,
             body: b"",
+            with_events: false,
         };
         assert_eq!(done(api::api(&world, &world.config, &request)).0, 200);
         assert_eq!(world.lanes.take(), [lane]);
