@@ -13,9 +13,11 @@ use std::time::Duration;
 mod accounts;
 mod origin;
 mod reader;
+mod smtp;
 mod values;
 
 pub use origin::{ApiBase, is_endpoint};
+pub use smtp::Smtp;
 pub use values::{
     ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_SECRET_PENDING, INLINE_SEND_BUDGET_MS_DEFAULT,
     INLINE_SEND_BUDGET_MS_MAX, NYLAS_API_BASE_DEFAULT, is_nylas_local,
@@ -44,6 +46,8 @@ pub struct Config {
     pub daily_cap: Option<u64>,
     /// `REPLY_FORWARD_TO`: the address of a person who gets users' replies, too.
     pub forward_to: Option<String>,
+    /// `SMTP_HOST` and what belongs to it: new mails go out there. `None`: through Nylas' API.
+    pub smtp: Option<Smtp>,
     /// Optional settings that are wrong. Their features are off.
     pub degraded: Vec<Problem>,
 }
@@ -69,6 +73,7 @@ impl Config {
         let admin_token = reader.admin_token();
         let alert_url = reader.alert_url();
         let daily_cap = reader.daily_cap();
+        let smtp = reader.smtp(&accounts);
         reader.check_ledger(bound);
         let needed = (nylas_api_key, nylas_api_base, inline_send_budget);
         match (reader.finish(), needed) {
@@ -88,6 +93,7 @@ impl Config {
                 alert_url,
                 daily_cap,
                 forward_to,
+                smtp,
                 degraded,
             }),
             (Ok(problems) | Err(problems), _) => Err(problems),

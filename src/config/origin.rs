@@ -35,8 +35,12 @@ fn is_origin(is_https: bool, authority: &str) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => authority,
     };
-    let is_loopback = matches!(name, "127.0.0.1" | "localhost" | "[::1]");
-    is_host && (is_https || is_loopback)
+    is_host && (is_https || is_loopback(name))
+}
+
+/// Whether a host is this machine.
+pub(super) fn is_loopback(name: &str) -> bool {
+    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
 }
 
 /// Whether the text is an address something private may be posted to.

@@ -15,7 +15,7 @@
 //! 5. An attempt that may come after Nylas forgot the key looks the mail up in every mailbox before it sends.
 //! 6. So does an attempt where an earlier one may be unrecorded.
 
-use super::identity::identity;
+use super::{identity::identity, smtp::is_over_smtp};
 use crate::{
     context::Context,
     model::{
@@ -100,7 +100,15 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// `route` is always up to date: the caller may read it, and queue the mail with it, while the attempt is waiting
     /// for Nylas.
     pub async fn run(&self, route: &RefCell<Route>) -> Verdict {
-        let verdict = self.follow(route).await;
+        let goes_over_smtp = is_over_smtp(self.context.config, &route.borrow());
+        let over_smtp = match goes_over_smtp {
+            true => self.over_smtp(route).await,
+            false => None,
+        };
+        let verdict = match over_smtp {
+            Some(verdict) => verdict,
+            None => self.follow(route).await,
+        };
         // Nylas accepted the mail but may have failed to send it since: `message.send_failed` can arrive before the
         // send is recorded.
         if let Verdict::Sent { mail, .. } = &verdict
@@ -305,7 +313,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
 
     /// Notes a sender name in Clerk's settings that is not the account's. Users see the account's, and whoever set
     /// Clerk's may not know that. It is reported after the send.
-    fn compare_names(&self, account: &Account, identity: &Identity) {
+    pub(super) fn compare_names(&self, account: &Account, identity: &Identity) {
         let wanted = self.email.from_local_part.as_deref().unwrap_or_default();
         let has = identity.email.split('@').next().unwrap_or_default();
         if !wanted.is_empty() && !wanted.eq_ignore_ascii_case(has) {
@@ -328,24 +336,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
 
     /// The account is at fault, not the mail: raises an alert once, and leaves if the mailbox does not hold the mail.
     async fn account_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) -> Next {
-        if !self.context.ledger.is_down(&hop.account).await {
-            let marked = self.context.ledger.mark_down(&hop.account, fault).await;
-            let outcome = if marked.is_ok() {
-                Outcome::MarkedDown
-            } else {
-                Outcome::Down
-            };
-            self.context.report(
-                &Record {
-                    level: Level::Error,
-                    svix_id: Some(self.email.svix_id.clone()),
-                    account: Some(hop.account.clone()),
-                    alert: Some(AlertKind::AccountDown),
-                    ..Record::new(Event::AccountDown, outcome, fault.reason())
-                }
-                .with_answer(self.context.nylas.last()),
-            );
-        }
+        self.report_fault(&hop.account, fault).await;
         if !self.has_other_account() {
             return Next::End(Verdict::retry(fault.reason()));
         }
@@ -354,5 +345,28 @@ impl<P: Ports> Attempt<'_, '_, P> {
             FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault.reason()),
             FindOutcome::Unknown => Next::End(Verdict::retry(fault.reason())),
         }
+    }
+
+    /// Raises an alert about an account that is at fault, unless one was raised within the hour.
+    pub(super) async fn report_fault(&self, account: &GrantId, fault: AccountFault) {
+        if self.context.ledger.is_down(account).await {
+            return;
+        }
+        let marked = self.context.ledger.mark_down(account, fault).await;
+        let outcome = if marked.is_ok() {
+            Outcome::MarkedDown
+        } else {
+            Outcome::Down
+        };
+        self.context.report(
+            &Record {
+                level: Level::Error,
+                svix_id: Some(self.email.svix_id.clone()),
+                account: Some(account.clone()),
+                alert: Some(AlertKind::AccountDown),
+                ..Record::new(Event::AccountDown, outcome, fault.reason())
+            }
+            .with_answer(self.context.nylas.last()),
+        );
     }
 }

@@ -3,3 +3,4 @@
 pub mod attempt;
 pub mod identity;
 pub mod record;
+pub mod smtp;

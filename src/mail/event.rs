@@ -4,9 +4,10 @@ use super::decide::{self, Ended, Ending, RECORD_RETRY_IN, Receive, Received};
 use crate::{
     context::Context,
     delivery::{
-        attempt::{Attempt, Verdict},
+        attempt::{Attempt, RECONCILING_TIME, Verdict},
         identity::must_be_looked_up,
         record::{Accepted, record, record_sent},
+        smtp::is_over_smtp,
     },
     ledger::{
         mail::{MailRecord, MailState},
@@ -61,8 +62,11 @@ impl<P: Ports> Mail<'_, '_, P> {
         }
         let budget = context.config.inline_send_budget;
         if budget.is_zero() {
-            // The route starts here, so that another delivery of this webhook follows the same one.
-            route.start(&order(&context.config.accounts, email), context.now());
+            // The route starts here, so that another delivery of this webhook follows the same one. Over SMTP there is
+            // none.
+            if !is_over_smtp(context.config, &route) {
+                route.start(&order(&context.config.accounts, email), context.now());
+            }
             let queued = self.queue(&route, Reason::AlwaysQueued, None).await;
             respond(&queued.ended);
             return queued.record(self, &route).await;
@@ -81,9 +85,19 @@ impl<P: Ports> Mail<'_, '_, P> {
                 // The mail goes into the queue, and the send goes on, because aborting it could make a second mail.
                 // The consumer's attempt gets 409 while the send is in flight, and its outcome afterwards.
                 let so_far = route.borrow().clone();
-                let queued = self.queue(&so_far, Reason::NylasTimeout, None).await;
+                let over_smtp = is_over_smtp(context.config, &so_far);
+                let is_in_doubt = so_far.doubt().is_some();
+                let (reason, wait) = match over_smtp {
+                    true => (Reason::SmtpTimeout, is_in_doubt.then_some(RECONCILING_TIME)),
+                    false => (Reason::NylasTimeout, None),
+                };
+                let queued = self.queue(&so_far, reason, wait).await;
                 respond(&queued.ended);
                 queued.record(self, &so_far).await;
+                // Over SMTP the connection is broken off before the final dot, so that the mail is unsent for certain.
+                if over_smtp && !is_in_doubt {
+                    return;
+                }
                 let verdict = attempt.await;
                 let so_far = route.borrow().clone();
                 return self.finish(verdict, &so_far).await;

@@ -7,6 +7,7 @@ use crate::{
     delivery::{
         attempt::{Attempt, Verdict},
         record::{Accepted, record, record_sent},
+        smtp::is_over_smtp,
     },
     ledger::{
         Ledger,
@@ -115,6 +116,11 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
             }
         }
         Some(content) => {
+            let over_smtp = is_over_smtp(context.config, &route);
+            if over_smtp && attempt > 1 {
+                // The delivery before this one may have sent the mail, and left no trace.
+                route.require_look_up();
+            }
             let shared = RefCell::new(route);
             let verdict = attempt_now(context, &email, content, &shared).await;
             route = shared.into_inner();
@@ -129,7 +135,9 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                     Ending::lost(Outcome::Rejected, reason, AlertKind::Rejected).into()
                 }
                 Verdict::Retry { reason, wait } => {
-                    let replace = decide::must_replace(&before, &route, queued_at, context.now());
+                    // Over SMTP a message that is delivered twice is one whose first delivery left no trace.
+                    let replace = over_smtp
+                        || decide::must_replace(&before, &route, queued_at, context.now());
                     defer(context, &email, content, &route, replace, reason, wait).await
                 }
             }

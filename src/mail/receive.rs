@@ -65,7 +65,7 @@ pub async fn receive<P: Ports>(
     };
     let verified = ports.now();
     let context = Context::new(ports, config, request.started, limits(config));
-    let (slug, read) = read_email(&webhook);
+    let (slug, read) = read_email(&webhook, config.smtp.is_some());
     let log = |ended: &Ended, age: Option<Duration>| {
         let Ending {
             outcome,

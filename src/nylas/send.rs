@@ -10,7 +10,7 @@ use crate::{
     model::{
         account::{AccountFault, Identity},
         id::{GrantId, SvixId},
-        mail::{Content, Email, is_plain_address},
+        mail::{Content, Email},
         outcome::Reason,
     },
     ports::{Clock, Http, HttpError, HttpMethod, HttpResponse},
@@ -117,16 +117,9 @@ struct CustomHeader {
 /// The body of a send. Its bytes are the same for the same mail and account, because Nylas compares the requests of a
 /// key.
 fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<String> {
-    // A forward that 0.2.0 queued may have anything there, and Nylas would refuse the whole mail.
-    let whole = email.reply_to.clone();
-    let whole = whole.filter(|address| is_plain_address(address));
-    let reply_to = whole.or_else(|| {
-        let (_, domain) = identity.email.rsplit_once('@')?;
-        let local_part = email.reply_to_local_part.as_ref()?;
-        Some(format!("{local_part}@{domain}"))
-    });
+    let reply_to = email.reply_address(&identity.email);
     let (body, is_plaintext) = match content {
-        Content::Html(html) => (html, false),
+        Content::Html(html) | Content::Alternatives { html, .. } => (html, false),
         Content::Text(text) => (text, true),
     };
     let request = SendRequest {

@@ -58,7 +58,7 @@ fn read_bytes(body: &[u8]) -> Result<(Email, Content), NotForUs> {
         _ => None,
     });
     let webhook = verify_clerk(&headers, body, std::slice::from_ref(&secret), now).unwrap();
-    read_email(&webhook).1
+    read_email(&webhook, false).1
 }
 
 fn email(event: &Value) -> Email {
