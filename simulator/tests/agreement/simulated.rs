@@ -30,6 +30,8 @@ impl Simulated {
             hang_up_frees_keys: false,
             instances: 0,
             daily_cap: None,
+            over_smtp: false,
+            message_ids_are_kept: true,
         };
         let choices = Choices::scripted(Vec::new());
         let world = World::new(START, rules, None, choices, Millis::MAX, false);
