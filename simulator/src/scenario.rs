@@ -750,8 +750,8 @@ pub struct Explored {
     pub overlapping: u64,
     /// Paths that met residual risk 9.
     pub blind: u64,
-    /// Faults of the paths that met residual risk 8.
-    pub overlapping_after: BTreeSet<Vec<&'static str>>,
+    /// Faults of the paths that met residual risk 8, and the script of one of them.
+    pub overlapping_after: BTreeMap<Vec<&'static str>, Vec<u32>>,
     /// The script of the first path that broke a promise, and how.
     pub first_violation: Option<(Vec<u32>, Vec<String>)>,
 }
@@ -768,7 +768,10 @@ pub fn explore(stage: &Stage, faults_max: usize) -> Explored {
         explored.blind += u64::from(outcome.blind > 0);
         if outcome.overlapping > 0 {
             explored.overlapping += 1;
-            explored.overlapping_after.insert(outcome.faults.clone());
+            let ways = outcome.forks.iter().map(|fork| fork.way).collect();
+            explored
+                .overlapping_after
+                .insert(outcome.faults.clone(), ways);
         }
         if !outcome.violations.is_empty() && explored.first_violation.is_none() {
             let ways = outcome.forks.iter().map(|fork| fork.way).collect();

@@ -88,9 +88,18 @@ impl Socket for Connection {
         if self.is_text && text == "\r\n.\r\n" {
             return self.dot(&world).await;
         }
+        if self.is_text {
+            // The server says nothing to it.
+            text.clone_into(&mut self.text);
+            match world.fork("smtp text", &["cut in the text", "crash in the text"]) {
+                1 => return Err(SocketError::Lost),
+                2 => self.invocation.crash().await,
+                _ => {}
+            }
+            return Ok(());
+        }
         // The kind of the step, and what else may go wrong there.
         let (step, refusals): (_, &[(&str, &str)]) = match text.split([' ', '\r']).next() {
-            _ if self.is_text => ("the text", &[]),
             Some("EHLO") => ("EHLO", &[("421", "421 bye\r\n")]),
             Some("AUTH") => ("AUTH", &[("535", "535 no\r\n"), ("454", "454 later\r\n")]),
             Some("MAIL") => ("MAIL", &[("451", "451 a rule says no\r\n")]),
@@ -126,10 +135,6 @@ impl Socket for Connection {
 impl Connection {
     /// The reply to a step without a fault.
     fn reply(&mut self, world: &World, text: &str) -> &'static str {
-        if self.is_text {
-            text.clone_into(&mut self.text);
-            return "";
-        }
         match text.split([' ', '\r']).next() {
             Some("EHLO") => "250-mail.example\r\n250 AUTH PLAIN\r\n",
             Some("AUTH") => "235 ok\r\n",

@@ -78,6 +78,8 @@ pub struct Attempt<'a, 'c, P> {
     pub context: &'a Context<'c, P>,
     pub email: &'a Email,
     pub content: &'a Content,
+    /// Whether the mail comes out of the queue. Over SMTP it is then looked up before it is sent.
+    pub is_queued: bool,
 }
 
 /// What follows from the outcome at one hop.

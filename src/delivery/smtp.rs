@@ -7,7 +7,8 @@
 //! - **B.** A mail in doubt is looked for in the mailbox, by its `Message-ID`. Found is sent. Absent after
 //!   [`RECONCILING_TIME`] is unsent; for a notice, which nobody waits for, after [`RECONCILING_TIME_WITHOUT_ANSWER`].
 //! - **C.** Where the mailbox cannot tell, a code is sent once more under the same `Message-ID`, and a notice is not.
-//! - **D.** An attempt that may not be the first, and finds no trace of the others, begins with doubt.
+//! - **D.** An attempt that may not be the first, and finds no trace of the others, begins with doubt. A mail that comes
+//!   out of the queue is looked for in any case.
 //! - **E.** While it is in doubt, and while it has a hop at Nylas' API, a mail keeps its transport.
 
 use super::{
@@ -110,7 +111,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
             let route = route.borrow();
             (route.doubt().cloned(), route.must_look_up())
         };
-        if known.is_none() && !must_look_up {
+        if known.is_none() && !must_look_up && !self.is_queued {
             return Ok(false);
         }
         let doubt = known.clone().unwrap_or(Doubt {
@@ -119,14 +120,25 @@ impl<P: Ports> Attempt<'_, '_, P> {
             is_blind: false,
         });
         let (account, evidence) = self.evidence(&doubt, route).await;
+        // Whoever put it into the queue knew that it is unsent, but not what others did.
+        let is_trusted = known.is_none() && !must_look_up;
+        if is_trusted && matches!(evidence, Evidence::Absent | Evidence::NoAnswer) {
+            return Ok(false);
+        }
         let is_code = self.email.slug.is_awaited();
-        let settled = settle(is_code, &doubt, evidence, now.since(doubt.since));
+        let mut judged = doubt.clone();
+        // A queue message that comes again may have been sent blindly before its instance ended.
+        judged.is_blind |= known.is_some() && must_look_up && self.is_queued;
+        let settled = settle(is_code, &judged, evidence, now.since(doubt.since));
         let mut route = route.borrow_mut();
         route.looked_up();
         match (settled, account) {
             (Settled::Sent(mail), Some(account)) => Err(Verdict::Sent { account, mail }),
             (Settled::Ask(delay), _) => {
                 route.doubt_since(doubt);
+                // Two messages of one mail must not come at the same moment.
+                let jitter = u64::from(self.context.ports.random() % 3_000);
+                let delay = delay.saturating_add(Duration::from_millis(jitter));
                 Err(retry(Reason::SmtpOutcomeUnknown, Some(delay)))
             }
             (Settled::Send, _) => {

@@ -76,6 +76,7 @@ impl<P: Ports> Mail<'_, '_, P> {
             context,
             email,
             content: self.content,
+            is_queued: false,
         };
         let left = context.started.plus(budget).since(context.now());
         let attempt = pin!(attempt.run(&route));
@@ -187,12 +188,12 @@ impl<P: Ports> Mail<'_, '_, P> {
             // The answer need not wait for the record. Without it, another delivery of the webhook sends under the same
             // key, which is safe.
             respond(&sent(Ending::sent(Reason::AcceptedByNylas, failed_over)));
-            let _ = record_sent(self.context, accepted).await;
+            let _ = record_sent(self.context, &accepted).await;
             return;
         }
         // Nylas may still fail to send the mail, so its content has to be durable before the answer. If the ledger
         // refuses it, the queue keeps it: the consumer sends under the same key, and then stores it.
-        let is_durable = record_sent(self.context, accepted).await.is_ok()
+        let is_durable = record_sent(self.context, &accepted).await.is_ok()
             || enqueue_mail(
                 self.context,
                 self.email,
@@ -238,7 +239,7 @@ impl<P: Ports> Mail<'_, '_, P> {
             Verdict::Sent { account, mail } => {
                 let accepted = self.accepted(&account, mail, route);
                 // Safe to lose: under the same key the next attempt gets the same outcome.
-                let _ = record_sent(context, accepted).await;
+                let _ = record_sent(context, &accepted).await;
                 (
                     Ending::quiet(Outcome::Sent, Reason::AcceptedAfterTheAnswer),
                     Some(account),

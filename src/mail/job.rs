@@ -168,6 +168,7 @@ async fn attempt_now<P: Ports>(
         context,
         email,
         content,
+        is_queued: true,
     };
     attempt.run(route).await
 }
@@ -190,12 +191,32 @@ async fn sent<P: Ports>(
         route,
         attempt,
     };
-    let is_recorded = record_sent(context, accepted).await.is_ok();
+    if is_over_smtp(context.config, route) {
+        // Its message must not come back: over SMTP nothing makes a second send safe.
+        record_with_patience(context, &accepted).await;
+        return Ended {
+            account: Some(account.clone()),
+            ..Ending::sent(Reason::AcceptedByNylas, failed_over).into()
+        };
+    }
+    let is_recorded = record_sent(context, &accepted).await.is_ok();
     let (ending, retry_in) = decide::job_sent(failed_over, is_recorded, attempt);
     Ended {
         ending,
         account: Some(account),
         retry_in,
+    }
+}
+
+/// Records a mail that went out over SMTP, and tries again while the ledger refuses. It accepts one write a second for a
+/// key.
+async fn record_with_patience<P: Ports>(context: &Context<'_, P>, accepted: &Accepted<'_>) {
+    const TRIES: u32 = 3;
+    for _ in 0..TRIES {
+        if record_sent(context, accepted).await.is_ok() {
+            return;
+        }
+        context.ports.sleep(decide::RECORD_RETRY_IN).await;
     }
 }
 
