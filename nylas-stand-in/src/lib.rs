@@ -21,6 +21,7 @@ mod api;
 mod events;
 mod inbound;
 mod notify;
+mod submitted;
 
 mod shared;
 mod state;
@@ -40,6 +41,7 @@ pub use model::mail::Mail;
 pub use model::script::{Action, RequestKind, Rule};
 pub use model::webhook::Notified;
 pub use shared::Options;
+pub use submitted::Submitted;
 
 use api::webhooks;
 use clock::Clock;
@@ -128,6 +130,11 @@ impl StandIn {
             .filter(|mail| mail.is_to(address))
             .cloned()
             .collect()
+    }
+
+    /// An account sent a mail over SMTP. Returns its id, or None if there is no such account.
+    pub fn submitted(&self, submitted: &Submitted) -> Option<String> {
+        submitted::store(&self.shared, &mut self.shared.lock(), submitted)
     }
 
     /// The newest mail to this address. If there is none, blocks the thread for at most this long, in real time.

@@ -20,6 +20,7 @@ mod relay;
 mod relayctl;
 mod replies;
 mod setup;
+mod smtp;
 mod tests;
 
 use agent::Agent;
@@ -231,6 +232,7 @@ impl Stage {
             relay::NYLAS_WEBHOOK_SECRET,
             "cmVwbHktc2VjcmV0LW9mLTI0LWJ5dGVz",
             ADMIN_TOKEN,
+            smtp::PASSWORD,
         ];
         self.relays()
             .iter()
@@ -277,6 +279,7 @@ fn all() -> impl Iterator<Item = &'static (&'static str, fn(&Stage))> {
         operator::ALL,
         compatibility::ALL,
         setup::ALL,
+        smtp::ALL,
     ];
     files.into_iter().flatten()
 }
