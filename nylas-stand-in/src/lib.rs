@@ -132,6 +132,14 @@ impl StandIn {
             .collect()
     }
 
+    /// The account's app password, which Nylas itself shows to nobody.
+    pub fn app_password(&self, grant_id: &str) -> Option<String> {
+        let state = self.shared.lock();
+        let mut passwords = state.app_passwords.iter();
+        let found = passwords.find(|(known, _)| known == grant_id);
+        found.map(|(_, password)| password.clone())
+    }
+
     /// An account sent a mail over SMTP. Returns its id, or None if there is no such account.
     pub fn submitted(&self, submitted: &Submitted) -> Option<String> {
         submitted::store(&self.shared, &mut self.shared.lock(), submitted)

@@ -22,6 +22,8 @@ pub struct State {
     pub webhooks: Vec<Webhook>,
     pub notified: Vec<Notified>,
     pub policies: Vec<Value>,
+    /// Grant id and app password.
+    pub app_passwords: Vec<(String, String)>,
     /// The policy of the default workspace.
     pub workspace_policy: Option<String>,
     seed: u64,
@@ -45,6 +47,7 @@ impl State {
             webhooks: Vec::new(),
             notified: Vec::new(),
             policies: Vec::new(),
+            app_passwords: Vec::new(),
             workspace_policy: None,
             seed: now_ms,
             ids: 0,

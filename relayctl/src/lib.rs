@@ -22,6 +22,7 @@ pub mod sample;
 pub mod secrets;
 pub mod setup;
 pub mod sign;
+pub mod smtp;
 pub mod trigger;
 pub mod ui;
 pub mod verify;

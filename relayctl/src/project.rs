@@ -9,13 +9,14 @@ use std::{
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 /// The settings that are secrets: never in `wrangler.toml`.
-pub const SECRETS: [&str; 6] = [
+pub const SECRETS: [&str; 7] = [
     "CLERK_WEBHOOK_SIGNING_SECRET",
     "NYLAS_API_KEY",
     "NYLAS_WEBHOOK_SECRET",
     "ADMIN_TOKEN",
     "REPLY_WEBHOOK_SECRET",
     "ALERT_WEBHOOK_URL",
+    "SMTP_PASSWORD",
 ];
 
 /// One `wrangler.toml`.

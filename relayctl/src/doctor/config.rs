@@ -7,7 +7,7 @@ use super::{
 use crate::{project::SECRETS, sample};
 
 /// Which settings a check is about.
-const SETTINGS: [(&str, &[&str]); 10] = [
+const SETTINGS: [(&str, &[&str]); 11] = [
     ("config-api-base", &["NYLAS_API_BASE"]),
     (
         "config-accounts",
@@ -31,6 +31,7 @@ const SETTINGS: [(&str, &[&str]); 10] = [
         "config-operator",
         &["ADMIN_TOKEN", "ALERT_WEBHOOK_URL", "NYLAS_DAILY_CAP"],
     ),
+    ("config-smtp", &["SMTP_HOST", "SMTP_PORT", "SMTP_PASSWORD"]),
 ];
 
 pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
