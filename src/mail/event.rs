@@ -71,6 +71,7 @@ impl<P: Ports> Mail<'_, '_, P> {
             respond(&queued.ended);
             return queued.record(self, &route).await;
         }
+        let doubt_before = route.doubt().cloned();
         let route = RefCell::new(route);
         let attempt = Attempt {
             context,
@@ -95,8 +96,9 @@ impl<P: Ports> Mail<'_, '_, P> {
                 let queued = self.queue(&so_far, reason, wait).await;
                 respond(&queued.ended);
                 queued.record(self, &so_far).await;
-                // Over SMTP the connection is broken off before the final dot, so that the mail is unsent for certain.
-                if over_smtp && !is_in_doubt {
+                // Over SMTP the connection is broken off before the final dot, so that this attempt certainly sends
+                // nothing.
+                if over_smtp && so_far.doubt() == doubt_before.as_ref() {
                     return;
                 }
                 let verdict = attempt.await;
