@@ -1,4 +1,5 @@
-//! Mails that an account sent over SMTP: they are in its Sent folder, like those sent through the API, without metadata.
+//! Mails that an account sent over SMTP. They are in its Sent folder, like those sent through the API, but without
+//! metadata.
 
 use crate::model::mailbox::{Stored, folder_id};
 use crate::notify;

@@ -230,7 +230,7 @@ pub fn explain(refusal: Refusal) -> (String, &'static str) {
                 "the mail server refuses the login ({})",
                 fault.reason().as_str()
             ),
-            "make a new app password and store it: remove the secret SMTP_PASSWORD, then `relayctl setup --only secrets`",
+            "make a new app password: remove the secret SMTP_PASSWORD, then `relayctl setup --only secrets`",
         ),
         Refusal::Later(Reason::SmtpNotEncrypted) => (
             "there is no encrypted connection: no STARTTLS, or a certificate of another host"

@@ -7,8 +7,8 @@
 //! - **B.** A mail in doubt is looked for in the mailbox, by its `Message-ID`. Found is sent. Absent after
 //!   [`RECONCILING_TIME`] is unsent; for a notice, which nobody waits for, after [`RECONCILING_TIME_WITHOUT_ANSWER`].
 //! - **C.** Where the mailbox cannot tell, a code is sent once more under the same `Message-ID`, and a notice is not.
-//! - **D.** An attempt that may not be the first, and finds no trace of the others, begins with doubt. A mail that comes
-//!   out of the queue is looked for in any case.
+//! - **D.** An attempt that may not be the first, and finds no trace of the others, begins with doubt. A mail out
+//!   of the queue is looked for in any case.
 //! - **E.** While it is in doubt, and while it has a hop at Nylas' API, a mail keeps its transport.
 
 use super::{

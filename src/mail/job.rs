@@ -208,8 +208,8 @@ async fn sent<P: Ports>(
     }
 }
 
-/// Records a mail that went out over SMTP, and tries again while the ledger refuses. It accepts one write a second for a
-/// key.
+/// Records a mail that went out over SMTP, and tries again while the ledger refuses. It accepts one write a second for
+/// a key.
 async fn record_with_patience<P: Ports>(context: &Context<'_, P>, accepted: &Accepted<'_>) {
     const TRIES: u32 = 3;
     for _ in 0..TRIES {

@@ -1,7 +1,7 @@
 //! The `Message-ID` of a mail that goes out over SMTP.
 //!
-//! It is the only trace of a mail's Svix id there: SMTP has no idempotency key and no metadata. It is the same each time
-//! the mail is sent, so that the mailbox can be asked whether it is out.
+//! It is the only trace of a mail's Svix id there: SMTP has no idempotency key and no metadata. It is the same each
+//! time the mail is sent, so that the mailbox can be asked whether it is out.
 
 use super::id::SvixId;
 

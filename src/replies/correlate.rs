@@ -70,8 +70,8 @@ pub async fn own_addresses<P: Ports>(work: &Work<'_, '_, P>) -> Result<Vec<Strin
     Ok(addresses)
 }
 
-/// The thread, if a mail of ours that went out over SMTP began it. Anybody can write any `Message-ID`, so it counts only
-/// if the ledger knows the mail and to whom it went.
+/// The thread, if a mail of ours that went out over SMTP began it. Anybody can write any `Message-ID`, so it counts
+/// only if the ledger knows the mail and to whom it went.
 async fn over_smtp<P: Ports>(
     work: &Work<'_, '_, P>,
     messages: Option<&Vec<Value>>,

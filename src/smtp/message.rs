@@ -142,7 +142,8 @@ mod tests {
              From: \"Acme\" <auth@acme.example>\r\nTo: <jane@example.com>\r\nSubject: Code\r\n\
              Auto-Submitted: auto-generated\r\nReply-To: <help@acme.example>\r\nMIME-Version: 1.0\r\n\
              Content-Type: multipart/alternative; boundary=\"=_msg_1\"\r\n\r\n\
-             --=_msg_1\r\nContent-Type: text/plain; charset=\"utf-8\"\r\nContent-Transfer-Encoding: 7bit\r\n\r\n123456\r\n\
+             --=_msg_1\r\nContent-Type: text/plain; charset=\"utf-8\"\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\
+             123456\r\n\
              --=_msg_1\r\nContent-Type: text/html; charset=\"utf-8\"\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\
              <p>123456</p>\r\n--=_msg_1--\r\n"
         );

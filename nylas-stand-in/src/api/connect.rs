@@ -34,8 +34,8 @@ struct Updated {
     settings: Settings,
 }
 
-/// Whether it is what Nylas takes: 18 to 40 printable ASCII characters, with an upper-case and a lower-case letter and a
-/// digit.
+/// Whether it is what Nylas takes: 18 to 40 printable ASCII characters, with an upper-case and a lower-case letter and
+/// a digit.
 fn is_app_password(text: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| text.as_bytes().iter().any(kind);
     (18..=40).contains(&text.len())
