@@ -211,9 +211,15 @@ impl World {
 
     /// Clerk's webhook with a code for that address, signed; the answer's status.
     pub fn receive(&self, id: &str, to: &str) -> &'static str {
+        self.receive_aged(id, to, 0)
+    }
+
+    /// The same, of an event that Clerk made so long ago.
+    pub fn receive_aged(&self, id: &str, to: &str, age: u64) -> &'static str {
         let seconds = i64::try_from(self.now.get().seconds()).unwrap();
+        let made_at = seconds - i64::try_from(age / SECOND).unwrap();
         let event = json!({
-            "object": "event", "type": "email.created", "timestamp": seconds,
+            "object": "event", "type": "email.created", "timestamp": made_at,
             "data": {
                 "id": "ema_1", "slug": "verification_code", "from_email_name": "auth",
                 "to_email_address": to, "user_id": "user_1", "subject": "marker",
