@@ -42,6 +42,7 @@ impl Sockets for Invocation {
             ("mail.example", 465, Encryption::Implicit)
         );
         let world = &self.world;
+        let began_at = world.now();
         let way = world.fork(
             "smtp connection",
             &["connection refused", "slow banner", "no banner"],
@@ -58,7 +59,7 @@ impl Sockets for Invocation {
         };
         Ok(Connection {
             invocation: self.clone(),
-            began_at: world.now(),
+            began_at,
             next,
             grant: String::new(),
             is_text: false,

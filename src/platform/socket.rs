@@ -7,10 +7,13 @@
 
 use super::{
     bindings::{constant, field, object, settled},
-    env::{Platform, message_of},
+    env::Platform,
     promise::Awaited,
+    timer::Sleep,
 };
 use crate::ports::{Encryption, Socket, SocketError, Sockets};
+use futures_util::future::{Either, select};
+use std::{pin::pin, time::Duration};
 use worker::{
     js_sys::{Object, Promise, Uint8Array},
     wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen},
@@ -61,6 +64,10 @@ pub struct Connection {
     socket: TcpSocket,
     reader: ReadableStreamDefaultReader,
     writer: Writer,
+    /// Resolves once there is a connection, encrypted or not.
+    opened: Awaited,
+    /// Whether it will be encrypted, and nothing came yet that proves it.
+    is_handshaking: bool,
     /// Whether another took its place, on the same wire.
     is_replaced: bool,
 }
@@ -81,41 +88,63 @@ impl Sockets for Platform {
         };
         let options = object([("secureTransport", secure), ("allowHalfOpen", false.into())]);
         let connected = settled(Ok(connect_to(&address, &options))).await;
-        let connected = connected.map_err(|error| cause(&error))?;
-        Connection::of(field(&connected, "socket").unchecked_into())
+        let connected = connected.map_err(|_| SocketError::Unreachable)?;
+        let socket = field(&connected, "socket").unchecked_into();
+        Connection::of(socket, encryption == Encryption::Implicit)
     }
 }
 
 impl Connection {
-    fn of(socket: TcpSocket) -> Result<Self, SocketError> {
+    fn of(socket: TcpSocket, is_handshaking: bool) -> Result<Self, SocketError> {
         let reader = socket.readable().get_reader().unchecked_into();
         let writer = socket.writable().get_writer();
-        // Why it fails is asked of the streams. Followed, so that its failing is nobody's surprise.
-        for promise in ["opened", "closed"] {
-            if let Ok(promise) = field(socket.as_ref(), promise).dyn_into::<Promise>() {
-                drop(Awaited::promise(&promise));
-            }
-        }
+        // Followed, so that its failing is nobody's surprise.
+        drop(Awaited::promise(&promised(&socket, "closed")));
         Ok(Self {
+            opened: Awaited::promise(&promised(&socket, "opened")),
+            is_handshaking,
             reader,
-            writer: writer.map_err(|error| cause(&error))?,
+            writer: writer.map_err(|_| SocketError::Lost)?,
             socket,
             is_replaced: false,
         })
     }
+
+    /// Why it failed. The runtime says of a handshake that failed no more than "internal error" or "Stream was
+    /// cancelled", so what fails on an open connection before anything came is the handshake.
+    async fn cause(&mut self) -> SocketError {
+        if !self.is_handshaking {
+            return SocketError::Lost;
+        }
+        let mut patience = Sleep::start(Duration::from_secs(1));
+        match select(&mut self.opened, pin!(patience.over())).await {
+            Either::Left((Ok(_), _)) => SocketError::NotEncrypted,
+            Either::Left((Err(_), _)) | Either::Right(_) => SocketError::Unreachable,
+        }
+    }
+}
+
+fn promised(socket: &TcpSocket, name: &str) -> Promise {
+    let promise = field(socket.as_ref(), name).dyn_into::<Promise>();
+    promise.unwrap_or_else(|_| Promise::resolve(&JsValue::UNDEFINED))
 }
 
 impl Socket for Connection {
     async fn read(&mut self) -> Result<Vec<u8>, SocketError> {
-        let read = settled(Ok(self.reader.read())).await;
-        let read = read.map_err(|error| cause(&error))?;
+        let Ok(read) = settled(Ok(self.reader.read())).await else {
+            return Err(self.cause().await);
+        };
         let chunk = field(&read, "value").dyn_into::<Uint8Array>();
-        Ok(chunk.map(|chunk| chunk.to_vec()).unwrap_or_default())
+        let bytes = chunk.map(|chunk| chunk.to_vec()).unwrap_or_default();
+        self.is_handshaking &= bytes.is_empty();
+        Ok(bytes)
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), SocketError> {
-        let written = settled(self.writer.write(&Uint8Array::from(bytes))).await;
-        written.map(drop).map_err(|error| cause(&error))
+        match settled(self.writer.write(&Uint8Array::from(bytes))).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.cause().await),
+        }
     }
 
     async fn start_tls(&mut self) -> Result<(), SocketError> {
@@ -123,7 +152,7 @@ impl Socket for Connection {
         self.writer.release_lock();
         let encrypted = self.socket.start_tls();
         let encrypted = encrypted.map_err(|_| SocketError::NotEncrypted)?;
-        let connection = Self::of(encrypted)?;
+        let connection = Self::of(encrypted, true)?;
         self.is_replaced = true;
         *self = connection;
         Ok(())
@@ -138,18 +167,5 @@ impl Drop for Connection {
         if let Ok(closing) = self.socket.close() {
             drop(Awaited::promise(&closing));
         }
-    }
-}
-
-/// Why a connection failed, in the runtime's own words (`kj::TlsConnection`, workerd's `sockets.c++`).
-fn cause(error: &JsValue) -> SocketError {
-    let message = message_of(error);
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&["TLS", "tls", "SSL", "certificate"]) {
-        SocketError::NotEncrypted
-    } else if says(&["refused", "connect", "proxy request failed", "DNS"]) {
-        SocketError::Unreachable
-    } else {
-        SocketError::Lost
     }
 }

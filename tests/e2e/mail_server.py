@@ -32,6 +32,9 @@ def flag(name):
 
 def context(certificate, key):
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # A session that is taken up again shows no certificate.
+    made.num_tickets = 0
+    made.options |= ssl.OP_NO_TICKET
     made.load_cert_chain(os.path.join(folder, certificate), os.path.join(folder, key))
     return made
 
