@@ -15,7 +15,7 @@
 //! 5. An attempt that may come after Nylas forgot the key looks the mail up in every mailbox before it sends.
 //! 6. So does an attempt where an earlier one may be unrecorded.
 
-use super::{identity::identity, smtp::is_over_smtp};
+use super::identity::identity;
 use crate::{
     context::Context,
     model::{
@@ -102,7 +102,9 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// `route` is always up to date: the caller may read it, and queue the mail with it, while the attempt is waiting
     /// for Nylas.
     pub async fn run(&self, route: &RefCell<Route>) -> Verdict {
-        let goes_over_smtp = is_over_smtp(self.context.config, &route.borrow());
+        let goes_over_smtp = route
+            .borrow()
+            .is_over_smtp(self.context.config.smtp.is_some());
         let over_smtp = match goes_over_smtp {
             true => self.over_smtp(route).await,
             false => None,

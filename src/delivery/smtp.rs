@@ -16,12 +16,13 @@ use super::{
     identity::identity,
 };
 use crate::{
-    config::{Config, Smtp},
+    config::Smtp,
     model::{
-        account::{AccountFault, Identity},
+        account::{Account, AccountFault, Identity},
         id::{GrantId, SvixId},
         outcome::Reason,
         route::{Doubt, Route, order},
+        secret::Secret,
         time::MINUTE,
     },
     nylas::{mailbox::IdentityOutcome, send::SentMail, sent_folder::Evidence},
@@ -39,11 +40,6 @@ use std::{
 
 /// How long a mailbox that does not answer is asked about a code before the code is sent once more.
 const PATIENCE: Duration = MINUTE;
-
-/// Whether a mail goes out over SMTP, or is in doubt there.
-pub fn is_over_smtp(config: &Config, route: &Route) -> bool {
-    route.doubt().is_some() || config.smtp.is_some() && route.hops().is_empty()
-}
 
 /// What follows for a mail in doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +138,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 Err(retry(Reason::SmtpOutcomeUnknown, Some(delay)))
             }
             (Settled::Send, _) => {
-                route.is_known_unsent();
+                route.end_doubt();
                 Ok(false)
             }
             // Not through the API, which would send it under another Message-ID.
@@ -222,56 +218,14 @@ impl<P: Ports> Attempt<'_, '_, P> {
             if self.email.is_expired(self.context.now()) {
                 return retry(Reason::OutOfTime, None);
             }
-            let identity = match identity(self.context, account).await {
-                IdentityOutcome::Known(identity) => identity,
-                IdentityOutcome::AccountAtFault(fault) => {
-                    reason = fault.reason();
-                    self.report_fault(&grant_id, fault).await;
-                    continue;
-                }
-                IdentityOutcome::Unknown => return retry(Reason::AccountAddressUnknown, None),
+            let sender = Sender {
+                account,
+                password,
+                smtp,
             };
-            self.compare_names(account, &identity);
-            let generation = route.borrow().generation_over_smtp();
-            let message = Message::new(self.email, self.content, &identity, generation);
-            let Some(message) = message else {
-                reason = Reason::AccountAddressUnknown;
-                continue;
-            };
-            let before = route.borrow().clone();
-            let may_go_out = || {
-                let now = self.context.now();
-                let may_go_out = !self.email.is_expired(now);
-                if may_go_out {
-                    claim.keep();
-                    route.borrow_mut().doubt_since(Doubt {
-                        account: Some(grant_id.clone()),
-                        since: now,
-                        is_blind,
-                    });
-                }
-                may_go_out
-            };
-            let dot = Dot::new(&may_go_out);
-            let submitted = submit(self.context.ports, smtp, password, &message, &dot).await;
-            let refusal = match submitted {
-                Submitted::Accepted => {
-                    route.borrow_mut().is_known_unsent();
-                    return Verdict::Sent {
-                        account: grant_id,
-                        mail: SentMail::default(),
-                    };
-                }
-                Submitted::Ambiguous(reason) => return retry(reason, Some(RECONCILING_TIME)),
-                Submitted::Unsent(refusal) => refusal,
-            };
-            // Whatever was in doubt before still is.
-            *route.borrow_mut() = before;
-            claim.take_back();
-            match refusal {
-                Refusal::Mail(reason) => return Verdict::Rejected { reason },
-                Refusal::Later(reason) => return retry(reason, None),
-                Refusal::Account(fault) => {
+            match self.hand_in(&sender, route, is_blind, &claim).await {
+                Ok(verdict) => return verdict,
+                Err(fault) => {
                     reason = fault.reason();
                     self.report_fault(&grant_id, fault).await;
                 }
@@ -279,6 +233,71 @@ impl<P: Ports> Attempt<'_, '_, P> {
         }
         retry(reason, None)
     }
+
+    /// Hands the mail in at one account. `Err`: the account is at fault, and the mail is unsent.
+    async fn hand_in(
+        &self,
+        sender: &Sender<'_>,
+        route: &RefCell<Route>,
+        is_blind: bool,
+        claim: &Claim<'_, P>,
+    ) -> Result<Verdict, AccountFault> {
+        let account = sender.account;
+        let identity = match identity(self.context, account).await {
+            IdentityOutcome::Known(identity) => identity,
+            IdentityOutcome::AccountAtFault(fault) => return Err(fault),
+            IdentityOutcome::Unknown => return Ok(retry(Reason::AccountAddressUnknown, None)),
+        };
+        self.compare_names(account, &identity);
+        let generation = route.borrow().generation_over_smtp();
+        let message = Message::new(self.email, self.content, &identity, generation);
+        let Some(message) = message else {
+            return Ok(retry(Reason::AccountAddressUnknown, None));
+        };
+        let before = route.borrow().clone();
+        let may_go_out = || {
+            let now = self.context.now();
+            let may_go_out = !self.email.is_expired(now);
+            if may_go_out {
+                claim.keep();
+                route.borrow_mut().doubt_since(Doubt {
+                    account: Some(account.grant_id.clone()),
+                    since: now,
+                    is_blind,
+                });
+            }
+            may_go_out
+        };
+        let dot = Dot::new(&may_go_out);
+        let (smtp, password) = (sender.smtp, sender.password);
+        let refusal = match submit(self.context.ports, smtp, password, &message, &dot).await {
+            Submitted::Accepted => {
+                // Sent, so there is no doubt any more.
+                route.borrow_mut().end_doubt();
+                return Ok(Verdict::Sent {
+                    account: account.grant_id.clone(),
+                    mail: SentMail::default(),
+                });
+            }
+            Submitted::Ambiguous(reason) => return Ok(retry(reason, Some(RECONCILING_TIME))),
+            Submitted::Unsent(refusal) => refusal,
+        };
+        // Whatever was in doubt before still is.
+        *route.borrow_mut() = before;
+        claim.take_back();
+        match refusal {
+            Refusal::Mail(reason) => Ok(Verdict::Rejected { reason }),
+            Refusal::Later(reason) => Ok(retry(reason, None)),
+            Refusal::Account(fault) => Err(fault),
+        }
+    }
+}
+
+/// An account and its way out.
+struct Sender<'a> {
+    account: &'a Account,
+    password: &'a Secret,
+    smtp: &'a Smtp,
 }
 
 /// What keeps two attempts of one instance from handing in the same mail at the same time. Other instances do not know

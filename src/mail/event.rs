@@ -7,7 +7,6 @@ use crate::{
         attempt::{Attempt, RECONCILING_TIME, Verdict},
         identity::must_be_looked_up,
         record::{Accepted, record, record_sent},
-        smtp::is_over_smtp,
     },
     ledger::{
         mail::{MailRecord, MailState},
@@ -64,7 +63,7 @@ impl<P: Ports> Mail<'_, '_, P> {
         if budget.is_zero() {
             // The route starts here, so that another delivery of this webhook follows the same one. Over SMTP there is
             // none.
-            if !is_over_smtp(context.config, &route) {
+            if !route.is_over_smtp(context.config.smtp.is_some()) {
                 route.start(&order(&context.config.accounts, email), context.now());
             }
             let queued = self.queue(&route, Reason::AlwaysQueued, None).await;
@@ -87,7 +86,7 @@ impl<P: Ports> Mail<'_, '_, P> {
                 // The mail goes into the queue, and the send goes on, because aborting it could make a second mail.
                 // The consumer's attempt gets 409 while the send is in flight, and its outcome afterwards.
                 let so_far = route.borrow().clone();
-                let over_smtp = is_over_smtp(context.config, &so_far);
+                let over_smtp = so_far.is_over_smtp(context.config.smtp.is_some());
                 let is_in_doubt = so_far.doubt().is_some();
                 let (reason, wait) = match over_smtp {
                     true => (Reason::SmtpTimeout, is_in_doubt.then_some(RECONCILING_TIME)),

@@ -7,7 +7,6 @@ use crate::{
     delivery::{
         attempt::{Attempt, Verdict},
         record::{Accepted, record, record_sent},
-        smtp::is_over_smtp,
     },
     ledger::{
         Ledger,
@@ -116,13 +115,9 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
             }
         }
         Some(content) => {
-            let over_smtp = is_over_smtp(context.config, &route);
-            if over_smtp && attempt > 1 {
-                // The delivery before this one may have sent the mail, and left no trace.
-                route.require_look_up();
-            }
+            let over_smtp = route.is_over_smtp(context.config.smtp.is_some());
             let shared = RefCell::new(route);
-            let verdict = attempt_now(context, &email, content, &shared).await;
+            let verdict = attempt_now(context, &email, content, &shared, attempt).await;
             route = shared.into_inner();
             let failed_over = decide::failed_over(&verdict, &route);
             match verdict {
@@ -135,7 +130,6 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                     Ending::lost(Outcome::Rejected, reason, AlertKind::Rejected).into()
                 }
                 Verdict::Retry { reason, wait } => {
-                    // Over SMTP a message that is delivered twice is one whose first delivery left no trace.
                     let replace = over_smtp
                         || decide::must_replace(&before, &route, queued_at, context.now());
                     defer(context, &email, content, &route, replace, reason, wait).await
@@ -155,7 +149,12 @@ async fn attempt_now<P: Ports>(
     email: &Email,
     content: &Content,
     route: &RefCell<Route>,
+    attempt: u32,
 ) -> Verdict {
+    // Over SMTP a message that is delivered again may have been sent before, and left no trace.
+    if attempt > 1 && route.borrow().is_over_smtp(context.config.smtp.is_some()) {
+        route.borrow_mut().require_look_up();
+    }
     if let Some(account) = &email.only_account
         && context.is_quota_nearly_used(account).await
     {
@@ -191,7 +190,7 @@ async fn sent<P: Ports>(
         route,
         attempt,
     };
-    if is_over_smtp(context.config, route) {
+    if route.is_over_smtp(context.config.smtp.is_some()) {
         // Its message must not come back: over SMTP nothing makes a second send safe.
         record_with_patience(context, &accepted).await;
         return Ended {

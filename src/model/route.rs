@@ -98,6 +98,11 @@ impl Route {
             && self.doubt.is_none()
     }
 
+    /// Whether the mail goes out over SMTP, or is in doubt there. `is_configured`: new mails go out over SMTP.
+    pub fn is_over_smtp(&self, is_configured: bool) -> bool {
+        self.doubt.is_some() || is_configured && self.hops.is_empty()
+    }
+
     /// Whether it is not known if the mail is out over SMTP.
     pub fn doubt(&self) -> Option<&Doubt> {
         self.doubt.as_ref()
@@ -108,8 +113,8 @@ impl Route {
         self.doubt = Some(doubt);
     }
 
-    /// Notes that the mail is known not to be out over SMTP.
-    pub fn is_known_unsent(&mut self) {
+    /// Notes that it is known whether the mail is out.
+    pub fn end_doubt(&mut self) {
         self.doubt = None;
     }
 
