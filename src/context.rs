@@ -7,6 +7,8 @@ use crate::{
         alert::{Alert, AlertKind},
         id::GrantId,
         log::{Level, Record},
+        mail::Email,
+        message::Lane,
         outcome::{Event, Outcome, Reason},
         time::{DAY, UnixMillis, millis},
     },
@@ -55,12 +57,19 @@ impl<'a, P: Ports> Context<'a, P> {
         RecipientHash::new(address, &self.config.nylas_api_key)
     }
 
-    /// Puts a text into the queue. `Ok` once it is durable there.
+    /// By what the ledger knows a recipient's codes of one template. `None` for what is no code.
+    pub fn codes(&self, email: &Email) -> Option<RecipientHash> {
+        let slug = email.slug.as_str().filter(|_| email.slug.is_code())?;
+        let key = &self.config.nylas_api_key;
+        Some(RecipientHash::of_template(&email.to, slug, key))
+    }
+
+    /// Puts a text into a queue. `Ok` once it is durable there.
     ///
     /// # Errors
     /// Why the queue refused it. The log record will say so, too.
-    pub async fn enqueue(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
-        let enqueued = self.ports.send_to_queue(text, delay).await;
+    pub async fn enqueue(&self, lane: Lane, text: &str, delay: Duration) -> Result<(), QueueError> {
+        let enqueued = self.ports.send_to_queue(lane, text, delay).await;
         if let Err(error) = enqueued {
             self.queue_error.set(Some(error));
         }
@@ -77,6 +86,17 @@ impl<'a, P: Ports> Context<'a, P> {
             Ok(sent) => sent.unwrap_or_default().saturating_mul(10) >= cap.saturating_mul(9),
             Err(_) => true,
         }
+    }
+
+    /// Whether an account's guard holds a mail back. Of what cannot be read, only what speaks for the mail counts.
+    pub async fn is_held_back(&self, grant_id: &GrantId, email: &Email) -> bool {
+        // A relay that hears of no delivery knows nobody as proven.
+        if !self.config.hears_nylas() {
+            return false;
+        }
+        let is_proven = self.ledger.is_proven(&self.recipient(&email.to)).await != Ok(false);
+        let guard = self.ledger.guard(grant_id).await;
+        !is_proven && !guard.admits(&email.svix_id, self.now())
     }
 
     /// Adds durations, the number of requests, the last errors and Nylas' last answer to a log record.

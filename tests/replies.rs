@@ -34,7 +34,7 @@ const AGENT: [(&str, &str); 2] = [
 ];
 const PERSON: (&str, &str) = ("REPLY_FORWARD_TO", "support@acme.example");
 /// The last delivery of a notification.
-const LAST_TRY: u32 = 95;
+const LAST_TRY: u32 = 31;
 /// From this delivery on a missing message may be deleted.
 const DELETED_FROM: u32 = 5;
 
@@ -377,7 +377,7 @@ fn only_what_is_handed_on_counts() {
     // Nor does the same message, which comes again because something failed after it was handed on.
     let world = world_with(message(json!({})));
     world.ledger_fails.borrow_mut().push(("put", "reply:"));
-    for attempt in 1..50 {
+    for attempt in 1..LAST_TRY {
         let (disposition, ..) = world.process(&notification(), attempt);
         assert!(is_retry(disposition));
     }
@@ -591,6 +591,21 @@ fn a_message_too_large_to_read_is_handed_on_without_its_text() {
         forward.contains("the whole mail is in the mailbox"),
         "{forward}"
     );
+}
+
+/// That is not a body that is empty.
+#[test]
+fn a_message_whose_body_is_null_says_that_its_text_is_missing() {
+    for (body, is_missing) in [(Value::Null, true), (json!(""), false)] {
+        let world = world_with(message(json!({"body": body})));
+        world.process(&notification(), 1);
+        let queue = world.take_queue();
+        let handed = &payload(&queue)["message"];
+        assert_eq!(
+            (&handed["text"], &handed["truncated"]),
+            (&json!(""), &json!(is_missing))
+        );
+    }
 }
 
 /// Neither lost nor retried for ever: it is recorded, and in the mailbox.

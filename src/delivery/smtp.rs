@@ -121,7 +121,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
         if is_trusted && matches!(evidence, Evidence::Absent | Evidence::NoAnswer) {
             return Ok(false);
         }
-        let is_code = self.email.slug.is_awaited();
+        let is_code = self.email.slug.is_code();
         let mut judged = doubt.clone();
         // A queue message that comes again may have been sent blindly before its instance ended.
         judged.is_blind |= known.is_some() && must_look_up && self.is_queued;

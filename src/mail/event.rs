@@ -8,22 +8,22 @@ use crate::{
         identity::must_be_looked_up,
         record::{Accepted, record, record_sent},
     },
-    ledger::{
-        mail::{MailRecord, MailState},
-        recipient::RecipientHash,
-    },
+    ledger::mail::{MailRecord, MailState},
     model::{
-        alert::AlertKind,
         id::GrantId,
         log::Record,
         mail::{Content, Email},
         outcome::{Event, Outcome, Reason},
         route::{Route, order},
-        time::millis,
+        time::{UnixMillis, millis},
     },
     nylas::send::SentMail,
     ports::Ports,
-    queue::{backoff::retry_delay, enqueue::enqueue_mail},
+    queue::{
+        backoff::retry_delay,
+        enqueue::{enqueue_mail, enqueue_named},
+        standstill::{becomes_oldest, due_by, name_oldest, stands_still},
+    },
 };
 use futures_util::future::{Either, select};
 use std::{cell::RefCell, pin::pin, time::Duration};
@@ -129,19 +129,11 @@ impl<P: Ports> Mail<'_, '_, P> {
             known: known.as_ref(),
             is_suppressed: ledger.is_suppressed(&recipient).await == Ok(true),
             is_held_back: match guarded {
-                Some(account) => self.is_held_back(account, &recipient).await,
+                Some(account) => context.is_held_back(account, email).await,
                 None => false,
             },
         };
         (decide::receive(&facts), known)
-    }
-
-    /// Whether the account's guard holds the mail back. Of what cannot be read, only what speaks for the mail counts.
-    async fn is_held_back(&self, account: &GrantId, recipient: &RecipientHash) -> bool {
-        let context = self.context;
-        let is_proven = context.ledger.is_proven(recipient).await != Ok(false);
-        let guard = context.ledger.guard(account).await;
-        !is_proven && !guard.admits(&self.email.svix_id, context.now())
     }
 
     /// The attempt ended within the budget: answers, and records the outcome.
@@ -153,7 +145,7 @@ impl<P: Ports> Mail<'_, '_, P> {
                 self.sent(account, mail, route, failed_over, respond).await;
             }
             Verdict::Rejected { reason } => {
-                let ending = Ending::lost(Outcome::Rejected, reason, AlertKind::Rejected);
+                let ending = Ending::rejected(reason);
                 respond(&Ended {
                     account: last_tried,
                     ..ending.into()
@@ -281,14 +273,23 @@ impl<P: Ports> Mail<'_, '_, P> {
             retry_delay(email, context.now(), wait, context.ports.random())
         };
         let account = route.current().map(|hop| hop.account.clone());
-        let enqueued = enqueue_mail(context, email, self.content, route, delay).await;
+        let is_oldest = becomes_oldest(context, email, delay);
+        let due_by = due_by(context.now(), delay);
+        let enqueued = enqueue_named(context, email, self.content, route, delay, is_oldest).await;
         let (state, ending) = match enqueued {
+            // Clerk has to keep it, because the queue may not deliver it in time. It is in the queue all the same: the
+            // consumer that gets it knows that the queue moves again.
+            Ok(()) if stands_still(context) => {
+                let ending = Ending::warning(Outcome::Retry, Reason::QueueStandsStill);
+                (MailState::Waiting, ending)
+            }
             Ok(()) if is_untried => (MailState::Queued, Ending::quiet(Outcome::Queued, reason)),
             Ok(()) => (MailState::Queued, Ending::warning(Outcome::Queued, reason)),
             Err(_) => (MailState::Waiting, Ending::warning(Outcome::Retry, reason)),
         };
         Queued {
             state,
+            due_by: (enqueued.is_ok() && is_oldest).then_some(due_by),
             ended: Ended {
                 account,
                 retry_in: enqueued.is_ok().then_some(delay),
@@ -301,14 +302,24 @@ impl<P: Ports> Mail<'_, '_, P> {
 /// A mail that is in the queue, or that Clerk was asked to send again.
 struct Queued {
     state: MailState,
+    /// By when the consumer must have had it, if it is to be named as the oldest code in the queue.
+    due_by: Option<UnixMillis>,
     ended: Ended,
 }
 
 impl Queued {
     /// Records that. Another delivery of the webhook then finds the mail in the queue and does nothing, or continues
-    /// its route. Safe to lose.
+    /// its route; and an older code to the same recipient is not sent. Safe to lose.
     async fn record<P: Ports>(self, mail: &Mail<'_, '_, P>, route: &Route) {
         let reason = self.ended.ending.reason;
         mail.record_unless_sent(self.state, reason, route).await;
+        let (context, email) = (mail.context, mail.email);
+        if let Some(due_by) = self.due_by {
+            name_oldest(context, email, due_by).await;
+        }
+        let codes = context.codes(email);
+        if let Some(codes) = codes.filter(|_| self.state == MailState::Queued) {
+            let _ = context.ledger.put_newest_queued(&codes, email).await;
+        }
     }
 }

@@ -135,8 +135,8 @@ impl Slug {
         self.0.as_deref()
     }
 
-    /// Whether somebody waits at a sign-in page: a code or a magic link. Anything else is a notice.
-    pub fn is_awaited(&self) -> bool {
+    /// Whether it is a code or a magic link: somebody waits for it at a sign-in page, and it is of use for ten minutes.
+    pub fn is_code(&self) -> bool {
         let name = self.as_str().unwrap_or_default();
         name.ends_with("_code") || name.starts_with("magic_link")
     }
@@ -147,7 +147,7 @@ impl Slug {
     /// week late has failed. The rest inform about something that happened.
     pub fn ttl(&self) -> Duration {
         let name = self.as_str().unwrap_or_default();
-        if self.is_awaited() {
+        if self.is_code() {
             MINUTE.saturating_mul(10)
         } else if name.ends_with("invitation") || name == FORWARDED_REPLY {
             DAY.saturating_mul(7)

@@ -22,7 +22,7 @@ use patient::Patient;
 use serde_json::{Value, json};
 
 /// Every check: its id, which is also its section in `docs/doctor.md`, and what it asks.
-pub const CHECKS: [(&str, &str); 51] = [
+pub const CHECKS: [(&str, &str); 52] = [
     ("config-file", "wrangler.toml is there and can be read"),
     (
         "config-api-base",
@@ -38,6 +38,10 @@ pub const CHECKS: [(&str, &str); 51] = [
     (
         "config-queue",
         "the queue is bound, consumed, and its dead letters are stored",
+    ),
+    (
+        "config-inbox",
+        "what nobody waits for has a queue of its own",
     ),
     (
         "config-clerk-secret",

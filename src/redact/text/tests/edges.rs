@@ -196,3 +196,18 @@ fn brackets_and_bold_type_inside_a_link_do_not_hide_it() {
         );
     }
 }
+
+#[test]
+fn dots_before_two_words_make_no_link() {
+    let sentence = "Well ...yes/no, perhaps";
+    assert_eq!(text_of(sentence), sentence);
+}
+
+/// Letters of other scripts end what may be a token.
+#[test]
+fn a_long_word_with_a_year_is_no_token() {
+    assert_eq!(
+        text_of("Die Größenänderungen2030 sind da"),
+        "Die Größenä[code removed] sind da"
+    );
+}
