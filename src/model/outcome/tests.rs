@@ -73,7 +73,7 @@ const OUTCOMES: [&str; 50] = [
     "given_up",
 ];
 
-const REASONS: [&str; 133] = [
+const REASONS: [&str; 140] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
