@@ -21,7 +21,7 @@ use patient::Patient;
 use serde_json::{Value, json};
 
 /// Every check: its id, which is also its section in `docs/doctor.md`, and what it asks.
-pub const CHECKS: [(&str, &str); 50] = [
+pub const CHECKS: [(&str, &str); 51] = [
     ("config-file", "wrangler.toml is there and can be read"),
     (
         "config-api-base",
