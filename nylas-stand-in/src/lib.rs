@@ -159,6 +159,11 @@ impl StandIn {
         self.shared.lock().rules.push(rule);
     }
 
+    /// Has an outbound rule of the workspace block sends to this address: 403, and a record among the rule evaluations.
+    pub fn block_recipient(&self, address: &str) {
+        self.shared.lock().blocked.push(address.to_owned());
+    }
+
     /// Changes the state of an account, if there is one with this id.
     pub fn set_account_state(&self, grant_id: &str, account_state: AccountState) {
         let mut state = self.shared.lock();

@@ -26,11 +26,11 @@ pub struct Options {
     /// The time between the first and the second attempt to deliver a notification, on the stand-in's clock. The third
     /// comes after twice that time. Nylas' last attempt comes 10 to 20 minutes after the first.
     pub notify_interval: Duration,
-    /// What Nylas does not document.
-    pub unknowns: Unknowns,
     /// How many requests to the API may be open at the same time. One more waits until one is answered, while its
     /// caller's time runs, as Cloudflare has a Worker's seventh wait. `None`: any number.
     pub connections: Option<usize>,
+    /// What Nylas does not document.
+    pub unknowns: Unknowns,
 }
 
 impl Options {
@@ -43,8 +43,8 @@ impl Options {
             keeps_throttling: true,
             keeps_account_refusals: true,
             notify_interval: Duration::from_secs(1),
-            unknowns: Unknowns::default(),
             connections: None,
+            unknowns: Unknowns::default(),
         }
     }
 }

@@ -7,6 +7,7 @@
 use super::{bounce::BounceKind, client::is_bulky, mailbox::address_of};
 use crate::{
     model::{
+        account::Folders,
         id::{GrantId, SvixId, is_plain},
         outcome::{Outcome, Reason},
     },
@@ -178,7 +179,8 @@ impl NotificationKind {
         match (words.next(), words.next()) {
             (Some("message"), Some("created")) => Ok(Self::Arrived {
                 message_id: owned(object, "id").ok_or(NotForUs::Unusable)?,
-                sent_by_us: sent_by_us(object),
+                // The folders' ids are not looked up here: most notifications end here, by another sign.
+                sent_by_us: sent_by_us(object, &Folders::default()),
                 from: address_of(object, "from").map(str::to_owned),
             }),
             (Some("message"), Some("delivered")) => event(DeliveryEventKind::Delivered),
@@ -209,7 +211,7 @@ fn slim(notification: &mut Value) {
 
 /// What shows that the relay sent a message, if anything does. A message from outside has neither the relay's metadata
 /// nor the Sent folder.
-pub fn sent_by_us(message: &Value) -> Option<Reason> {
+pub fn sent_by_us(message: &Value, known: &Folders) -> Option<Reason> {
     if message.pointer("/metadata/key1").is_some_and(|id| {
         // Another application may use the same name.
         id.as_str()
@@ -218,10 +220,8 @@ pub fn sent_by_us(message: &Value) -> Option<Reason> {
         return Some(Reason::OurMetadata);
     }
     let folders = message.get("folders").and_then(Value::as_array);
-    let is_sent = folders.into_iter().flatten().any(|folder| {
-        let name = folder.as_str().unwrap_or_default();
-        name.trim_start_matches('\\').eq_ignore_ascii_case("sent")
-    });
+    let mut folders = folders.into_iter().flatten().filter_map(Value::as_str);
+    let is_sent = folders.any(|folder| known.is_sent(folder));
     is_sent.then_some(Reason::SentFolder)
 }
 

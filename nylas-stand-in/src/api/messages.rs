@@ -90,6 +90,25 @@ pub fn folders(shared: &Shared, _: &Call, account: &Account) -> Answer {
     shared.lock().ok(json!(data))
 }
 
+/// What outbound rules did to sends, newest first.
+pub fn rule_evaluations(shared: &Shared, call: &Call, account: &Account) -> Answer {
+    let mut state = shared.lock();
+    let known = |name: &str| matches!(name, "limit" | "page_token");
+    if let Some((unknown, _)) = call.query.iter().find(|(name, _)| !known(name)) {
+        let message = format!("unknown query parameter: {unknown}");
+        return state.error(400, "invalid_request_error", &message);
+    }
+    let own = |record: &&Value| record["grant_id"] == account.grant_id.as_str();
+    let records: Vec<Value> = state
+        .evaluations
+        .iter()
+        .rev()
+        .filter(own)
+        .cloned()
+        .collect();
+    state.ok(json!(records))
+}
+
 pub fn find(shared: &Shared, call: &Call, account: &Account) -> Answer {
     let mut state = shared.lock();
     let known = |name: &str| matches!(name, "fields" | "select");

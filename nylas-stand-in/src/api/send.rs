@@ -130,6 +130,11 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
             return (Step::Done(end(state, ticket, answer, kept)), None);
         }
     };
+    if rule.is_none()
+        && let Some(answer) = evaluate(shared, state, account, &draft)
+    {
+        return (Step::Done(end(state, ticket, answer, true)), None);
+    }
     let with_headers = call
         .query("fields")
         .is_some_and(|fields| fields.starts_with("include_"));
@@ -152,6 +157,37 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
         },
     };
     (step, Some(run))
+}
+
+/// Evaluates the workspace's outbound rule, if there is one: the refusal of a recipient that it blocks. That says no
+/// more than any other 403; the record of the evaluation tells.
+fn evaluate(
+    shared: &Shared,
+    state: &mut State,
+    account: &Account,
+    draft: &Draft,
+) -> Option<Answer> {
+    if state.blocked.is_empty() {
+        return None;
+    }
+    let is_blocked = state
+        .blocked
+        .iter()
+        .any(|blocked| blocked.eq_ignore_ascii_case(&draft.to));
+    let (id, now) = (state.fresh_uuid(), shared.clock.now_ms() / 1000);
+    let address = draft.to.to_ascii_lowercase();
+    let domain = address.rsplit('@').next().unwrap_or_default();
+    state.evaluations.push(json!({
+        "id": id, "grant_id": account.grant_id, "message_id": null, "evaluated_at": now,
+        "evaluation_stage": "outbound_send",
+        "evaluation_input": {
+            "from_address": account.email, "recipient_addresses": [address], "recipient_domains": [domain],
+            "outbound_type": "compose",
+        },
+        "applied_actions": { "blocked": is_blocked },
+        "matched_rule_ids": if is_blocked { vec!["rule-1"] } else { Vec::new() },
+    }));
+    is_blocked.then(|| state.error(403, "api.forbidden", "The request is not allowed."))
 }
 
 /// Looks up the key. An error is the answer that ends the request.
