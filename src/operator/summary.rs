@@ -17,7 +17,11 @@ impl<P: Ports> View<'_, P> {
     /// The ledger did not answer.
     pub async fn summary(&self) -> Result<Value, StoreError> {
         let now = self.ports.now();
-        let mails = self.ledger.all("mail:", "id").await?;
+        let mut mails = self.ledger.all("mail:", "id").await?;
+        mails.retain(|mail| {
+            let id = mail.get("id").and_then(Value::as_str);
+            self.config.counts(id.unwrap_or_default())
+        });
         let replies = self.ledger.all("reply:", "id").await?;
         let oldest = mails
             .iter()
