@@ -108,7 +108,7 @@ const code = (to, subject = "482915 is your verification code") => ({
 test("an empty inbox says so, and mails appear by themselves, newest first", { skip }, async () => {
   const { context, page, wrong, foreign } = await open();
   await page.getByText("No mail yet").waitFor();
-  assert.ok(await page.getByText("relayctl -- --local trigger").isVisible());
+  assert.ok(await page.getByText("relayctl --local trigger").isVisible());
   assert.ok(await page.getByText("none goes out to anybody").isVisible());
   await picture(page, "empty");
   await send(standIn.base, code("ada@example.com"));
