@@ -132,6 +132,12 @@ fn from_nothing_to_a_working_relay_twice() {
         SECRET
     );
     assert_eq!(world.cloud.read("secret-NYLAS_API_KEY"), API_KEY);
+    // The operator's token is new, and there for the operator.
+    let token = world.project.read("admin-token");
+    assert_eq!(world.cloud.read("secret-ADMIN_TOKEN"), token.trim());
+    assert!(!seen.contains(token.trim()), "{seen}");
+    let alerts = world.cloud.read("secret-ALERT_WEBHOOK_URL");
+    assert_eq!(alerts, "https://hooks.example/marker");
     assert!(world.has("secret-NYLAS_WEBHOOK_SECRET") && world.has("queue-clerk-nylas-relay-dead"));
     let toml = world.project.read("wrangler.toml");
     assert!(
@@ -163,6 +169,37 @@ fn from_nothing_to_a_working_relay_twice() {
         WRITES.iter().all(|write| !asked.contains(write)),
         "nothing changed at Cloudflare: {asked}"
     );
+}
+
+#[test]
+fn a_dry_run_shows_every_step_to_whoever_has_no_account_yet() {
+    let world = World::empty();
+    world.cloud.write("logged-out", "");
+    let relayctl = world
+        .relayctl()
+        .env("NYLAS_API_KEY", "")
+        .env("NYLAS_EMAIL", "");
+    for folder_has_settings in [false, true] {
+        if folder_has_settings {
+            let settings = include_str!("../../wrangler.toml");
+            world.project.write("wrangler.toml", settings);
+        }
+        let ran = world.setup(&relayctl, &["--dry-run"]);
+        assert_eq!(ran.code, 0, "{}", ran.all());
+        let shown: Vec<String> = states(&ran).into_iter().map(|(step, _)| step).collect();
+        assert_eq!(shown, STEPS);
+        assert!(
+            ran.out.contains("NYLAS_API_KEY is not known"),
+            "{}",
+            ran.out
+        );
+    }
+    let ran = world.setup(&relayctl, &["--dry-run"]);
+    assert!(ran.out.contains("wrangler is not logged in"), "{}", ran.out);
+    // Without --dry-run it says so and stops.
+    let ran = world.setup(&world.relayctl(), &[]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.out.contains("not logged in"), "{}", ran.all());
 }
 
 /// Runs `relayctl setup` at a terminal, and types the answers to its questions.
@@ -210,6 +247,8 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
             ("Nylas' API key", API_KEY),
             ("The address your mails come from", "login@acme.example"),
             ("The name they come from", "Acme"),
+            ("A token (ADMIN_TOKEN) for the operator's page", ""),
+            ("Where alerts go", "https://hooks.example/marker"),
             ("May Nylas limit what strangers send", ""),
             ("The endpoint's signing secret", SECRET),
         ],
@@ -366,6 +405,8 @@ fn enter_instead_of_clerks_secret_shows_how_to_continue() {
     let (code, seen) = at_a_terminal(
         &world.relayctl(),
         &[
+            ("A token (ADMIN_TOKEN)", "no"),
+            ("Where alerts go", ""),
             ("May Nylas limit what strangers send", ""),
             ("Enter if you do not have it yet)", ""),
         ],
@@ -633,10 +674,14 @@ fn a_policy_of_the_operators_own_stays() {
 fn who_wants_no_protection_gets_none() {
     let world = World::empty();
     let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
-    let no = [("May Nylas limit what strangers send", "no")];
-    // It is asked each time.
-    for _ in 0..2 {
-        let (code, seen) = at_a_terminal(&relayctl, &no);
+    let no = [
+        ("A token (ADMIN_TOKEN)", "no"),
+        ("Where alerts go", ""),
+        ("May Nylas limit what strangers send", "no"),
+    ];
+    // It is asked each time; what else may be set, the first time.
+    for questions in [&no[..], &no[2..]] {
+        let (code, seen) = at_a_terminal(&relayctl, questions);
         assert_eq!(code, 0, "{seen}");
         assert!(seen.contains("no policy at Nylas, as you wish"), "{seen}");
     }
