@@ -7,6 +7,7 @@ use crate::{
         alert::{Alert, AlertKind},
         id::GrantId,
         log::{Level, Record},
+        mail::Email,
         outcome::{Event, Outcome, Reason},
         time::{DAY, UnixMillis, millis},
     },
@@ -77,6 +78,17 @@ impl<'a, P: Ports> Context<'a, P> {
             Ok(sent) => sent.unwrap_or_default().saturating_mul(10) >= cap.saturating_mul(9),
             Err(_) => true,
         }
+    }
+
+    /// Whether an account's guard holds a mail back. Of what cannot be read, only what speaks for the mail counts.
+    pub async fn is_held_back(&self, grant_id: &GrantId, email: &Email) -> bool {
+        // A relay that hears of no delivery knows nobody as proven.
+        if !self.config.hears_nylas() {
+            return false;
+        }
+        let is_proven = self.ledger.is_proven(&self.recipient(&email.to)).await != Ok(false);
+        let guard = self.ledger.guard(grant_id).await;
+        !is_proven && !guard.admits(&email.svix_id, self.now())
     }
 
     /// Adds durations, the number of requests, the last errors and Nylas' last answer to a log record.

@@ -278,3 +278,40 @@ fn every_action_of_the_workflows_is_named_by_its_commit() {
     }
     assert!(count > 5, "only {count} actions were found");
 }
+
+/// A test, or what it brought along, could change what is released; whoever may sign must not run any of that.
+#[test]
+fn a_release_is_built_where_no_test_runs_and_signed_where_nothing_is_built() {
+    let texts = texts();
+    let release = &texts[".github/workflows/release.yml"];
+    let (head, jobs) = release.split_once("\njobs:\n").unwrap();
+    assert!(head.ends_with("permissions:\n  contents: read\n"), "{head}");
+    let mut signing = 0;
+    let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let names: Vec<&str> = jobs.lines().filter(is_name).collect();
+    for name in &names {
+        let (_, job) = jobs.split_once(&format!("{name}\n")).unwrap();
+        let job: Vec<&str> = job.lines().take_while(|line| !is_name(line)).collect();
+        let job = job.join("\n");
+        let has = |words: &[&str]| words.iter().any(|word| job.contains(word));
+        let is_signing = has(&["id-token: write", "attestations: write", "contents: write"]);
+        signing += u32::from(is_signing);
+        if is_signing {
+            assert!(has(&["actions/attest-build-provenance@"]));
+            assert!(!has(&[
+                "checkout@",
+                "cache@",
+                "make ",
+                "cargo ",
+                "npm ",
+                "scripts/"
+            ]));
+        }
+        let is_uploading = has(&["upload-artifact@"]);
+        assert!(
+            !is_uploading || !has(&["make ", "cargo test", "cache@"]),
+            "{name}"
+        );
+    }
+    assert_eq!((names.len(), signing), (4, 1));
+}

@@ -272,6 +272,38 @@ fn a_bounce_of_a_mail_that_the_ledger_does_not_show_yet_is_retried() {
     assert_eq!(ended, (ACKNOWLEDGED, "bounced", "hard"));
 }
 
+/// A code that was held back, or that waits: an attempt that timed out may have sent it.
+#[test]
+fn a_bounce_of_a_mail_that_is_not_recorded_as_sent_counts_for_its_recipient_only() {
+    for (recipient, ended) in [
+        (json!(hash(TO)), "hard"),
+        (
+            json!(hash("marker-other@example.com")),
+            "not_a_mail_of_the_relay",
+        ),
+        // Whoever it was.
+        (Value::Null, "not_a_mail_of_the_relay"),
+    ] {
+        for state in ["queued", "waiting", "rejected", "expired", "dead_lettered"] {
+            let world = World::new();
+            let row = json!({"state": state, "at": NOW.0, "recipient": recipient});
+            world.keep("mail:msg_1", &row);
+            let (_, _, reason) = world.process(&bounced("NoSuchUser", None), NOT_STALE);
+            assert_eq!(reason, ended, "{state}");
+            assert_eq!(suppressed_for(&world).is_some(), ended == "hard");
+        }
+    }
+}
+
+/// Version 0.2.0 did not record the recipient.
+#[test]
+fn a_bounce_of_a_mail_that_0_2_0_sent_counts() {
+    let world = World::new();
+    world.keep("mail:msg_1", &json!({"state": "sent", "at": NOW.0}));
+    let ended = world.process(&bounced("NoSuchUser", None), 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "bounced", "hard"));
+}
+
 /// The person who gets forwards signs in, too.
 #[test]
 fn a_forwards_bounce_or_complaint_never_touches_sign_in_mails() {

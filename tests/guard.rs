@@ -150,6 +150,21 @@ fn a_lifted_guard_is_up_again_after_as_many_bounces() {
     assert_eq!(made_up(&world, 50), 10);
 }
 
+/// The store shows the old count for up to a minute.
+#[test]
+fn a_bounce_right_after_the_guard_was_lifted_does_not_put_it_up_again() {
+    let world = relay(100);
+    made_up(&world, 10);
+    assert_eq!(world.receive("msg_late", NEWCOMER), "suppressed");
+    let stale = world.kept("guard:g1").unwrap();
+    world.pass(SECOND);
+    lift(&world);
+    world.keep("guard:g1", &stale);
+    assert_eq!(report(&world, "bounced", "msg_regular", REGULAR), "hard");
+    assert_eq!(world.kept("guard:g1").unwrap()["bounced"], 1);
+    assert_eq!(world.receive("msg_late", NEWCOMER), "sent");
+}
+
 #[test]
 fn a_few_bounces_are_no_attack() {
     let world = relay(10);
@@ -181,6 +196,73 @@ fn the_guard_of_one_account_is_none_of_anothers() {
     let ledger = Ledger::new(&world);
     let other = clerk_nylas_relay::model::id::GrantId::parse("g2").unwrap();
     assert!(!done(ledger.guard(&other)).is_up(NOW));
+}
+
+/// Two accounts. The first of this recipient refuses every mail, and the guard of the other one is up.
+fn failing_over(recipient: &str) -> World {
+    let world = World::new();
+    let accepted = json!({"request_id": "r", "data": {"id": "nylas-1", "thread_id": "t"}});
+    world.answers("/messages/send", 200, accepted);
+    world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
+    world.receive("msg_before", recipient);
+    let sent = world.sends.take().remove(0).0;
+    let (first, second) = if sent.contains("/g1/") {
+        ("g1", "g2")
+    } else {
+        ("g2", "g1")
+    };
+    let refused = json!({"request_id": "r", "error": {"type": "api.forbidden", "message": "no"}});
+    world.answers(&format!("{first}/messages/send"), 403, refused);
+    let guard = json!({"since": NOW.midnight(), "bounced": 50, "sent": 100, "counted_at": NOW});
+    world.keep(format!("guard:{second}"), &guard);
+    world.raised.take();
+    world.records.take();
+    world
+}
+
+/// Otherwise whoever makes up addresses takes the accounts down one after the other.
+#[test]
+fn a_mail_that_leaves_its_account_does_not_get_round_the_guard_of_the_next() {
+    let world = failing_over(NEWCOMER);
+    assert_eq!(world.receive("msg_new", NEWCOMER), "suppressed");
+    assert_eq!(world.sends.borrow().len(), 1);
+    let kept = world.kept("mail:msg_new").unwrap();
+    assert_eq!(
+        (&kept["state"], &kept["reason"]),
+        (&json!("rejected"), &json!("held_back_by_guard"))
+    );
+    let alerts = world.alerts();
+    assert!(
+        alerts
+            .iter()
+            .any(|alert| alert.contains("held back a mail"))
+    );
+    // On Resend it is judged afresh, as often as it is pressed.
+    assert_eq!(world.receive("msg_new", NEWCOMER), "suppressed");
+    world
+        .ledger
+        .borrow_mut()
+        .retain(|key, _| !key.starts_with("guard:"));
+    assert_eq!(world.receive("msg_new", NEWCOMER), "sent");
+}
+
+#[test]
+fn a_queued_mail_that_leaves_its_account_does_not_get_round_the_guard_of_the_next() {
+    let world = failing_over(NEWCOMER);
+    let email = json!({
+        "svix_id": "msg_new", "created_at": NOW, "slug": "verification_code", "to": NEWCOMER, "subject": "marker",
+    });
+    let mail = json!({"email": email, "content": {"here": {"text": "marker"}}, "queued_at": NOW});
+    let (_, outcome, reason) = world.process(&json!({"mail": mail}).to_string(), 1);
+    assert_eq!((outcome, reason), ("suppressed", "held_back_by_guard"));
+    assert_eq!(world.kept("mail:msg_new").unwrap()["state"], "rejected");
+}
+
+#[test]
+fn a_proven_recipients_mail_leaves_its_account_whatever_the_guard_of_the_next_says() {
+    let world = failing_over(REGULAR);
+    report(&world, "delivered", "msg_before", REGULAR);
+    assert_eq!(world.receive("msg_again", REGULAR), "sent");
 }
 
 #[test]

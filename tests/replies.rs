@@ -593,6 +593,21 @@ fn a_message_too_large_to_read_is_handed_on_without_its_text() {
     );
 }
 
+/// That is not a body that is empty.
+#[test]
+fn a_message_whose_body_is_null_says_that_its_text_is_missing() {
+    for (body, is_missing) in [(Value::Null, true), (json!(""), false)] {
+        let world = world_with(message(json!({"body": body})));
+        world.process(&notification(), 1);
+        let queue = world.take_queue();
+        let handed = &payload(&queue)["message"];
+        assert_eq!(
+            (&handed["text"], &handed["truncated"]),
+            (&json!(""), &json!(is_missing))
+        );
+    }
+}
+
 /// Neither lost nor retried for ever: it is recorded, and in the mailbox.
 #[test]
 fn a_message_of_which_not_even_the_sender_can_be_read_is_nobodys() {

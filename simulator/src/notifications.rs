@@ -121,6 +121,7 @@ pub fn report_later(world: &Rc<World>, grant: String, svix_id: String, to: Strin
         let message = json!({"id": "m", "to": [to], "metadata": {"key1": svix_id}});
         let refused = json!({"email": to, "diagnostic_code": "smtp; 550 5.1.1 no such user"});
         let (kind, object) = if is_made_up {
+            report_out_of_place(&reporting, &grant, &svix_id);
             let bounce = json!({"type": "Permanent", "recipients": [refused]});
             (
                 "message.bounced",
@@ -136,4 +137,25 @@ pub fn report_later(world: &Rc<World>, grant: String, svix_id: String, to: Strin
         let data = json!({"grant_id": grant, "object": object});
         notify(reporting, kind.to_owned(), data).await;
     });
+}
+
+/// Bounces and complaints that name somebody who signs in, and no mail to them: under the id of a mail to somebody
+/// else, of a forward, of a mail that nobody sent, and of another application's.
+fn report_out_of_place(world: &Rc<World>, grant: &str, svix_id: &str) {
+    let to = format!("MARKER-regular-{}@company-0.example", world.below(100));
+    let gone = json!({"email": to, "diagnostic_code": "smtp; 550 5.1.1 no such user"});
+    for id in [svix_id, "forward_0", "msg_of_nobody", "order-1"] {
+        let message = json!({"id": "m", "to": [to], "metadata": {"key1": id}});
+        let bounce =
+            json!({"message": message, "bounce": {"type": "Permanent", "recipients": [gone]}});
+        let complaint = json!({"message": message, "complaint": {"complained_recipients": [to]}});
+        for (kind, object) in [
+            ("message.bounced", bounce),
+            ("message.complaint", complaint),
+        ] {
+            let data = json!({"grant_id": grant, "object": object});
+            let notified = notify(world.clone(), kind.to_owned(), data);
+            world.executor.spawn(notified);
+        }
+    }
 }

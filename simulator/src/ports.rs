@@ -78,8 +78,11 @@ impl Store for Invocation {
         let value = match way {
             0 | 5 => world.version_at(key, world.now()),
             1 => world.version_at(key, world.now().saturating_sub(STALE_MAX)),
-            // This key has been there for hours, so a read may be stale but cannot miss.
-            2 if key.starts_with("looked:") => {
+            // These have been there for hours or days, so a read may be stale but cannot miss.
+            2 if ["looked:", "proven:"]
+                .iter()
+                .any(|kind| key.starts_with(kind)) =>
+            {
                 world.version_at(key, world.now().saturating_sub(STALE_MAX))
             }
             2 => None,

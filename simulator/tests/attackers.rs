@@ -1,5 +1,6 @@
 //! Somebody signs up every second with made-up addresses, at one company's domain or at a thousand, while people sign
-//! in. Under 0.2.0 five such bounces stopped every mail to the company.
+//! in. Under 0.2.0 five such bounces stopped every mail to the company. With each bounce come bounces and complaints
+//! that are out of place: they name somebody who signs in, and no mail to them. Under 0.2.0 those locked people out.
 
 use simulator::{
     choices::{Choices, Exhaustive},

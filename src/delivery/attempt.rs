@@ -63,7 +63,7 @@ pub enum Verdict {
         /// The least delay before that.
         wait: Option<Duration>,
     },
-    /// Nylas refused the mail for good.
+    /// Nylas refused the mail for good, or an account's guard holds it back.
     Rejected { reason: Reason },
 }
 
@@ -98,7 +98,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// Tries to send the mail, and follows its route as far as the rule allows.
     ///
     /// `route` is always up to date: the caller may read it, and queue the mail with it, while the attempt is waiting
-    /// for Nylas.
+    /// for Nylas. Where the guard of the next account holds the mail back, it ends there.
     pub async fn run(&self, route: &RefCell<Route>) -> Verdict {
         let verdict = self.follow(route).await;
         // Nylas accepted the mail but may have failed to send it since: `message.send_failed` can arrive before the
@@ -137,22 +137,21 @@ impl<P: Ports> Attempt<'_, '_, P> {
             if !self.context.nylas.has_time() || self.email.is_expired(self.context.now()) {
                 return Verdict::retry(Reason::OutOfTime);
             }
-            let next = self.try_hop(hop, &so_far).await;
-            let mut route = route.borrow_mut();
-            let advanced = match next {
+            let mut then = so_far.clone();
+            let advanced = match self.try_hop(hop, &so_far).await {
                 Next::End(verdict) => return verdict,
-                Next::Leave => route.advance(&order) || route.advance_anywhere(&order),
+                Next::Leave => then.advance(&order) || then.advance_anywhere(&order),
                 Next::LeaveDeadAccount => {
-                    route.leave_account(&order) || route.advance_anywhere(&order)
+                    then.leave_account(&order) || then.advance_anywhere(&order)
                 }
                 Next::LeaveAccount(reason) => {
-                    if !route.leave_account(&order) {
+                    if !then.leave_account(&order) {
                         return Verdict::retry(reason);
                     }
                     true
                 }
                 Next::Reconcile(reason, delay) => {
-                    route.reconcile_from(self.context.now());
+                    route.borrow_mut().reconcile_from(self.context.now());
                     return Verdict::Retry {
                         reason,
                         wait: Some(delay),
@@ -162,8 +161,25 @@ impl<P: Ports> Attempt<'_, '_, P> {
             if !advanced {
                 return Verdict::retry(Reason::NoHopLeft);
             }
+            if self.is_held_back(&hop.account, &then).await {
+                return Verdict::Rejected {
+                    reason: Reason::HeldBackByGuard,
+                };
+            }
+            *route.borrow_mut() = then;
         }
         Verdict::retry(Reason::OutOfSteps)
+    }
+
+    /// Whether the guard of the account that the mail would go on to holds it back. The route is left as it was, so
+    /// that every later attempt asks, too.
+    async fn is_held_back(&self, left: &GrantId, then: &Route) -> bool {
+        match then.current() {
+            Some(hop) if hop.account != *left => {
+                self.context.is_held_back(&hop.account, self.email).await
+            }
+            _ => false,
+        }
     }
 
     /// Looks the mail up before any send, where rule 5 or 6 asks for it.

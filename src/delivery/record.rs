@@ -79,6 +79,10 @@ pub async fn record<P: Ports>(
     reason: Reason,
     route: &Route,
 ) {
-    let record = MailRecord::new(email, state, context.now()).because(reason, route.clone());
+    let record = MailRecord {
+        // It may have been sent all the same.
+        recipient: Some(context.recipient(&email.to)),
+        ..MailRecord::new(email, state, context.now()).because(reason, route.clone())
+    };
     let _ = context.ledger.put_mail(&email.svix_id, &record).await;
 }

@@ -129,7 +129,7 @@ impl<P: Store + Clock + Memory> Ledger<'_, P> {
             bounced: known.bounced.saturating_add(1),
             ..known
         };
-        self.put_guard(grant_id, &guard).await;
+        let _ = self.put_guard(grant_id, &guard).await;
         guard
     }
 
@@ -147,15 +147,27 @@ impl<P: Store + Clock + Memory> Ledger<'_, P> {
             bounced: newer.bounced,
             ..guard.counted(new, now)
         };
-        self.put_guard(grant_id, &guard).await;
+        let _ = self.put_guard(grant_id, &guard).await;
         guard
     }
 
-    async fn put_guard(&self, grant_id: &GrantId, guard: &Guard) {
+    /// Lifts the guard: bounces are counted anew from now on.
+    ///
+    /// # Errors
+    /// Why the ledger refused it.
+    pub async fn lift_guard(&self, grant_id: &GrantId) -> Result<(), StoreError> {
+        let guard = Guard {
+            since: self.ports.now(),
+            ..Guard::default()
+        };
+        self.put_guard(grant_id, &guard).await
+    }
+
+    async fn put_guard(&self, grant_id: &GrantId, guard: &Guard) -> Result<(), StoreError> {
         if let Ok(text) = serde_json::to_string(guard) {
             self.ports.remember(&guard_key(grant_id), &text, DAY);
         }
-        let _ = self.write(&guard_key(grant_id), guard, DAY).await;
+        self.write(&guard_key(grant_id), guard, DAY).await
     }
 
     fn recalled(&self, grant_id: &GrantId) -> Guard {
@@ -170,18 +182,6 @@ impl<P: Store + Clock> Ledger<'_, P> {
     pub async fn guard(&self, grant_id: &GrantId) -> Guard {
         let guard = self.read(&guard_key(grant_id)).await.ok().flatten();
         guard.unwrap_or_default()
-    }
-
-    /// Lifts the guard: bounces are counted anew from now on.
-    ///
-    /// # Errors
-    /// Why the ledger refused it.
-    pub async fn lift_guard(&self, grant_id: &GrantId) -> Result<(), StoreError> {
-        let guard = Guard {
-            since: self.ports.now(),
-            ..Guard::default()
-        };
-        self.write(&guard_key(grant_id), &guard, DAY).await
     }
 }
 

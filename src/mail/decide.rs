@@ -59,6 +59,14 @@ impl Ending {
         }
     }
 
+    /// Nylas refused the mail for good, or an account's guard held it back.
+    pub fn rejected(reason: Reason) -> Self {
+        match reason {
+            Reason::HeldBackByGuard => Self::lost(Outcome::Suppressed, reason, AlertKind::HeldBack),
+            _ => Self::lost(Outcome::Rejected, reason, AlertKind::Rejected),
+        }
+    }
+
     /// Nylas accepted the mail. If another account than the recipient's first sent it, that is an alert.
     pub fn sent(reason: Reason, failed_over: bool) -> Self {
         let ending = Self::quiet(Outcome::Sent, reason);
@@ -154,9 +162,10 @@ pub fn receive(facts: &Received<'_>) -> Receive {
         None | Some(MailState::Rejected | MailState::Expired | MailState::DeadLettered)
             if facts.is_held_back =>
         {
-            let (outcome, reason) = (Outcome::Suppressed, Reason::HeldBackByGuard);
-            let ending = Ending::lost(outcome, reason, AlertKind::HeldBack);
-            Receive::GiveUp(MailState::Rejected, ending)
+            Receive::GiveUp(
+                MailState::Rejected,
+                Ending::rejected(Reason::HeldBackByGuard),
+            )
         }
         // It is new, or Clerk was asked to send it again, or somebody pressed Resend.
         None

@@ -8,12 +8,8 @@ use crate::{
         identity::must_be_looked_up,
         record::{Accepted, record, record_sent},
     },
-    ledger::{
-        mail::{MailRecord, MailState},
-        recipient::RecipientHash,
-    },
+    ledger::mail::{MailRecord, MailState},
     model::{
-        alert::AlertKind,
         id::GrantId,
         log::Record,
         mail::{Content, Email},
@@ -113,19 +109,11 @@ impl<P: Ports> Mail<'_, '_, P> {
             known: known.as_ref(),
             is_suppressed: ledger.is_suppressed(&recipient).await == Ok(true),
             is_held_back: match guarded {
-                Some(account) => self.is_held_back(account, &recipient).await,
+                Some(account) => context.is_held_back(account, email).await,
                 None => false,
             },
         };
         (decide::receive(&facts), known)
-    }
-
-    /// Whether the account's guard holds the mail back. Of what cannot be read, only what speaks for the mail counts.
-    async fn is_held_back(&self, account: &GrantId, recipient: &RecipientHash) -> bool {
-        let context = self.context;
-        let is_proven = context.ledger.is_proven(recipient).await != Ok(false);
-        let guard = context.ledger.guard(account).await;
-        !is_proven && !guard.admits(&self.email.svix_id, context.now())
     }
 
     /// The attempt ended within the budget: answers, and records the outcome.
@@ -137,7 +125,7 @@ impl<P: Ports> Mail<'_, '_, P> {
                 self.sent(account, mail, route, failed_over, respond).await;
             }
             Verdict::Rejected { reason } => {
-                let ending = Ending::lost(Outcome::Rejected, reason, AlertKind::Rejected);
+                let ending = Ending::rejected(reason);
                 respond(&Ended {
                     account: last_tried,
                     ..ending.into()

@@ -13,7 +13,7 @@ use crate::{
         mail::{MailRecord, MailState},
     },
     model::{
-        alert::{Alert, AlertKind},
+        alert::Alert,
         id::GrantId,
         log::Record,
         mail::{Content, Email},
@@ -126,7 +126,7 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                 }
                 Verdict::Rejected { reason } => {
                     record(context, &email, MailState::Rejected, reason, &route).await;
-                    Ending::lost(Outcome::Rejected, reason, AlertKind::Rejected).into()
+                    Ending::rejected(reason).into()
                 }
                 Verdict::Retry { reason, wait } => {
                     let replace = decide::must_replace(&before, &route, queued_at, context.now());

@@ -90,8 +90,20 @@ const NO_SUCH_MAILBOX: [&str; 24] = [
     "invalid mailbox",
 ];
 
-/// With these, "does not exist" is about our own address or domain.
-const ABOUT_THE_SENDER: [&str; 3] = ["sender", "mail from", "return path"];
+/// With these, "does not exist" is about our own address, domain or DNS.
+const ABOUT_THE_SENDER: [&str; 11] = [
+    "sender",
+    "mail from",
+    "return path",
+    "reverse dns",
+    "dns record",
+    "ptr record",
+    "helo ",
+    "ehlo ",
+    "spf",
+    "dkim",
+    "dmarc",
+];
 
 fn says(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| text.contains(word))
@@ -293,6 +305,11 @@ mod tests {
             (
                 Refused,
                 "smtp; 550 Administrative prohibition - envelope blocked",
+            ),
+            (Refused, "smtp; 550 Your PTR record does not exist"),
+            (
+                Refused,
+                "smtp; 550 Rejected, the reverse DNS name of 52.1.2.3 does not exist",
             ),
             (
                 Refused,

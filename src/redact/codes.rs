@@ -201,7 +201,7 @@ impl Codes {
     /// Marks a run that is long enough and has a group of letters and digits.
     fn mark_code(&mut self, run: &[Lone]) {
         let length: usize = run.iter().map(Lone::length).sum();
-        if run.len() > 1 && length >= LENGTH_MIN && run.iter().any(Lone::is_mixed) {
+        if length >= LENGTH_MIN && run.iter().any(Lone::is_mixed) {
             self.mark(run);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     LINK_REMOVED,
-    normal::is_digit,
+    normal::{is_between, is_digit},
     words::{Word, is_address, replace_ranges, split_words},
 };
 use std::{iter, ops::Range};
@@ -137,8 +137,9 @@ fn fold(word: &str) -> String {
         let is_in_ascii = is_after_ascii || rest.peek().is_some_and(char::is_ascii_alphanumeric);
         is_after_ascii = letter.is_ascii_alphanumeric();
         match letter {
-            '\\' | '\u{1735}' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{2571}' | '\u{2572}'
-            | '\u{27cb}' | '\u{27cd}' | '\u{29f5}' | '\u{29f8}' | '\u{29f9}' | '\u{3033}' => {
+            '\\' | '\u{1735}' | '\u{2041}' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{2571}'
+            | '\u{2572}' | '\u{27cb}' | '\u{27cd}' | '\u{29f5}' | '\u{29f8}' | '\u{29f9}'
+            | '\u{3033}' | '\u{1d23a}' => {
                 folded.push('/');
             }
             '\u{2d0}' | '\u{5c3}' | '\u{2236}' | '\u{a789}' => folded.push(':'),
@@ -190,10 +191,22 @@ fn is_host(name: &str) -> bool {
     is_ip_address || top.chars().count() >= 2 && top.chars().any(char::is_alphabetic)
 }
 
-/// A ticket, or what a mail program left of a link.
+/// A ticket, or what a mail program left of a link. What no URL has stands between its parts as a hyphen would; beside
+/// an address it may end that: `Jane<jane@example.com>`.
 fn has_token(word: &str) -> bool {
+    let may_part = !word.contains('@');
+    let as_in_url = |letter| match letter {
+        _ if is_url_char(letter) => letter,
+        _ if may_part && is_between(letter) => '-',
+        _ => ' ',
+    };
     word.len() >= TOKEN_LENGTH_MIN
-        && word.split(|letter| !is_url_char(letter)).any(is_token)
+        && word
+            .chars()
+            .map(as_in_url)
+            .collect::<String>()
+            .split(' ')
+            .any(is_token)
         && !is_address(word)
 }
 

@@ -226,7 +226,7 @@ async fn hand_on<P: Ports>(
     let (context, config) = (work.context, work.context.config);
     let mut redacted = redact_body(mail.text("body"));
     // A message that is too long comes without its body.
-    redacted.truncated |= mail.0.get("body").is_none();
+    redacted.truncated |= mail.0.get("body").is_none_or(Value::is_null);
     let reply = Reply {
         id,
         account: work.account,

@@ -8,6 +8,7 @@ use crate::{
     delivery::identity::identity,
     ledger::{
         guard::Guard,
+        mail::MailState,
         recipient::{RecipientHash, Suppression},
     },
     model::{
@@ -47,14 +48,16 @@ pub async fn about<'e, P: Ports>(
     if id.is_forward() {
         return Ok(About::Forward);
     }
-    let Some(mail) = work.context.ledger.mail(id).await? else {
+    // A record that does not say to whom the mail went shows nothing yet, unless version 0.2.0 recorded it as sent.
+    let known = work.context.ledger.mail(id).await?;
+    let known = known.filter(|mail| mail.recipient.is_some() || mail.state == MailState::Sent);
+    let Some(mail) = known else {
         return if work.attempt < NOT_STALE_FROM {
             Err(Reason::MailNotVisibleYet)
         } else {
             Ok(About::NotOurs)
         };
     };
-    // Version 0.2.0 did not record the recipient.
     let went_to = |named: &&Recipient| {
         let hash = work.context.recipient(&named.address);
         mail.recipient.as_ref().is_none_or(|known| *known == hash)

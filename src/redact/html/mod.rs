@@ -14,7 +14,7 @@ mod tokens;
 mod tree;
 
 use super::normal::visible;
-use elements::{KNOWN, Kind, LINE, NEVER, PRE, VOID};
+use elements::{HEAD, KNOWN, Kind, LINE, NEVER, PRE, TABLE, VOID};
 use style::Style;
 use tokens::{Other, Sink, Tag};
 use tree::{Look, Tree};
@@ -72,9 +72,9 @@ impl Sink for Reader {
         if matches!(name, "td" | "th") {
             self.is_spaced = true;
         }
-        if name == "img" {
-            self.page.has_more = true;
-        }
+        // Pictures, films, frames, buttons.
+        self.page.has_more |= kind.is(NEVER) && !kind.is(HEAD)
+            || matches!(name, "img" | "input" | "embed" | "object");
         if kind.is(VOID) {
             return;
         }
@@ -82,7 +82,7 @@ impl Sink for Reader {
         let own = Look {
             is_quote: name == "blockquote" || tag.has_any(&QUOTES),
             is_hidden: tag.is_hidden || kind.is(NEVER),
-            style: Style::parse(&tag.style).in_element(kind.is(PRE)),
+            style: Style::parse(&tag.style).in_element(kind.is(PRE), kind.is(TABLE)),
         };
         self.tree.start(name, kind, own, tag.is_self_closing);
         if !was_quote && self.tree.look().is_quote {

@@ -60,10 +60,12 @@ impl Style {
         }
     }
 
-    /// In an element that shows line breaks by itself, or does not.
-    pub fn in_element(self, keeps_lines: bool) -> Self {
+    /// In an element that shows line breaks by itself, or does not, and that has a size, or grows with its text, as the
+    /// parts of a table do.
+    pub fn in_element(self, keeps_lines: bool, grows: bool) -> Self {
         Self {
             keeps_lines: self.keeps_lines.or(keeps_lines.then_some(true)),
+            has_no_room: self.has_no_room && !grows,
             ..self
         }
     }

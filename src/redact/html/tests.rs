@@ -138,6 +138,8 @@ fn what_can_be_seen_is_not_left_out() {
         "<span style=\"font-weight:400;mso-hide:all\">x</span>",
         "<div style=\"max-height:0\">x</div>",
         "<div style=\"display:none;display:block\">x</div>",
+        "<table><tr><td style=\"height:0;overflow:hidden\">x</td></tr></table>",
+        "<table style=\"width:1px;overflow:hidden\"><tr><td>x</table>",
         "<p style=\"display:none\">gone<p>x",
         "<ul><li hidden>gone<li>x</ul>",
         "<ul><li hidden><b>gone<li>x</ul>",
@@ -152,6 +154,28 @@ fn what_can_be_seen_is_not_left_out() {
         let text = text(shown);
         assert!(text.contains('x'), "{shown}");
         assert!(!text.contains("gone"), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_no_text_is_said_to_be_there() {
+    for body in [
+        "<p><img src=x></p>",
+        "<p><video src=x></video></p>",
+        "<p><svg><path d=x></svg></p>",
+        "<p><iframe src=x></iframe></p>",
+        "<p><input type=button value=x></p>",
+        "<p><embed src=x></p>",
+        "<p><object data=x></object></p>",
+    ] {
+        let page = page(body);
+        assert!(page.text.is_empty() && page.has_more, "{body}");
+    }
+    for empty in [
+        "<p></p>",
+        "<html><head><meta charset=utf-8></head><body><div><br></div></body></html>",
+    ] {
+        assert!(!page(empty).has_more, "{empty}");
     }
 }
 

@@ -197,6 +197,23 @@ fn tokens_are_removed_in_any_punctuation() {
 }
 
 #[test]
+fn a_token_whose_parts_stand_apart_is_removed() {
+    let parts = [
+        "Zx", "8", "kQ", "2", "mPa", "7", "Lw", "3", "RtYbN", "5", "v",
+    ];
+    for between in [
+        "\u{332}", "\u{5b4}", "·", "–", "—", "“", "|", "^", "→", "😀", "`",
+    ] {
+        let token = parts.join(between);
+        assert_eq!(
+            redact_body(&format!("see {token} there")).text,
+            "see [link removed] there",
+            "{token}"
+        );
+    }
+}
+
+#[test]
 fn links_are_removed_however_they_are_written() {
     for link in [
         "https://accounts.acme.example/v1/verify?token=abc",
@@ -249,7 +266,7 @@ fn defanged_links_are_removed() {
 
 #[test]
 fn links_with_characters_that_look_alike_are_removed() {
-    for slash in ['/', '／', '⁄', '∕', '⧸', '╱', '〳', '⟋'] {
+    for slash in ['/', '／', '⁄', '∕', '⧸', '╱', '〳', '⟋', '⁁', '𝈺'] {
         for link in [
             format!("https:{slash}{slash}x.example{slash}y"),
             format!("x.example{slash}verify"),

@@ -129,3 +129,85 @@ fn a_word_of_two_groups_is_no_group_of_a_spaced_code() {
     let sentence = "Bus A4-B12, C13, thanks";
     assert_eq!(text_of(sentence), sentence);
 }
+
+#[test]
+fn groups_of_one_length_and_groups_that_mix_are_codes_together() {
+    assert_eq!(text_of("It is abc-12d"), "It is [code removed]");
+    assert_eq!(text_of("It is k7f-2q9x"), "It is [code removed]");
+}
+
+/// Shouted words stand beside it, in the same line, in capitals alone, and do not announce it.
+#[test]
+fn a_code_that_can_be_pronounced_stays_only_among_shouted_words() {
+    for shouted in ["HELP TOKARI", "TOKARI HELP"] {
+        assert_eq!(text_of(shouted), shouted);
+    }
+    for word in ["HELP\n", "HELP: ", "please ", "A ", "PayPal ", "B2B "] {
+        assert_eq!(
+            text_of(&format!("{word}TOKARI")),
+            format!("{word}[code removed]")
+        );
+    }
+    assert_eq!(text_of("TOKARI\nHELP"), "[code removed]\nHELP");
+}
+
+/// Outlook's mark alone, without the header that mostly follows it.
+#[test]
+fn a_mark_of_outlook_alone_begins_the_history() {
+    let redacted = redact_body("<p>Not me.</p><div id=\"appendonsend\"></div><p>Hello</p>");
+    assert_eq!(
+        (redacted.text.as_str(), redacted.quoted.as_str()),
+        ("Not me.", "Hello")
+    );
+}
+
+#[test]
+fn a_cell_that_ends_a_quoted_one_begins_a_line() {
+    let redacted = redact_body("<table><tr><td class=\"gmail_quote\">old<td>new");
+    assert_eq!(
+        (redacted.text.as_str(), redacted.quoted.as_str()),
+        ("new", "old")
+    );
+}
+
+/// The full stop of Japanese is a dot if ASCII stands on either side of it.
+#[test]
+fn a_full_stop_of_japanese_is_a_dot_beside_ascii() {
+    for link in ["acme\u{3002}中国/verify", "例\u{3002}example/verify"] {
+        assert_eq!(
+            text_of(&format!("It is {link} here")),
+            "It is [link removed] here"
+        );
+    }
+    let sentence = "はい\u{3002}いいえ/たぶん";
+    assert_eq!(text_of(sentence), sentence);
+}
+
+#[test]
+fn brackets_and_bold_type_inside_a_link_do_not_hide_it() {
+    for link in [
+        "https:{//}acme",
+        "h**ttps://**acme",
+        "acme.(ex)ample/verify",
+    ] {
+        assert_eq!(
+            text_of(&format!("It is {link} here")),
+            "It is [link removed] here"
+        );
+    }
+}
+
+#[test]
+fn dots_before_two_words_make_no_link() {
+    let sentence = "Well ...yes/no, perhaps";
+    assert_eq!(text_of(sentence), sentence);
+}
+
+/// Letters of other scripts end what may be a token.
+#[test]
+fn a_long_word_with_a_year_is_no_token() {
+    assert_eq!(
+        text_of("Die Größenänderungen2030 sind da"),
+        "Die Größenä[code removed] sind da"
+    );
+}

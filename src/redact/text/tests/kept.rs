@@ -36,6 +36,7 @@ fn addresses_of_people_stay() {
         "jane.doe+x@mail.example.co.uk",
         "jan99e@example.org",
         "<jane@example.com>,",
+        "Jane-Marie<jane.doe@example.org>(2)",
     ] {
         assert_eq!(redact_body(address).text, address);
     }

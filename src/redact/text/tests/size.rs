@@ -22,6 +22,37 @@ fn a_long_history_leaves_the_new_part_whole() {
 }
 
 #[test]
+fn what_stands_behind_long_links_is_handed_on() {
+    let link = format!("https://a.example/{}", "x".repeat(1_500));
+    assert_eq!(subject(&format!("{link} Hello")), "[link removed] Hello");
+    let redacted = redact_body(&format!("{}Hello", format!("{link} ").repeat(30)));
+    assert!(redacted.text.ends_with(" Hello"), "{redacted:?}");
+    assert!(!redacted.truncated);
+}
+
+#[test]
+fn whatever_is_cut_off_is_said_even_if_what_is_left_is_short() {
+    let link = format!("https://a.example/{}\n", "x".repeat(1_005));
+    let full = link.repeat(PART_BYTES_MAX / link.len());
+    assert_eq!(full.len(), PART_BYTES_MAX);
+    let grows = format!("https://a.example/{}\n", "\u{337f}".repeat(300));
+    for (body, truncated) in [
+        (full.clone(), false),
+        (format!("{full}\n\n"), false),
+        (format!("{full}Hello"), true),
+        // The body, what of it is visible, and what that grows to.
+        (format!("<p>Hello</p>{}", "<b></b>".repeat(40_000)), true),
+        (format!("Hello{}", "\n".repeat(200_000)), true),
+        (grows.repeat(50), true),
+        (grows.repeat(10), false),
+    ] {
+        let redacted = redact_body(&body);
+        assert!(redacted.text.len() < 1_000, "{redacted:?}");
+        assert_eq!(redacted.truncated, truncated, "{redacted:?}");
+    }
+}
+
+#[test]
 fn no_part_of_a_token_is_left_where_a_body_is_cut() {
     for padding in PART_BYTES_MAX - 40..PART_BYTES_MAX {
         // All but the end is removed, so that the end is handed on.
