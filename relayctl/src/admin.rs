@@ -485,8 +485,8 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     }
     let admin = Admin::new(&args.target, http)?;
     ui.note(format!(
-        "a look every {} s, up to every {} s while nothing happens or after {LOOKS_AT_FULL_SPEED} looks: each lists the \
-         ledger, and Cloudflare's free plan has 1,000 list operations a day",
+        "a look every {} s, up to every {} s while nothing happens or after {LOOKS_AT_FULL_SPEED} looks: each lists \
+         the ledger, and Cloudflare's free plan has 1,000 list operations a day",
         args.every,
         IDLE.as_secs()
     ));

@@ -64,7 +64,8 @@ pub struct TriggerArgs {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=256))]
     pub parallel: u64,
     /// The same request so many times at once: one mail must come of it
-    #[arg(long, conflicts_with_all = ["count", "rate", "hostile"], value_parser = clap::value_parser!(u64).range(2..=100))]
+    #[arg(long, conflicts_with_all = ["count", "rate", "hostile"],
+        value_parser = clap::value_parser!(u64).range(2..=100))]
     pub repeat: Option<u64>,
     /// The message's id; the same id again is the same message
     #[arg(long, value_name = "ID", conflicts_with_all = ["count", "hostile"])]
