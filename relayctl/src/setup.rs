@@ -409,7 +409,8 @@ impl Setup<'_> {
         if emails.is_empty() {
             emails.push(self.question(
                 "The address your mails come from (its domain: dashboard.nylas.com, Agent Accounts, Domains; \
-                 *.nylas.email to try; a subdomain as mail.acme.com if your domain has mail, because its MX record goes to Nylas)",
+                 *.nylas.email to try; a subdomain as mail.acme.com if your domain has mail, because its MX record \
+                 goes to Nylas)",
                 "the Agent Account's address is not known",
                 "--email login@mail.example.com",
             )?);
