@@ -14,6 +14,7 @@ use crate::{
     queue::{backoff::patient_delay, dead_letter::dead_letter},
     replies::{agent, process},
 };
+use std::{future::poll_fn, pin::Pin, task::Poll};
 
 /// What becomes of a queue message, and the alerts raised on the way.
 pub type Processed = (Disposition, Vec<Alert>);
@@ -55,6 +56,36 @@ pub async fn process<P: Ports>(
     }
 }
 
+/// How many connections Cloudflare opens for one batch at the same time
+/// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
+pub const CONNECTIONS_MAX: usize = 6;
+
+/// Does the work on a batch. Each message has one request open at a time, so no more than six are at work: a seventh
+/// would wait for a connection while its time runs. `wrangler.toml` asks for batches of six; one that is older, or was
+/// edited, may ask for more.
+///
+/// Each is polled whenever one can go on, because a batch is a few messages; the library's `join_all` is for many, and
+/// eight kilobytes of the upload.
+pub async fn work_on_batch(mut work: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+    poll_fn(|context| {
+        let mut open = 0_usize;
+        work.retain_mut(|work| {
+            if open >= CONNECTIONS_MAX {
+                return true;
+            }
+            let is_open = work.as_mut().poll(context).is_pending();
+            open = open.saturating_add(usize::from(is_open));
+            is_open
+        });
+        if work.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
 /// Records a message as a dead letter: one of the dead-letter queue, or one that a handler gave up.
 pub async fn give_up<P: Ports>(ports: &P, delivery: &Delivery<'_>) -> Processed {
     let (disposition, alert) = dead_letter(ports, delivery).await;
@@ -85,3 +116,6 @@ async fn misconfigured<P: Ports>(
     raised.extend(more);
     (disposition, raised)
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ mod entry {
     };
     use futures_channel::oneshot;
     use futures_util::future::{Either, select};
-    use std::{cell::RefCell, future::poll_fn, pin::Pin, rc::Rc, sync::Once, task::Poll};
+    use std::{cell::RefCell, rc::Rc, sync::Once};
     use worker::{
         Env,
         js_sys::Promise,
@@ -136,22 +136,8 @@ mod entry {
             message.settle(disposition);
             raised.borrow_mut().extend(alerts);
         });
-        all(work.map(|work| Box::pin(work) as _).collect()).await;
+        consumer::work_on_batch(work.map(|work| Box::pin(work) as _).collect()).await;
         alerts::raise(platform, instance.alert_url.as_deref(), raised.into_inner()).await;
-    }
-
-    /// Does all of the work at once. A batch is a few messages, so each is polled whenever one can go on; the library's
-    /// `join_all` is for many, and eight kilobytes of the upload.
-    async fn all(mut work: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
-        poll_fn(|context| {
-            work.retain_mut(|work| work.as_mut().poll(context).is_pending());
-            if work.is_empty() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
     }
 
     /// Every quarter of an hour: `[triggers]` in `wrangler.toml`.

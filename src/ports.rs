@@ -7,7 +7,7 @@
 // The Worker runs in one thread and its JavaScript handles are not `Send`; no caller needs the bound.
 #![allow(async_fn_in_trait)]
 
-use crate::model::{log::Record, time::UnixMillis};
+use crate::model::{log::Record, message::Lane, time::UnixMillis};
 use std::{error::Error, fmt, time::Duration};
 
 /// The clock.
@@ -148,10 +148,15 @@ pub struct Listed {
 /// 1024 bytes of JSON, and escaping may double its length.
 pub const LISTED_BYTES_MAX: usize = 500;
 
-/// The producer's end of the queue: at least once, in any order.
+/// The producer's ends of the two queues: at least once, in any order.
 pub trait Queue {
-    /// Returns once the message is durable.
-    async fn send_to_queue(&self, text: &str, delay: Duration) -> Result<(), QueueError>;
+    /// Returns once the message is durable. Where only the queue of sign-in mails is bound, everything goes through it.
+    async fn send_to_queue(
+        &self,
+        lane: Lane,
+        text: &str,
+        delay: Duration,
+    ) -> Result<(), QueueError>;
 }
 
 /// One request. It holds the API key and the mail, so it has no `Debug`.

@@ -694,10 +694,7 @@ fn a_forward_waits_while_its_account_has_nearly_used_its_day() {
     world.answers(SEND, 200, accepted());
     world.keep("used:g1", &json!({"sent": 90, "at": NOW.0}));
     let (disposition, outcome, reason) = world.process(&forward(SECOND), 1);
-    assert_eq!(
-        disposition,
-        Disposition::Retry(Duration::from_secs(15 * 60))
-    );
+    assert_eq!(disposition, Disposition::Retry(Duration::from_secs(3600)));
     assert_eq!((outcome, reason), ("retry", "quota_nearly_used"));
     assert_eq!((sends(&world), alerts(&world)), (0, Vec::new()));
     // A code does not wait.

@@ -34,7 +34,7 @@ const AGENT: [(&str, &str); 2] = [
 ];
 const PERSON: (&str, &str) = ("REPLY_FORWARD_TO", "support@acme.example");
 /// The last delivery of a notification.
-const LAST_TRY: u32 = 95;
+const LAST_TRY: u32 = 31;
 /// From this delivery on a missing message may be deleted.
 const DELETED_FROM: u32 = 5;
 
@@ -377,7 +377,7 @@ fn only_what_is_handed_on_counts() {
     // Nor does the same message, which comes again because something failed after it was handed on.
     let world = world_with(message(json!({})));
     world.ledger_fails.borrow_mut().push(("put", "reply:"));
-    for attempt in 1..50 {
+    for attempt in 1..LAST_TRY {
         let (disposition, ..) = world.process(&notification(), attempt);
         assert!(is_retry(disposition));
     }

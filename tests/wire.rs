@@ -24,6 +24,7 @@ use clerk_nylas_relay::{
         budget::HandedOn,
         guard::Guard,
         mail::{MailRecord, MailState, Pending},
+        queued::{Newest, Oldest},
         recipient::{RecipientHash, Suppression},
         reply::{DeliveryEventRecord, ReplyRecord, Thread},
     },
@@ -132,6 +133,7 @@ fn mail() -> QueuedMail {
         email: email(),
         content: QueuedContent::Here(html()),
         queued_at: NOW,
+        is_oldest: false,
         route: route(),
     }
 }
@@ -153,6 +155,7 @@ fn plain_mail() -> QueuedMail {
         email: plain_email(),
         content: QueuedContent::Here(plain_text()),
         queued_at: NOW,
+        is_oldest: false,
         route: Route::default(),
     }
 }
@@ -164,13 +167,14 @@ fn mail_in_ledger() -> QueuedMail {
     }
 }
 
-const STATES: [(&str, MailState); 6] = [
+const STATES: [(&str, MailState); 7] = [
     ("sent", MailState::Sent),
     ("queued", MailState::Queued),
     ("waiting", MailState::Waiting),
     ("rejected", MailState::Rejected),
     ("expired", MailState::Expired),
     ("dead_lettered", MailState::DeadLettered),
+    ("superseded", MailState::Superseded),
 ];
 
 fn mail_record(state: MailState) -> MailRecord {
@@ -647,6 +651,39 @@ fn refusals_of_a_domain() {
     assert_eq!(again, Ok(2));
 }
 
+#[test]
+fn the_oldest_code_in_the_queue() {
+    let oldest = Oldest {
+        id: id(),
+        due_by: NOW,
+    };
+    let written = put(async |ledger| ledger.put_oldest_queued(&oldest).await.unwrap());
+    let key = "queued:oldest";
+    is_put(written, key, "oldest", DAY);
+    for text in [text("oldest"), with_more(&text("oldest"), &[""])] {
+        let known = get(key, &text, async |ledger| ledger.read_oldest_queued().await);
+        assert_eq!(known, Ok(Some(oldest.clone())));
+    }
+}
+
+#[test]
+fn the_newest_code_to_a_recipient() {
+    let codes = RecipientHash::of_template("Ada@Example.com", "verification_code", &key());
+    let written = put(async |ledger| ledger.put_newest_queued(&codes, &email()).await.unwrap());
+    let key = "latest:6889ea3998163989e57d9caddd693e60a9aad88ddc87559234a35a8c01842f1e";
+    is_put(written, key, "latest", 10 * MINUTE);
+    for text in [text("latest"), with_more(&text("latest"), &[""])] {
+        let known = get(key, &text, async |ledger| {
+            ledger.queued(&email(), Some(&codes)).await.newest
+        });
+        let newest = Newest {
+            id: id(),
+            created_at: email().created_at,
+        };
+        assert_eq!(known, Some(newest));
+    }
+}
+
 /// 0.2.0 did not say to whom a mail was sent.
 #[test]
 fn to_whom_a_mail_was_sent() {
@@ -859,6 +896,15 @@ fn a_queued_mail() {
     ] {
         round_trips(&Message::Mail(Box::new(mail)), file);
     }
+}
+
+#[test]
+fn a_queued_mail_that_is_named_as_the_oldest_code() {
+    let mail = QueuedMail {
+        is_oldest: true,
+        ..plain_mail()
+    };
+    round_trips(&Message::Mail(Box::new(mail)), "queue.mail.oldest");
 }
 
 #[test]

@@ -50,7 +50,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// A running stand-in, on a thread of its own. Stops when dropped.
 pub struct StandIn {
@@ -81,8 +81,10 @@ impl StandIn {
         let clock = Clock::new();
         let state = Mutex::new(State::new(options.accounts.clone(), clock.now_ms()));
         let (mail_came, mails_seen) = (Condvar::new(), watch::Sender::new(0));
+        let connections = options.connections.map(Semaphore::new);
         let shared = Arc::new(Shared {
             options,
+            connections,
             clock,
             runtime: runtime.handle().clone(),
             state,

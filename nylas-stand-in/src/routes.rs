@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The most that is read. It is more than is accepted, so that a request that is too large gets an answer.
 const READ_AT_MOST: usize = 16 * validate::LARGEST;
@@ -79,6 +80,10 @@ async fn serve(
     };
     let api = call.segments.first().is_some_and(|first| first == "v3");
     let seen = api.then(|| note(&shared, &call));
+    let _connection = match &shared.connections {
+        Some(connections) if api => Some(connect(&shared, connections, seen).await),
+        _ => None,
+    };
     let outcome = if !fits {
         let message = "request entity too large";
         Outcome::answered(shared.lock().error(413, "invalid_request_error", message))
@@ -97,6 +102,25 @@ async fn serve(
     }
     let request_id = state.fresh_uuid();
     Ok(response(answer, &request_id))
+}
+
+/// Waits for one of the connections, which is closed when the permit is dropped.
+async fn connect<'a>(
+    shared: &Shared,
+    connections: &'a Semaphore,
+    seen: Option<usize>,
+) -> Option<SemaphorePermit<'a>> {
+    if let Ok(free) = connections.try_acquire() {
+        return Some(free);
+    }
+    if let Some(at) = seen {
+        let mut state = shared.lock();
+        if let Some(request) = state.requests.get_mut(at) {
+            request.waited = true;
+        }
+    }
+    // Fails only once the stand-in has ended.
+    connections.acquire().await.ok()
 }
 
 /// Answers what Nylas does not have: the inbox and the controls.
@@ -145,6 +169,7 @@ fn note(shared: &Shared, call: &Call) -> usize {
         status: None,
         replayed: false,
         at_ms: shared.clock.now_ms(),
+        waited: false,
     };
     state.requests.push(request);
     state.requests.len() - 1

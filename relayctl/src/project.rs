@@ -221,7 +221,8 @@ impl Project {
 
     /// Every queue that is named anywhere.
     pub fn queues(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.producer("OUTBOX").into_iter().collect();
+        let bound = ["OUTBOX", "INBOX"].into_iter();
+        let mut names: Vec<String> = bound.filter_map(|binding| self.producer(binding)).collect();
         for (queue, dead, _) in self.consumers() {
             names.push(queue);
             names.push(dead);
@@ -279,7 +280,11 @@ mod tests {
         assert_eq!(project.namespace("LEDGER").as_deref(), Some(""));
         assert_eq!(
             project.queues(),
-            ["clerk-nylas-relay-dead", "clerk-nylas-relay-outbox"]
+            [
+                "clerk-nylas-relay-dead",
+                "clerk-nylas-relay-inbox",
+                "clerk-nylas-relay-outbox"
+            ]
         );
         assert_eq!(project.var("NYLAS_GRANT_ID"), None);
         assert!(project.set_var("NYLAS_GRANT_ID", Some("grant-1")));

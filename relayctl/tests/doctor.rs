@@ -443,6 +443,23 @@ const CASES: &[Case] = &[
         "dead letters",
     ),
     (
+        "one queue for everything",
+        |world| world.toml("binding = \"INBOX\"", "binding = \"ANOTHER\""),
+        &[("config-inbox", "warn")],
+        "holds up sign-in mails",
+    ),
+    (
+        "nothing consumes the second queue",
+        |world| {
+            world.toml(
+                "[[queues.consumers]]\nqueue = \"clerk-nylas-relay-inbox\"",
+                "[[queues.consumers]]\nqueue = \"another\"",
+            )
+        },
+        &[("config-inbox", "fail")],
+        "nothing consumes",
+    ),
+    (
         "mails wait for a batch",
         |world| world.toml("max_batch_timeout = 0", "max_batch_timeout = 5"),
         &[("config-queue", "warn")],

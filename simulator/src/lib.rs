@@ -5,6 +5,7 @@
 //! scenario checks the promise, and [`scenario::Outcome`] has what it found. All modules share one [`world`].
 
 pub mod agent;
+pub mod batch;
 pub mod choices;
 pub mod executor;
 pub mod invocation;

@@ -15,7 +15,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clerk_nylas_relay::{
     config::{Bound, Config},
-    model::{mail::Slug, time::millis},
+    model::{mail::Slug, message::Lane, time::millis},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,6 +51,8 @@ pub struct Stage {
     pub undecodable: bool,
     /// The messages that come into the mailboxes.
     pub incoming: Vec<Incoming>,
+    /// Whether Clerk's messages all go to one recipient, who presses "resend".
+    pub one_recipient: bool,
     /// Whom further codes go to, and when, after the start.
     pub sign_ups: Vec<(String, Millis)>,
     pub sabotage: Option<Sabotage>,
@@ -112,6 +114,8 @@ impl Stage {
             hang_up_frees_keys: die(2) == 0,
             instances: 0,
             daily_cap: None,
+            batch_size: 1,
+            queue_stops: None,
         };
         // Without a queue a budget of 0 is a configuration error.
         let always_queued = rules.has_queue && die(6) == 0;
@@ -148,6 +152,7 @@ impl Stage {
             calm_after,
             undecodable,
             incoming,
+            one_recipient: die(3) == 0,
             sign_ups: Vec::new(),
             sabotage,
         }
@@ -165,6 +170,7 @@ impl Stage {
             calm_after: 365 * DAY,
             undecodable: false,
             incoming: Vec::new(),
+            one_recipient: false,
             sign_ups: Vec::new(),
             sabotage: None,
         }
@@ -182,6 +188,8 @@ impl Stage {
             hang_up_frees_keys: false,
             instances: 0,
             daily_cap: None,
+            batch_size: 1,
+            queue_stops: None,
         };
         Self {
             messages: Vec::new(),
@@ -250,6 +258,58 @@ impl Stage {
         }
     }
 
+    /// A user signs in every ten seconds for twenty minutes. In the second, third and fourth minute Nylas throttles,
+    /// and from the second minute on the queue stands still until the next day.
+    pub fn standstill() -> Self {
+        let sign_ins = (0..120).map(|number| ("verification_code", number * 10 * SECOND));
+        let single = Self::incoming(Writer::Own);
+        let rules = Rules {
+            hears_nylas: false,
+            queue_stops: Some((MINUTE, 14 * HOUR)),
+            ..single.rules
+        };
+        Self {
+            messages: sign_ins.collect(),
+            weather: vec![
+                (0, MINUTE, AccountState::Throttled),
+                (0, 4 * MINUTE, AccountState::Healthy),
+            ],
+            ..Self::single(rules, 1, "verification_code")
+        }
+    }
+
+    /// A user presses "resend" every 15 seconds while Nylas throttles, for a minute and a half.
+    pub fn resends() -> Self {
+        let codes = (0..6).map(|number| ("verification_code", number * 15 * SECOND));
+        Self {
+            messages: codes.collect(),
+            one_recipient: true,
+            weather: vec![
+                (0, 0, AccountState::Throttled),
+                (0, 100 * SECOND, AccountState::Healthy),
+            ],
+            rules: Rules {
+                hears_nylas: false,
+                ..Self::incoming(Writer::Own).rules
+            },
+            ..Self::single(Self::incoming(Writer::Own).rules, 1, "verification_code")
+        }
+    }
+
+    /// Forty users sign in at the same moment, and every mail goes into the queue, which delivers so many at once.
+    pub fn rush(batch_size: u32) -> Self {
+        let rules = Rules {
+            hears_nylas: false,
+            batch_size,
+            ..Self::incoming(Writer::Own).rules
+        };
+        Self {
+            messages: vec![("verification_code", 0); 40],
+            inline_send_budget_ms: 0,
+            ..Self::single(rules, 1, "verification_code")
+        }
+    }
+
     /// One code, and a Nylas that reports delivery events to the relay.
     pub fn hearing(accounts: u32, failed_mail_stays: bool) -> Self {
         Self {
@@ -283,6 +343,8 @@ pub struct Outcome {
     pub hung_up: u32,
     pub messages: u32,
     pub sent: u32,
+    /// Codes that were not sent, because a newer one to the same recipient was in the queue.
+    pub superseded: u32,
     pub expired: u32,
     pub calls_max: u32,
     /// Replies that reached the person, each once.
@@ -378,11 +440,19 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
         });
     }
     if stage.undecodable {
-        queue::push(&world, "{\"brand\":\"new\"}".to_owned(), 1_000);
+        queue::push(
+            &world,
+            Lane::Outbox,
+            "{\"brand\":\"new\"}".to_owned(),
+            1_000,
+        );
     }
     let messages: Vec<_> = (0..)
         .zip(&stage.messages)
-        .map(|(number, (slug, at))| Message::new(number, slug, START + at))
+        .map(|(number, (slug, at))| match stage.one_recipient {
+            true => Message::to("MARKER@example.com", number, slug, START + at),
+            false => Message::new(number, slug, START + at),
+        })
         .chain(
             (1_000_000..)
                 .zip(&stage.sign_ups)
@@ -419,7 +489,7 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
 /// Checks the invariants, whose list is in `docs/delivery.md`.
 fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     let (mut residual, mut changed, mut hung_up) = (0, 0, 0);
-    let (mut sent_count, mut expired_count) = (0, 0);
+    let (mut sent_count, mut superseded_count, mut expired_count) = (0, 0, 0);
     let calm_from = START + stage.calm_after;
     for message in messages {
         let id = &message.svix_id;
@@ -438,7 +508,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         let mut outcomes = world.outcomes.borrow().get(id).cloned().unwrap_or_default();
         // If the instance crashed between the record and the log, only the record has the end.
         let stored = world.stored(&format!("mail:{id}")).unwrap_or_default();
-        for end in ["rejected", "expired", "dead_lettered"] {
+        for end in ["rejected", "expired", "dead_lettered", "superseded"] {
             if stored.contains(&format!("\"state\":\"{end}\"")) {
                 outcomes.push(end);
             }
@@ -481,12 +551,28 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         let ended = |outcome: &str| outcomes.contains(&outcome);
         let is_sent = !accepted.is_empty();
         let is_abandoned = world.abandoned.borrow().contains(id);
+        // Nobody is left without the newest code.
+        let is_superseded = ended("superseded");
+        let is_newer = |other: &Message| {
+            (&other.to, other.slug) == (&message.to, message.slug)
+                && other.created_at > message.created_at
+        };
+        if is_superseded && !messages.iter().any(is_newer) {
+            world.violate(format!("{id} was superseded, and is the newest"));
+        }
+        superseded_count += u32::from(is_superseded && !is_sent);
         if is_sent {
             sent_count += 1;
         } else if failed {
             // It must be sent again before it expires, or reported as lost, unless the notification was lost.
             let is_unreported = world.faults.borrow().contains(&"notification lost");
-            let ends = ["failed", "rejected", "expired", "dead_lettered"];
+            let ends = [
+                "failed",
+                "rejected",
+                "expired",
+                "dead_lettered",
+                "superseded",
+            ];
             let has_end = ends.iter().any(|end| ended(end))
                 || world
                     .records
@@ -501,9 +587,15 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         } else if ended("sent") {
             world.violate(format!("{id} was logged as sent and was not"));
         } else if !is_abandoned
-            && !["rejected", "expired", "dead_lettered", "suppressed"]
-                .iter()
-                .any(|end| ended(end))
+            && ![
+                "rejected",
+                "expired",
+                "dead_lettered",
+                "suppressed",
+                "superseded",
+            ]
+            .iter()
+            .any(|end| ended(end))
         {
             world.violate(format!("{id} has no end: {outcomes:?}"));
         }
@@ -527,9 +619,10 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         let alerted = |record: &String| {
             record.contains("not_a_mail_of_the_relay") || record.contains("content_not_kept")
         };
-        let is_excused = failed
-            && (world.faults.borrow().contains(&"notification lost")
-                || world.records.borrow().iter().any(alerted));
+        let is_excused = is_superseded
+            || failed
+                && (world.faults.borrow().contains(&"notification lost")
+                    || world.records.borrow().iter().any(alerted));
         if !is_sent && had_time && !is_abandoned && !ended("rejected") && !is_excused {
             world.violate(format!(
                 "{id} had time to be sent and was not: {outcomes:?}"
@@ -541,6 +634,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             world.violate(format!("{id} cost {calls} requests"));
         }
     }
+    judge_standstill(world, messages);
     if world.queued.borrow().values().any(|count| *count > 0) {
         world.violate("the queue is not empty".into());
     }
@@ -592,6 +686,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         hung_up,
         messages: u32::try_from(messages.len()).unwrap(),
         sent: sent_count,
+        superseded: superseded_count,
         expired: expired_count,
         calls_max: world
             .calls
@@ -608,6 +703,34 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             .as_ref()
             .map(|trace| trace.borrow().clone())
             .unwrap_or_default(),
+    }
+}
+
+/// A queue that stands still costs no code that was answered after its first minute. The first code that it did not
+/// deliver can only be told from others then.
+fn judge_standstill(world: &World, messages: &[Message]) {
+    let Some((from, until)) = world.rules.queue_stops else {
+        return;
+    };
+    let stopped = world.started_at + from..world.started_at + until;
+    let answered = world.answered_queued.borrow();
+    let lost = |message: &&Message| {
+        let accepted = world.accepted.borrow();
+        !accepted.iter().any(|mail| mail.svix_id == message.svix_id)
+    };
+    let waited: Vec<Millis> = messages
+        .iter()
+        .filter(lost)
+        .filter_map(|message| answered.get(&message.svix_id).copied())
+        .filter(|at| stopped.contains(at))
+        .collect();
+    let first = waited.iter().min().copied().unwrap_or_default();
+    let late = waited.iter().filter(|at| **at > first + MINUTE + SECOND);
+    if late.clone().count() > 0 {
+        let after: Vec<Millis> = late.map(|at| at - first).collect();
+        world.violate(format!(
+            "codes were answered `queued`, and lost, {after:?} ms after the first that was"
+        ));
     }
 }
 
@@ -660,6 +783,8 @@ pub fn all_stages(slug: &'static str) -> Vec<Stage> {
             hang_up_frees_keys: false,
             instances: 0,
             daily_cap: None,
+            batch_size: 1,
+            queue_stops: None,
         };
         stages.push(Stage::single(rules, 1 + (bits >> 3), slug));
     }

@@ -54,6 +54,7 @@ pub async fn record_sent<P: Ports>(
                 email: email.clone(),
                 content: QueuedContent::Here(accepted.content.clone()),
                 queued_at: now,
+                is_oldest: false,
                 route: accepted.route.clone(),
             },
         };

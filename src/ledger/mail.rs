@@ -1,6 +1,9 @@
 //! What the ledger remembers of one mail.
 
-use super::{Ledger, account::account_key, guard::guard_key, is_short, recipient::RecipientHash};
+use super::{
+    Ledger, OLDEST_QUEUED, account::account_key, guard::guard_key, is_short, mail_key,
+    recipient::RecipientHash,
+};
 use crate::{
     model::{
         id::{GrantId, SvixId},
@@ -37,17 +40,20 @@ pub enum MailState {
     Expired,
     /// It was given up. The dead letter, with its content, is under `dead:`.
     DeadLettered,
+    /// It is a code, and a newer one to the same recipient was in the queue.
+    Superseded,
 }
 
 impl MailState {
     /// Every state.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Sent,
         Self::Queued,
         Self::Waiting,
         Self::Rejected,
         Self::Expired,
         Self::DeadLettered,
+        Self::Superseded,
     ];
 
     /// Whether another webhook with the same id has nothing left to do.
@@ -64,16 +70,27 @@ impl MailState {
             (Self::Sent, Self::Sent) => true,
             (
                 Self::Sent,
-                Self::Queued | Self::Rejected | Self::Expired | Self::DeadLettered | Self::Waiting,
+                Self::Queued
+                | Self::Rejected
+                | Self::Expired
+                | Self::DeadLettered
+                | Self::Waiting
+                | Self::Superseded,
             ) => send_failed,
             (
-                Self::Queued | Self::Waiting | Self::Rejected | Self::Expired | Self::DeadLettered,
+                Self::Queued
+                | Self::Waiting
+                | Self::Rejected
+                | Self::Expired
+                | Self::DeadLettered
+                | Self::Superseded,
                 Self::Sent
                 | Self::Queued
                 | Self::Waiting
                 | Self::Rejected
                 | Self::Expired
-                | Self::DeadLettered,
+                | Self::DeadLettered
+                | Self::Superseded,
             ) => true,
         }
     }
@@ -172,9 +189,9 @@ pub struct Pending {
 }
 
 impl<P: Store + Clock> Ledger<'_, P> {
-    /// Reads what is known of a mail and its recipient in one operation: the mail's record, and whether the recipient
-    /// is suppressed. `guarded`: also whether the recipient is proven, and the guard of that account. `unknown`: also
-    /// that account's address and name.
+    /// Reads what is known of a mail and its recipient in one operation: the mail's record, whether the recipient is
+    /// suppressed, and the oldest code in the queue. `guarded`: also whether the recipient is proven, and the guard of
+    /// that account. `unknown`: also that account's address and name.
     ///
     /// The answers are then given by [`Self::mail`], `is_suppressed`, `is_proven`, `guard` and `identity`, without
     /// another operation.
@@ -186,8 +203,9 @@ impl<P: Store + Clock> Ledger<'_, P> {
         unknown: Option<&GrantId>,
     ) {
         let mut keys = vec![
-            format!("mail:{}", email.svix_id),
+            mail_key(&email.svix_id),
             recipient.suppression_key(),
+            OLDEST_QUEUED.to_owned(),
         ];
         if let Some(account) = guarded {
             keys.extend([recipient.proof_key(), guard_key(account)]);
@@ -198,12 +216,12 @@ impl<P: Store + Clock> Ledger<'_, P> {
 
     /// A mail's record.
     pub async fn mail(&self, id: &SvixId) -> Result<Option<MailRecord>, StoreError> {
-        self.read(&format!("mail:{id}")).await
+        self.read(&mail_key(id)).await
     }
 
     /// A mail's record as it is stored, with fields that this version may not know.
     pub async fn raw_mail(&self, id: &SvixId) -> Result<Option<Value>, StoreError> {
-        self.read(&format!("mail:{id}")).await
+        self.read(&mail_key(id)).await
     }
 
     /// Writes a mail's record. Mostly safe to lose: that only repeats an idempotent send.
@@ -212,7 +230,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
             MailState::Queued | MailState::Waiting => record.slug.ttl().saturating_add(DAY),
             _ => MAIL_TTL,
         };
-        self.write(&format!("mail:{id}"), record, ttl).await
+        self.write(&mail_key(id), record, ttl).await
     }
 
     /// The content of a mail that was too large for a queue message.

@@ -7,6 +7,8 @@
 //! | key | value | TTL |
 //! | --- | --- | --- |
 //! | `mail:<svix id>` | [`MailRecord`](mail::MailRecord) | 14 days; `queued` and `waiting` a day past the mail's TTL |
+//! | `queued:oldest` | [`Oldest`](queued::Oldest): the code that has been in the queue for longest | a day |
+//! | `latest:<keyed hash>` | [`Newest`](queued::Newest): the newest queued code to a recipient | the code's |
 //! | `body:<svix id>` | a content too large for the queue | a day past the mail's TTL |
 //! | `dead:<name>` | a dead letter, whole; a mail's name is its Svix id | 7 days |
 //! | `pending:<svix id>` | [`Pending`](mail::Pending): a mail Nylas queued, with content | the mail's, at most a day |
@@ -35,12 +37,16 @@ pub mod budget;
 pub mod guard;
 pub mod list;
 pub mod mail;
+pub mod queued;
 pub mod recipient;
 pub mod reply;
 pub mod seen;
 
 use crate::{
-    model::time::{DAY, MINUTE, UnixMillis},
+    model::{
+        id::SvixId,
+        time::{DAY, MINUTE, UnixMillis},
+    },
     ports::{Clock, Store, StoreError},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -54,6 +60,8 @@ use std::{
 const MONTH: Duration = DAY.saturating_mul(30);
 /// As good as for ever: every key of the ledger has a TTL.
 const TEN_YEARS: Duration = DAY.saturating_mul(3650);
+/// The oldest code in the queue: one key, because only one is remembered.
+const OLDEST_QUEUED: &str = "queued:oldest";
 /// KV accepts no shorter TTL.
 const TTL_MIN: Duration = MINUTE;
 
@@ -100,6 +108,13 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
             Some(value) => Ok(value),
             None => self.count(self.ports.get(key)).await,
         }
+    }
+
+    /// A value that was read ahead and not used yet. No operation.
+    fn known_ahead<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let ahead = self.ahead.borrow();
+        let text = ahead.get(key)?.as_deref()?;
+        serde_json::from_str(text).ok()
     }
 
     async fn has(&self, key: &str) -> Result<bool, StoreError> {
@@ -151,6 +166,10 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         }
         result
     }
+}
+
+fn mail_key(id: &SvixId) -> String {
+    format!("mail:{id}")
 }
 
 /// The time in a stored value.

@@ -41,6 +41,12 @@ impl RecipientHash {
         Self::of(&domain.trim().to_ascii_lowercase(), key)
     }
 
+    /// The hash of the address and a template.
+    pub fn of_template(address: &str, slug: &str, key: &Secret) -> Self {
+        let address = address.trim().to_ascii_lowercase();
+        Self::of(&format!("{slug} {address}"), key)
+    }
+
     /// A hash as an operator names it: 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -147,7 +147,8 @@ pub fn receive(facts: &Received<'_>) -> Receive {
                 | MailState::Queued
                 | MailState::Rejected
                 | MailState::Expired
-                | MailState::DeadLettered,
+                | MailState::DeadLettered
+                | MailState::Superseded,
             ) => Receive::Answer(Ending::quiet(outcome, reason)),
         };
     }
@@ -158,6 +159,7 @@ pub fn receive(facts: &Received<'_>) -> Receive {
     match facts.known.map(|record| record.state) {
         Some(MailState::Sent) => answer(Outcome::Duplicate, Reason::SentBefore),
         Some(MailState::Queued) => answer(Outcome::Duplicate, Reason::QueuedBefore),
+        Some(MailState::Superseded) => answer(Outcome::Superseded, Reason::NewerCodeQueued),
         // An earlier attempt may have sent a mail that waits, so it goes on.
         None | Some(MailState::Rejected | MailState::Expired | MailState::DeadLettered)
             if facts.is_held_back =>
@@ -207,6 +209,7 @@ pub fn job(
                 .then(|| Job::Done(Ending::quiet(Outcome::Duplicate, Reason::SentBefore))),
             MailState::Rejected => given_up(Outcome::Rejected, AlertKind::Rejected),
             MailState::Expired => given_up(Outcome::Expired, AlertKind::Expired),
+            MailState::Superseded => (known.at >= queued_at).then(|| Job::Done(superseded())),
             MailState::Queued | MailState::Waiting | MailState::DeadLettered => None,
         };
         if let Some(done) = done {
@@ -226,6 +229,11 @@ pub fn expired() -> Ending {
         Reason::OlderThanItsTtl,
         AlertKind::Expired,
     )
+}
+
+/// The ending of a queued code that is not sent, because a newer one to the same recipient is in the queue.
+pub fn superseded() -> Ending {
+    Ending::quiet(Outcome::Superseded, Reason::NewerCodeQueued)
 }
 
 /// The ending of a queued mail that Nylas accepted.

@@ -15,11 +15,15 @@ use crate::{
         mail::{Content, Email},
         outcome::{Event, Outcome, Reason},
         route::{Route, order},
-        time::millis,
+        time::{UnixMillis, millis},
     },
     nylas::send::SentMail,
     ports::Ports,
-    queue::{backoff::retry_delay, enqueue::enqueue_mail},
+    queue::{
+        backoff::retry_delay,
+        enqueue::{enqueue_mail, enqueue_named},
+        standstill::{becomes_oldest, due_by, name_oldest, stands_still},
+    },
 };
 use futures_util::future::{Either, select};
 use std::{cell::RefCell, pin::pin, time::Duration};
@@ -253,14 +257,23 @@ impl<P: Ports> Mail<'_, '_, P> {
             retry_delay(email, context.now(), wait, context.ports.random())
         };
         let account = route.current().map(|hop| hop.account.clone());
-        let enqueued = enqueue_mail(context, email, self.content, route, delay).await;
+        let is_oldest = becomes_oldest(context, email, delay);
+        let due_by = due_by(context.now(), delay);
+        let enqueued = enqueue_named(context, email, self.content, route, delay, is_oldest).await;
         let (state, ending) = match enqueued {
+            // Clerk has to keep it, because the queue may not deliver it in time. It is in the queue all the same: the
+            // consumer that gets it knows that the queue moves again.
+            Ok(()) if stands_still(context) => {
+                let ending = Ending::warning(Outcome::Retry, Reason::QueueStandsStill);
+                (MailState::Waiting, ending)
+            }
             Ok(()) if is_untried => (MailState::Queued, Ending::quiet(Outcome::Queued, reason)),
             Ok(()) => (MailState::Queued, Ending::warning(Outcome::Queued, reason)),
             Err(_) => (MailState::Waiting, Ending::warning(Outcome::Retry, reason)),
         };
         Queued {
             state,
+            due_by: (enqueued.is_ok() && is_oldest).then_some(due_by),
             ended: Ended {
                 account,
                 retry_in: enqueued.is_ok().then_some(delay),
@@ -273,14 +286,24 @@ impl<P: Ports> Mail<'_, '_, P> {
 /// A mail that is in the queue, or that Clerk was asked to send again.
 struct Queued {
     state: MailState,
+    /// By when the consumer must have had it, if it is to be named as the oldest code in the queue.
+    due_by: Option<UnixMillis>,
     ended: Ended,
 }
 
 impl Queued {
     /// Records that. Another delivery of the webhook then finds the mail in the queue and does nothing, or continues
-    /// its route. Safe to lose.
+    /// its route; and an older code to the same recipient is not sent. Safe to lose.
     async fn record<P: Ports>(self, mail: &Mail<'_, '_, P>, route: &Route) {
         let reason = self.ended.ending.reason;
         mail.record_unless_sent(self.state, reason, route).await;
+        let (context, email) = (mail.context, mail.email);
+        if let Some(due_by) = self.due_by {
+            name_oldest(context, email, due_by).await;
+        }
+        let codes = context.codes(email);
+        if let Some(codes) = codes.filter(|_| self.state == MailState::Queued) {
+            let _ = context.ledger.put_newest_queued(&codes, email).await;
+        }
     }
 }

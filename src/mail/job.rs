@@ -11,6 +11,7 @@ use crate::{
     ledger::{
         Ledger,
         mail::{MailRecord, MailState},
+        queued::Queued,
     },
     model::{
         alert::Alert,
@@ -30,6 +31,7 @@ use crate::{
     queue::{
         backoff::{DELAY_MAX, retry_delay},
         enqueue::enqueue_mail,
+        standstill::{self, is_superseded},
     },
 };
 use std::{cell::RefCell, time::Duration};
@@ -76,29 +78,16 @@ pub async fn process<P: Ports>(
 }
 
 async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32) -> Ended {
+    if let Some(ending) = without_attempt(context, &mail, attempt).await {
+        return ending.into();
+    }
     let QueuedMail {
         email,
         content,
         queued_at,
         mut route,
+        ..
     } = mail;
-    let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
-    match decide::job(&email, &route, queued_at, known.as_ref(), context.now()) {
-        Job::Done(ending) => return ending.into(),
-        Job::Expire(ending) => {
-            let no_route = Route::default();
-            record(
-                context,
-                &email,
-                MailState::Expired,
-                ending.reason,
-                &no_route,
-            )
-            .await;
-            return ending.into();
-        }
-        Job::Attempt => {}
-    }
     let content = match content {
         QueuedContent::Here(content) => Some(content),
         // The content was stored before the message was queued, so a miss means that it is not visible yet.
@@ -139,6 +128,34 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
         ended.account = route.current().map(|hop| hop.account.clone());
     }
     ended
+}
+
+/// Ends a mail that must not be attempted, and records that. `None`: it is to be attempted.
+async fn without_attempt<P: Ports>(
+    context: &Context<'_, P>,
+    mail: &QueuedMail,
+    attempt: u32,
+) -> Option<Ending> {
+    let (email, route) = (&mail.email, &mail.route);
+    let codes = context.codes(email);
+    let Queued {
+        known,
+        oldest,
+        newest,
+    } = context.ledger.queued(email, codes.as_ref()).await;
+    let is_named = mail.is_oldest && attempt == 1;
+    standstill::moved(context, email, oldest.as_ref(), is_named).await;
+    let (state, ending, route) =
+        match decide::job(email, route, mail.queued_at, known.as_ref(), context.now()) {
+            Job::Done(ending) => return Some(ending),
+            Job::Expire(ending) => (MailState::Expired, ending, &Route::default()),
+            Job::Attempt if is_superseded(email, newest.as_ref()) => {
+                (MailState::Superseded, decide::superseded(), route)
+            }
+            Job::Attempt => return None,
+        };
+    record(context, email, state, ending.reason, route).await;
+    Some(ending)
 }
 
 /// One attempt. A forwarded reply waits while its account needs the rest of its day for sign-in mails.

@@ -17,6 +17,7 @@ use crate::{
     },
     nylas::client::Limits,
     ports::Ports,
+    queue::standstill,
     signature::{BadSignature, Claim},
 };
 use std::time::Duration;
@@ -108,6 +109,7 @@ pub async fn receive<P: Ports>(
             };
             mail.handle(may_have_been_tried, respond).await;
             context.report_sender_name().await;
+            standstill::report(&context);
         }
     }
     Handled {

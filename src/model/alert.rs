@@ -27,6 +27,8 @@ pub enum AlertKind {
     Expired,
     /// Mails have been waiting for over a minute.
     Waiting,
+    /// Mails have been in the queue for over a minute. The queue may stand still, so this does not go through it.
+    Backlog,
     /// So many mails bounce that an account's guard holds back some of them.
     GuardUp,
     /// A guard held back a mail.

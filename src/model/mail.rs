@@ -118,13 +118,19 @@ impl Slug {
         self.0.as_deref()
     }
 
+    /// Whether it is a code or a magic link: somebody waits for it at a sign-in page, and it is of use for ten minutes.
+    pub fn is_code(&self) -> bool {
+        let name = self.as_str().unwrap_or_default();
+        name.ends_with("_code") || name.starts_with("magic_link")
+    }
+
     /// How long a mail is of use: its TTL.
     ///
     /// Clerk's codes and magic links expire after ten minutes. An invitation is valid for 30 days, but one that comes a
     /// week late has failed. The rest inform about something that happened.
     pub fn ttl(&self) -> Duration {
         let name = self.as_str().unwrap_or_default();
-        if name.ends_with("_code") || name.starts_with("magic_link") {
+        if self.is_code() {
             MINUTE.saturating_mul(10)
         } else if name.ends_with("invitation") || name == FORWARDED_REPLY {
             DAY.saturating_mul(7)

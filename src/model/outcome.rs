@@ -74,6 +74,7 @@ wire_strings! {
         Sent = "sent",
         Queued = "queued",
         Retry = "retry",
+        Superseded = "superseded",
         Requeued = "requeued",
         Duplicate = "duplicate",
         Rejected = "rejected",
@@ -123,6 +124,7 @@ wire_strings! {
         Webhook = "webhook",
         Silence = "silence",
         Drift = "drift",
+        Backlog = "backlog",
         // An alert.
         GivenUp = "given_up",
     }
@@ -137,6 +139,7 @@ wire_strings! {
         SentButNotRecorded = "sent_but_not_recorded",
         SentBefore = "sent_before",
         QueuedBefore = "queued_before",
+        NewerCodeQueued = "newer_code_queued",
         GivenUpBefore = "given_up_before",
         AlwaysQueued = "always_queued",
         OutOfTime = "out_of_time",
@@ -196,6 +199,8 @@ wire_strings! {
         Durable = "durable",
         CouldNotBeQueued = "could_not_be_queued",
         LedgerRefused = "ledger_refused",
+        QueueStandsStill = "queue_stands_still",
+        QueuedForOverAMinute = "queued_for_over_a_minute",
         RetriesUsedUp = "retries_used_up",
         UnreadableMessage = "unreadable_message",
         // Settings.

@@ -19,7 +19,7 @@ use std::{fmt::Write, time::Duration};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Retries go on for two hours and a half. After that only the log has the alert.
-const TRIES: u32 = 15;
+const TRIES: u32 = 11;
 
 /// Queues alerts for `url`, if there is one.
 pub async fn raise<P: Ports>(ports: &P, url: Option<&str>, alerts: Vec<Alert>) {
@@ -43,9 +43,14 @@ pub async fn raise<P: Ports>(ports: &P, url: Option<&str>, alerts: Vec<Alert>) {
             body: body.clone(),
         };
         let text = message.to_text().unwrap_or_default();
-        // While the settings are wrong the consumer has no address to post to.
-        let is_queued = alert.kind != AlertKind::Misconfigured
-            && ports.send_to_queue(&text, Duration::ZERO).await.is_ok();
+        // While the settings are wrong the consumer has no address to post to; while the queue stands still it gets
+        // nothing.
+        let is_direct = matches!(alert.kind, AlertKind::Misconfigured | AlertKind::Backlog);
+        let is_queued = !is_direct
+            && ports
+                .send_to_queue(message.lane(), &text, Duration::ZERO)
+                .await
+                .is_ok();
         if !is_queued && post(ports, url, &body).await {
             // Safe to lose: the alert is posted once more.
             let _ = ledger.put_alerted(&key, held_back_for(alert.event)).await;
@@ -169,6 +174,7 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::Rejected => "Nylas refused a mail for good.",
         AlertKind::Expired => "a mail expired before it could be sent.",
         AlertKind::Waiting => "mails have been waiting for over a minute.",
+        AlertKind::Backlog => "mails have been in the queue for over a minute.",
         AlertKind::GuardUp => "over 5 % of an account's mails bounce, so its guard is up.",
         AlertKind::HeldBack => "an account's guard held back a mail.",
         AlertKind::ReceiverRefuses => "a receiving server refuses our mails.",
@@ -210,6 +216,12 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::Expired => "Its user could not sign in. Look why mails were waiting.",
         AlertKind::Waiting => {
             "Users wait for their codes. Look at the reason, and at https://status.nylas.com."
+        }
+        AlertKind::Backlog => {
+            "What can be sent at once still is. While the queue stands still, codes in it expire, and Clerk is asked \
+             to keep the next ones. On Cloudflare's free plan it stops after 10,000 operations a day, until midnight \
+             UTC: the paid plan ends that at once. Else look whether its delivery is paused, and at \
+             https://status.nylas.com."
         }
         AlertKind::GuardUp => {
             "Whoever had a mail delivered before gets every mail; of the others fewer do, and from 8 % on none. At 10 \

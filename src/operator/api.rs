@@ -137,7 +137,7 @@ impl<P: Ports> View<'_, P> {
             return Ok(status(404, "not_found"));
         };
         let now = self.ports.now();
-        let text = match Message::from_text(&text) {
+        let (lane, text) = match Message::from_text(&text) {
             None => return Ok(status(409, "unreadable")),
             Some(Message::Mail(mut mail)) => {
                 if mail.email.is_expired(now) {
@@ -150,13 +150,15 @@ impl<P: Ports> View<'_, P> {
                 let record = MailRecord::new(&mail.email, MailState::Queued, now)
                     .because(Reason::Redriven, mail.route.clone());
                 self.ledger.put_mail(&mail.email.svix_id, &record).await?;
-                Message::Mail(mail).to_text().unwrap_or_default()
+                mail.is_oldest = false;
+                let message = Message::Mail(mail);
+                (message.lane(), message.to_text().unwrap_or_default())
             }
-            Some(_) => text,
+            Some(message) => (message.lane(), text),
         };
         if self
             .ports
-            .send_to_queue(&text, Duration::ZERO)
+            .send_to_queue(lane, &text, Duration::ZERO)
             .await
             .is_err()
         {

@@ -9,11 +9,12 @@ use crate::{
         alert::{Alert, AlertKind},
         log::{Level, Record},
         outcome::{Event, Outcome, Reason},
-        time::{DAY, HOUR, UnixMillis},
+        time::{DAY, HOUR, MINUTE, UnixMillis},
     },
     nylas::client::Limits,
     nylas::mailbox::{IdentityOutcome, ReadOutcome},
     ports::{Ports, StoreError},
+    queue::standstill,
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -21,6 +22,9 @@ use std::time::Duration;
 const LIMITS: Limits = Limits::of_reads(Duration::from_secs(20));
 /// A rate of fewer mails says nothing.
 const MAILS_MIN: usize = 50;
+/// A mail that has been in the queue for so long is an alert: a minute, and one more for KV, which may not show at once
+/// that it was sent.
+const WAITING_FOR: Duration = MINUTE.saturating_mul(2);
 const SILENT_FOR: Duration = HOUR.saturating_mul(6);
 /// Silence is an alert only after a day with this many mails.
 const SILENCE_AFTER: usize = 12;
@@ -35,6 +39,8 @@ pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     if config.hears_nylas() {
         checks.webhook().await;
     }
+    // Safe to ignore: the next mail that is queued says it, too.
+    let _ = checks.queue().await;
     // Only once an hour, because the free plan has few list operations.
     if ports.now().seconds() % 3600 < 900 {
         // Safe to ignore: every mail logs it when the ledger does not answer.
@@ -129,6 +135,15 @@ impl<P: Ports> Checks<'_, '_, P> {
         }
     }
 
+    /// Whether the queue stands still. While nobody signs in, only this says so.
+    async fn queue(&self) -> Result<(), StoreError> {
+        let oldest = self.context.ledger.read_oldest_queued().await?;
+        if oldest.is_some_and(|oldest| oldest.due_by <= self.context.now()) {
+            self.context.report(&standstill::record());
+        }
+        Ok(())
+    }
+
     async fn mails(&self) -> Result<(), StoreError> {
         let now = self.context.now();
         let mails = self.context.ledger.all("mail:", "id").await?;
@@ -159,6 +174,14 @@ impl<P: Ports> Checks<'_, '_, P> {
                     Reason::OverATwentiethOfAPercent,
                 );
             }
+        }
+        let is_waiting = |row: &Value| {
+            let state = row.get("state").and_then(Value::as_str);
+            state == Some("queued") && since(row, now) >= WAITING_FOR
+        };
+        if mails.iter().any(is_waiting) {
+            let reason = Reason::QueuedForOverAMinute;
+            self.alert(AlertKind::Backlog, None, Outcome::Backlog, reason);
         }
         let is_silent = mails.iter().all(|row| since(row, now) >= SILENT_FOR);
         let before = mails

@@ -105,7 +105,10 @@ async fn make_durable<P: Ports>(
     let Some(text) = text.filter(|text| text.len() <= MESSAGE_BYTES_MAX) else {
         return Answer::new(200, Outcome::Unusable, Reason::TooMuchBesideTheMessage);
     };
-    match ports.send_to_queue(&text, Duration::ZERO).await {
+    match ports
+        .send_to_queue(message.lane(), &text, Duration::ZERO)
+        .await
+    {
         Ok(()) => Answer::new(200, Outcome::Queued, Reason::Durable),
         Err(QueueError::NotBound) => {
             record.level = Level::Error;

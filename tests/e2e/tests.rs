@@ -3,10 +3,12 @@
 use crate::{
     FIRST, GRANT, INLINE_BUDGET, SECOND, SUPPRESSED, Stage,
     clerk::{Event, deliver, now_seconds, sign, timed},
-    relay::{NYLAS_WEBHOOK_SECRET, OTHER_SECRET, Relay, SECRET},
+    relay::{API_KEY, NYLAS_WEBHOOK_SECRET, OTHER_SECRET, Relay, SECRET, Settings},
 };
 use hmac::{Hmac, Mac};
-use nylas_stand_in::{AccountState, Action, Mail, RequestKind, Rule};
+use nylas_stand_in::{
+    Account, AccountState, Action, Mail, Options, RequestKind, Rule, SeenRequest, StandIn,
+};
 use serde_json::{Value, json};
 use std::{thread, time::Duration};
 
@@ -36,6 +38,7 @@ tests![
     a_paused_account_is_an_alert_and_the_mail_is_queued,
     without_a_queue_clerk_is_asked_to_retry,
     a_large_mail_travels_by_reference,
+    a_batch_of_ten_mails_opens_six_connections,
     what_the_queue_gives_up_is_dead_lettered,
     another_event_is_ignored,
     clerks_own_deliveries_are_left_to_clerk,
@@ -361,6 +364,52 @@ fn a_large_mail_travels_by_reference(stage: &Stage) {
         .script(rule(&event, Some(1), Action::DropBefore));
     assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
     assert_eq!(one_mail(stage, &event, IN_THE_END).body.len(), html.len());
+}
+
+/// Cloudflare opens six for a batch, and workerd any number: so the stand-in has a seventh wait. An older
+/// `wrangler.toml` asks for batches of ten.
+fn a_batch_of_ten_mails_opens_six_connections(stage: &Stage) {
+    let account = Account {
+        grant_id: "rush".to_owned(),
+        email: "auth@rush.example".to_owned(),
+        name: None,
+    };
+    let nylas = StandIn::start_blocking(Options {
+        connections: Some(6),
+        ..Options::new(API_KEY, vec![account])
+    })
+    .unwrap();
+    let settings = Settings {
+        batch: Some((10, 3)),
+        ..stage.settings()
+    };
+    let settings = settings
+        .var("NYLAS_API_BASE", nylas.base_url())
+        .var("NYLAS_GRANT_ID", "rush")
+        .var("INLINE_SEND_BUDGET_MS", "0");
+    let relay = Relay::start("rush", settings);
+    nylas.script(Rule {
+        times: None,
+        ..Rule::once(Action::AcceptAfter(Duration::from_secs(2)))
+    });
+    let events: Vec<Event> = (0..10).map(|_| Event::code()).collect();
+    thread::scope(|scope| {
+        for event in &events {
+            let relay = &relay;
+            scope.spawn(move || assert_eq!(event.deliver(relay).answer(), pair(200, "queued")));
+        }
+    });
+    for event in &events {
+        let mail = nylas.wait_for_mail(&event.to, SOON);
+        assert!(mail.is_some(), "{}", relay.log());
+    }
+    let sends = |request: &SeenRequest| request.path.ends_with("/messages/send");
+    let sends: Vec<_> = nylas.requests().into_iter().filter(sends).collect();
+    assert_eq!(sends.len(), 10, "{sends:?}");
+    assert!(sends.iter().all(|request| !request.waited), "{sends:?}");
+    let first = sends[0].at_ms;
+    let together = sends.iter().filter(|send| send.at_ms < first + 1_500);
+    assert!((2..=6).contains(&together.count()), "{sends:?}");
 }
 
 fn what_the_queue_gives_up_is_dead_lettered(stage: &Stage) {

@@ -12,7 +12,7 @@ use clerk_nylas_relay::{
         alert::Alert,
         answer::Answer,
         log::Record,
-        message::{Body, Delivery, Disposition},
+        message::{Body, Delivery, Disposition, Lane},
         time::UnixMillis,
     },
     operator::{alerts, checks},
@@ -20,9 +20,12 @@ use clerk_nylas_relay::{
         ANSWER_BYTES_MAX, Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log,
         Memory, Queue, QueueError, Random, Store, StoreError, Timer,
     },
+    replies::intake::{self, NylasRequest},
     signature::SignatureHeaders,
 };
+use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -50,6 +53,26 @@ pub struct Costs {
     pub lists: u32,
 }
 
+/// Operations on the queues, which are what Cloudflare counts: one for each 64 kB that are written, read or deleted
+/// (<https://developers.cloudflare.com/queues/platform/pricing/>). Each delivery is a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueCosts {
+    pub writes: u32,
+    pub reads: u32,
+    pub deletes: u32,
+}
+
+impl QueueCosts {
+    pub fn all(self) -> u32 {
+        self.writes + self.reads + self.deletes
+    }
+}
+
+/// How many operations it is to write, read or delete a message of this length.
+fn operations(text: &str) -> u32 {
+    u32::try_from(text.len().div_ceil(64_000)).unwrap()
+}
+
 /// A Worker's surroundings.
 pub struct World {
     pub now: Cell<UnixMillis>,
@@ -57,6 +80,11 @@ pub struct World {
     /// How long each was to be kept, when it was put there.
     pub lifetimes: RefCell<BTreeMap<String, Duration>>,
     pub queue: RefCell<Vec<String>>,
+    /// Which queue each message went into, the oldest first.
+    pub lanes: RefCell<Vec<Lane>>,
+    /// The delay of the last one.
+    pub queue_delay: Cell<Duration>,
+    pub queue_costs: Cell<QueueCosts>,
     pub records: RefCell<Vec<Record>>,
     /// Alerts that handlers returned.
     pub raised: RefCell<Vec<Alert>>,
@@ -124,6 +152,9 @@ impl World {
             ledger: RefCell::default(),
             lifetimes: RefCell::default(),
             queue: RefCell::default(),
+            lanes: RefCell::default(),
+            queue_delay: Cell::default(),
+            queue_costs: Cell::default(),
             records: RefCell::default(),
             raised: RefCell::default(),
             heard: RefCell::default(),
@@ -234,8 +265,27 @@ impl World {
         answer.body.status.as_str()
     }
 
+    /// Nylas' notification, signed; the code of the answer.
+    pub fn notify(&self, notification: &Value) -> u16 {
+        let body = notification.to_string();
+        let mac = Hmac::<Sha256>::new_from_slice(b"marker-secret").unwrap();
+        let signature = hex::encode(mac.chain_update(&body).finalize().into_bytes());
+        let request = NylasRequest {
+            signature: Some(&signature),
+            body: body.as_bytes(),
+            is_gzip: false,
+            started: self.now.get(),
+        };
+        done(intake::receive(self, &self.config, &request)).code
+    }
+
+    /// What the checks of the schedule raise.
+    pub fn checked_without_raising(&self) -> Vec<Alert> {
+        done(checks::run(self, &self.config))
+    }
+
     pub fn checked(&self) -> Vec<String> {
-        let raised = done(checks::run(self, &self.config));
+        let raised = self.checked_without_raising();
         self.raised.borrow_mut().extend(raised);
         self.alerts()
     }
@@ -252,15 +302,26 @@ impl World {
             body,
             attempt: 1,
         };
-        let (_, raised) = done(async {
+        let (disposition, raised) = done(async {
             if is_dead {
                 consumer::give_up(self, &delivery).await
             } else {
                 consumer::process(self, Ok(&self.config), &delivery).await
             }
         });
+        self.count_delivery(body, disposition);
         self.raised.borrow_mut().extend(raised);
         self.alerts()
+    }
+
+    fn count_delivery(&self, body: &Body, disposition: Disposition) {
+        let operations = operations(&body.to_letter());
+        let mut costs = self.queue_costs.get();
+        costs.reads += operations;
+        if disposition == Disposition::Acknowledge {
+            costs.deletes += operations;
+        }
+        self.queue_costs.set(costs);
     }
 
     /// One delivery of a message of the queue, and nothing after it: what becomes of the message, and the last record's
@@ -273,6 +334,7 @@ impl World {
             attempt,
         };
         let (disposition, raised) = done(consumer::process(self, Ok(&self.config), &delivery));
+        self.count_delivery(&body, disposition);
         self.raised.borrow_mut().extend(raised);
         let records = self.records.borrow();
         let last = records.last().unwrap();
@@ -331,6 +393,7 @@ impl World {
                 attempt: 1,
             };
             let settled = done(consumer::process(self, Ok(&self.config), &delivery)).0;
+            self.count_delivery(&body, settled);
             if settled != Disposition::Acknowledge {
                 self.queue.borrow_mut().push(text);
             }
@@ -418,10 +481,20 @@ impl Store for World {
 }
 
 impl Queue for World {
-    async fn send_to_queue(&self, text: &str, _delay: Duration) -> Result<(), QueueError> {
+    async fn send_to_queue(
+        &self,
+        lane: Lane,
+        text: &str,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
         if self.queue_fails.get() {
             return Err(QueueError::Failed);
         }
+        self.lanes.borrow_mut().push(lane);
+        self.queue_delay.set(delay);
+        let mut costs = self.queue_costs.get();
+        costs.writes += operations(text);
+        self.queue_costs.set(costs);
         self.queue.borrow_mut().push(text.to_owned());
         Ok(())
     }

@@ -21,7 +21,7 @@ use patient::Patient;
 use serde_json::{Value, json};
 
 /// Every check: its id, which is also its section in `docs/doctor.md`, and what it asks.
-pub const CHECKS: [(&str, &str); 49] = [
+pub const CHECKS: [(&str, &str); 50] = [
     ("config-file", "wrangler.toml is there and can be read"),
     (
         "config-api-base",
@@ -37,6 +37,10 @@ pub const CHECKS: [(&str, &str); 49] = [
     (
         "config-queue",
         "the queue is bound, consumed, and its dead letters are stored",
+    ),
+    (
+        "config-inbox",
+        "what nobody waits for has a queue of its own",
     ),
     (
         "config-clerk-secret",

@@ -29,6 +29,8 @@ impl Simulated {
             failed_mail_stays: false,
             hang_up_frees_keys: false,
             instances: 0,
+            batch_size: 1,
+            queue_stops: None,
             daily_cap: None,
         };
         let choices = Choices::scripted(Vec::new());

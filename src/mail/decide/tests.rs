@@ -41,6 +41,10 @@ fn a_fresh_event_is_judged_by_what_is_known_of_its_id() {
         (Some(MailState::Rejected), Receive::Attempt),
         (Some(MailState::Expired), Receive::Attempt),
         (Some(MailState::DeadLettered), Receive::Attempt),
+        (
+            Some(MailState::Superseded),
+            Receive::Answer(Ending::quiet(Outcome::Superseded, Reason::NewerCodeQueued)),
+        ),
     ] {
         assert_eq!(received(state, MINUTE), expected, "{state:?}");
     }
@@ -57,6 +61,7 @@ fn an_old_event_is_a_loss_only_if_nobody_had_it() {
         (Some(MailState::Waiting), lost),
         (Some(MailState::Sent), quiet),
         (Some(MailState::Queued), quiet),
+        (Some(MailState::Superseded), quiet),
         (Some(MailState::Rejected), quiet),
         (Some(MailState::Expired), quiet),
         (Some(MailState::DeadLettered), quiet),

@@ -20,10 +20,11 @@ const EVENTS: [&str; 13] = [
     "operator",
 ];
 
-const OUTCOMES: [&str; 48] = [
+const OUTCOMES: [&str; 50] = [
     "sent",
     "queued",
     "retry",
+    "superseded",
     "requeued",
     "duplicate",
     "rejected",
@@ -68,15 +69,17 @@ const OUTCOMES: [&str; 48] = [
     "webhook",
     "silence",
     "drift",
+    "backlog",
     "given_up",
 ];
 
-const REASONS: [&str; 130] = [
+const REASONS: [&str; 133] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
     "sent_before",
     "queued_before",
+    "newer_code_queued",
     "given_up_before",
     "always_queued",
     "out_of_time",
@@ -131,6 +134,8 @@ const REASONS: [&str; 130] = [
     "durable",
     "could_not_be_queued",
     "ledger_refused",
+    "queue_stands_still",
+    "queued_for_over_a_minute",
     "retries_used_up",
     "unreadable_message",
     "settings",
