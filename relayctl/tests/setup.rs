@@ -132,12 +132,6 @@ fn from_nothing_to_a_working_relay_twice() {
         SECRET
     );
     assert_eq!(world.cloud.read("secret-NYLAS_API_KEY"), API_KEY);
-    // The operator's token is new, and there for the operator.
-    let token = world.project.read("admin-token");
-    assert_eq!(world.cloud.read("secret-ADMIN_TOKEN"), token.trim());
-    assert!(!seen.contains(token.trim()), "{seen}");
-    let alerts = world.cloud.read("secret-ALERT_WEBHOOK_URL");
-    assert_eq!(alerts, "https://hooks.example/marker");
     assert!(world.has("secret-NYLAS_WEBHOOK_SECRET") && world.has("queue-clerk-nylas-relay-dead"));
     let toml = world.project.read("wrangler.toml");
     assert!(
@@ -268,6 +262,12 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
     assert!(to_a_file.out.contains("config-file"), "{}", to_a_file.all());
     assert!(!to_a_file.all().contains('\u{1b}'), "{}", to_a_file.all());
     assert_eq!(world.cloud.read("secret-NYLAS_API_KEY"), API_KEY);
+    // The operator's token is new, and there for the operator.
+    let token = world.project.read("admin-token");
+    assert_eq!(world.cloud.read("secret-ADMIN_TOKEN"), token.trim());
+    assert!(!seen.contains(token.trim()), "{seen}");
+    let alerts = world.cloud.read("secret-ALERT_WEBHOOK_URL");
+    assert_eq!(alerts, "https://hooks.example/marker");
     assert_eq!(
         world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),
         SECRET
