@@ -47,6 +47,8 @@ pub struct Config {
     pub alert_url: Option<String>,
     /// `NYLAS_DAILY_CAP`: how many mails an account may send a day. `None`: that is not watched.
     pub daily_cap: Option<u64>,
+    /// `NYLAS_MONTHLY_CAP`: how many mails all accounts of the organization may send a month. `None`: the same.
+    pub monthly_cap: Option<u64>,
     /// `REPLY_FORWARD_TO`: the address of a person who gets users' replies, too.
     pub forward_to: Option<String>,
     /// Optional settings that are wrong. Their features are off.
@@ -79,7 +81,8 @@ impl Config {
         let forward_to = reader.forward_to(&accounts);
         let admin_token = reader.admin_token();
         let alert_url = reader.alert_url();
-        let daily_cap = reader.daily_cap();
+        let daily_cap = reader.cap("NYLAS_DAILY_CAP");
+        let monthly_cap = reader.cap("NYLAS_MONTHLY_CAP");
         reader.check_ledger(bound);
         let needed = (nylas_api_key, nylas_api_base, inline_send_budget);
         match (reader.finish(), needed) {
@@ -98,6 +101,7 @@ impl Config {
                 admin_token,
                 alert_url,
                 daily_cap,
+                monthly_cap,
                 forward_to,
                 degraded,
             }),

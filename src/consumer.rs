@@ -9,7 +9,7 @@ use crate::{
         outcome::Event,
         problem::Problem,
     },
-    operator::{alerts, settings::report_misconfigured},
+    operator::{alerts, probe, settings::report_misconfigured},
     ports::Ports,
     queue::{backoff::patient_delay, dead_letter::dead_letter},
     replies::{agent, process},
@@ -32,7 +32,9 @@ pub async fn process<P: Ports>(
     let config = match (config, &message) {
         (Ok(config), _) => config,
         // Without settings there is no address to post to. The alert about the settings does not go through the queue.
-        (Err(_), Message::Alert { .. }) => return (Disposition::Acknowledge, Vec::new()),
+        (Err(_), Message::Alert { .. } | Message::Probe { .. }) => {
+            return (Disposition::Acknowledge, Vec::new());
+        }
         (Err(problems), _) => return misconfigured(ports, problems, message, delivery).await,
     };
     let attempt = delivery.attempt;
@@ -43,6 +45,7 @@ pub async fn process<P: Ports>(
             let disposition = alerts::process(ports, url, &key, &body, attempt).await;
             return (disposition, Vec::new());
         }
+        Message::Probe { id, at } => return (probe::process(ports, &id, at).await, Vec::new()),
         Message::Notification { text } => process::process(ports, config, &text, attempt).await,
         Message::HandOff { payload } => agent::process(ports, config, &payload, attempt).await,
     };
@@ -101,7 +104,10 @@ async fn misconfigured<P: Ports>(
 ) -> Processed {
     let mail = match message {
         Message::Mail(mail) => Some(mail),
-        Message::Notification { .. } | Message::HandOff { .. } | Message::Alert { .. } => None,
+        Message::Notification { .. }
+        | Message::HandOff { .. }
+        | Message::Alert { .. }
+        | Message::Probe { .. } => None,
     };
     let is_expired = |mail: &QueuedMail| mail.email.is_expired(ports.now());
     let mut raised = Vec::new();

@@ -162,6 +162,8 @@ fn challenge(query: &str) -> Response {
             &[
                 ("content-type", "text/plain; charset=utf-8"),
                 ("x-content-type-options", "nosniff"),
+                // A compressed answer would lose its length, which Nylas asks for.
+                ("cache-control", "no-transform"),
                 ("content-length", &challenge.len().to_string()),
             ],
         ),

@@ -44,13 +44,17 @@ const SEND: &str = "/messages/send";
 
 #[test]
 fn an_optional_setting_that_is_wrong() {
-    let world = World::with(&[("ADMIN_TOKEN", "short"), ("NYLAS_DAILY_CAP", "many")]);
+    let world = World::with(&[
+        ("ADMIN_TOKEN", "short"),
+        ("NYLAS_DAILY_CAP", "many"),
+        ("NYLAS_MONTHLY_CAP", "0"),
+    ]);
     world.raise(report_degraded(&world, &world.config));
     says(
         &world.alerts(),
         &[
             "optional settings are malformed",
-            "ADMIN_TOKEN NYLAS_DAILY_CAP",
+            "ADMIN_TOKEN NYLAS_DAILY_CAP NYLAS_MONTHLY_CAP",
             "Sign-in mails are sent all the same",
         ],
     );
@@ -89,9 +93,14 @@ fn an_account_that_replaces_another() {
     world.answers(SEND, 200, accepted);
     // A mail from its first account is no alert.
     assert_eq!(world.delivered(&queued("msg_1", SECOND), false), [""; 0]);
-    // No account is down: the first one is throttled for longer than a user waits.
-    let throttled = refused("rate_limit_error", "slow down");
-    world.answers("g2/messages/send", 429, throttled);
+    // That the first one is down has been said.
+    let down = json!({"reason": "account_paused", "since": NOW.0, "until": NOW.0 + HOUR});
+    world.keep("down:g2", &down);
+    let paused = refused(
+        "api.invalid_request_error",
+        "Sending is paused for this account",
+    );
+    world.answers("g2/messages/send", 400, paused);
     world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
     let alerts = world.delivered(&queued("msg_2", 61 * SECOND), false);
     says(
@@ -181,7 +190,7 @@ fn a_message_that_is_not_text_is_dead_lettered_whole() {
 #[test]
 fn a_mail_nylas_refuses() {
     let world = World::new();
-    world.answers(SEND, 400, refused("invalid_request_error", "bad marker"));
+    world.answers(SEND, 402, refused("invalid_request_error", "bad marker"));
     let alerts = world.delivered(&queued("msg_1", SECOND), false);
     says(&alerts, &["refused a mail for good", "Resend", "msg_1"]);
 }
@@ -223,6 +232,24 @@ fn the_mails_of_the_day_half_three_quarters_and_all_used_up() {
             None => assert_eq!(alerts, [""; 0]),
         }
     }
+}
+
+#[test]
+fn the_mails_of_the_month_of_all_accounts_used_up() {
+    let world = World::with(&[("NYLAS_MONTHLY_CAP", "10")]);
+    let mails = |count: usize| json!({"data": vec![json!({"id": "m"}); count]});
+    world.answers("g1/messages", 200, mails(3));
+    world.answers("g2/messages", 200, mails(4));
+    let alerts = world.checked();
+    says(
+        &alerts,
+        &[
+            "70_percent_of_the_cap",
+            "mails of the month",
+            "more accounts share it",
+        ],
+    );
+    assert!(!alerts[0].contains("Account"), "{alerts:?}");
 }
 
 #[test]
@@ -288,7 +315,7 @@ fn an_alert_of_a_check_comes_once_a_day_and_one_of_an_event_once_an_hour() {
     assert_eq!(world.checked().len(), 1);
     world.pass(HOUR);
     assert_eq!(world.checked(), [""; 0]);
-    world.answers(SEND, 400, refused("invalid_request_error", "bad"));
+    world.answers(SEND, 402, refused("invalid_request_error", "bad"));
     let soon = |id: &str| queued(id, 0).replace(&NOW.0.to_string(), &world.now().0.to_string());
     assert_eq!(world.delivered(&soon("msg_a"), false).len(), 1);
     assert_eq!(world.delivered(&soon("msg_b"), false), [""; 0]);

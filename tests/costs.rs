@@ -16,11 +16,14 @@ mod world;
 use clerk_nylas_relay::{
     model::message::Disposition,
     operator::{api, checks, page},
+    ports::Memory,
     replies::sweep,
 };
 use serde_json::{Value, json};
-use std::path::Path;
-use world::{CLERK_SECRET as SECRET, Costs, HOUR, NOW, QueueCosts, SECOND, World, done};
+use std::{path::Path, time::Duration};
+use world::{
+    CLERK_SECRET as SECRET, Costs, HOUR, JUNK, NOW, QueueCosts, SECOND, SENT, World, done,
+};
 
 fn costs(reads: u32, writes: u32) -> Costs {
     Costs {
@@ -61,6 +64,8 @@ fn running(settings: &[(&str, &str)]) -> World {
         json!({"request_id": "r", "data": {"id": "nylas-1", "thread_id": "t"}}),
     );
     assert_eq!(receive(&world, "msg_0"), "sent");
+    let folders = json!({"sent": SENT, "junk": JUNK}).to_string();
+    world.remember("folders:g1", &folders, Duration::from_secs(3600));
     world
 }
 
@@ -198,7 +203,6 @@ fn reply_in(world: &World, handed_to: &[&str]) -> Costs {
     });
     let answer = json!({"request_id": "r", "data": message});
     world.answers("/messages/m-1", 200, answer);
-    world.answers("/folders", 200, json!({"request_id": "r", "data": []}));
     world.answers("/replies", 200, json!({}));
     // Which mail began the thread is asked of the mailbox.
     let ours = json!({"id": "nylas-1", "metadata": {"key1": "msg_0"}, "to": [{"email": "marker@example.com"}]});
@@ -230,6 +234,19 @@ fn a_reply() {
     // Before it is queued and before it is sent: how much of its day the account has used.
     let with_cap = [&person[..], &[("NYLAS_DAILY_CAP", "200")]].concat();
     assert_eq!(reply(&with_cap, &["person"]), costs(8, 3));
+}
+
+/// A folder is known by its id only, and the ids are asked of Nylas once a month.
+#[test]
+fn a_reply_whose_accounts_folders_are_looked_up() {
+    let settings = [("REPLY_FORWARD_TO", "support@acme.example")];
+    let first_of_month = running(&settings);
+    first_of_month.remembered.borrow_mut().remove("folders:g1");
+    assert_eq!(reply_in(&first_of_month, &["person"]), costs(7, 4));
+    let of_instance = running(&settings);
+    of_instance.remembered.borrow_mut().remove("folders:g1");
+    of_instance.keep("folders:g1", &json!({"sent": SENT, "junk": JUNK}));
+    assert_eq!(reply_in(&of_instance, &["person"]), costs(7, 3));
 }
 
 /// After the one of the day that tells the operator.
@@ -276,7 +293,7 @@ fn an_operators_look() {
 fn an_alert() {
     let world = running(&[]);
     let refused = json!({"error": {"type": "invalid_request_error", "message": "no"}});
-    world.answers("/messages/send", 400, refused);
+    world.answers("/messages/send", 402, refused);
     assert_eq!(receive(&world, "msg_1"), "rejected");
     let alert = cost(&world, || {
         assert_eq!(world.alerts().len(), 1);
@@ -287,9 +304,7 @@ fn an_alert() {
 #[test]
 fn a_day_of_the_schedule() {
     let world = running(&[]);
-    for path in ["/folders", "/messages"] {
-        world.answers(path, 200, json!({"request_id": "r", "data": []}));
-    }
+    world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
     let quarter = 15 * 60 * SECOND;
     let day = cost(&world, || {
         for _ in 0..24 * HOUR / quarter {
@@ -495,6 +510,8 @@ fn the_documentation_says_so() {
         "| ..., forwarded to a person | 6 | 3 |",
         "| ..., with `NYLAS_DAILY_CAP`, more | 2 | |",
         "| ..., to both | 7 | 4 |",
+        "| ..., the first of a Worker's instance and account, more | 1 | |",
+        "| ..., the first of a month and account, more | | 1 |",
         "| a reply over its budget | 4 | 1 |",
         "| an alert | 2 | 1 |",
         "| a day of the schedule | 96 | |",

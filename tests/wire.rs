@@ -29,7 +29,7 @@ use clerk_nylas_relay::{
         reply::{DeliveryEventRecord, ReplyRecord, Thread},
     },
     model::{
-        account::{AccountFault, Identity},
+        account::{AccountFault, Folders, Identity},
         alert::{Alert, AlertKind},
         id::{GrantId, SvixId},
         log::{Level, Record, VERSION},
@@ -542,6 +542,23 @@ fn an_account() {
 }
 
 #[test]
+fn an_accounts_folders() {
+    let folders = Folders {
+        sent: Some("folder-7f3a".to_owned()),
+        junk: Some("folder-91c0".to_owned()),
+    };
+    let written = put(async |ledger| {
+        ledger.put_folders(&grant(), &folders).await.unwrap();
+    });
+    let key = "folders:b1a2c3d4-0000-4000-8000-000000000001";
+    is_put(written, key, "folders", 30 * DAY);
+    for text in [text("folders"), with_more(&text("folders"), &[""])] {
+        let known = get(key, &text, async |ledger| ledger.folders(&grant()).await);
+        assert_eq!(known, Some(folders.clone()));
+    }
+}
+
+#[test]
 fn an_account_that_is_down() {
     let faults = [
         AccountFault::Unauthorized,
@@ -550,6 +567,9 @@ fn an_account_that_is_down() {
         AccountFault::Paused,
         AccountFault::DomainNotVerified,
         AccountFault::DailyQuota,
+        AccountFault::MonthlyQuota,
+        AccountFault::PlanLimit,
+        AccountFault::Unexplained,
     ];
     for fault in faults {
         let file = format!("down.{}", fault.reason().as_str());
@@ -557,7 +577,9 @@ fn an_account_that_is_down() {
         let key = "down:b1a2c3d4-0000-4000-8000-000000000001";
         let kept = match fault {
             // The time until midnight UTC.
-            AccountFault::DailyQuota => 8 * HOUR,
+            AccountFault::DailyQuota | AccountFault::PlanLimit => 8 * HOUR,
+            // The time until the end of the month.
+            AccountFault::MonthlyQuota => 6 * DAY + 8 * HOUR,
             _ => HOUR,
         };
         is_put(written, key, &file, kept);
@@ -1014,6 +1036,12 @@ fn a_queued_alert() {
     });
     let key = "account_down.marked_down.account_paused.g1".to_owned();
     round_trips(&Message::Alert { key, body }, "queue.alert");
+}
+
+#[test]
+fn a_queued_probe() {
+    let id = "prove_0123456789abcdef".to_owned();
+    round_trips(&Message::Probe { id, at: NOW }, "queue.probe");
 }
 
 /// The wording of the text may change. The key round_trips, because it stops the alert from being given twice.

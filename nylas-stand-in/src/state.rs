@@ -25,6 +25,10 @@ pub struct State {
     pub webhooks: Vec<Webhook>,
     pub notified: Vec<Notified>,
     pub policies: Vec<Value>,
+    /// Recipients that a rule of the workspace blocks.
+    pub blocked: Vec<String>,
+    /// What that rule did to each send, newest last.
+    pub evaluations: Vec<Value>,
     /// The policy of the default workspace.
     pub workspace_policy: Option<String>,
     seed: u64,
@@ -49,6 +53,8 @@ impl State {
             webhooks: Vec::new(),
             notified: Vec::new(),
             policies: Vec::new(),
+            blocked: Vec::new(),
+            evaluations: Vec::new(),
             workspace_policy: None,
             seed: now_ms,
             ids: 0,

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{admin, doctor, recipients, roundtrip, setup, shell, trigger, verify};
+use crate::{admin, doctor, prove, recipients, roundtrip, setup, shell, trigger, verify};
 use clap::{Parser, Subcommand};
 
 /// What stands below every help: examples, then what holds for all commands.
@@ -86,6 +86,12 @@ pub enum Command {
         "relayctl roundtrip --wait 300",
     ))]
     Roundtrip(roundtrip::RoundtripArgs),
+    /// Asks the live services what no document says, with mails from the account to itself
+    #[command(after_help = after!(
+        "relayctl prove --hold 65   also asks after an hour whether Nylas still knows its answers",
+        "relayctl prove",
+    ))]
+    Prove(prove::ProveArgs),
     /// What became of one message, or how the relay is doing
     #[command(after_help = after!(
         "relayctl status",

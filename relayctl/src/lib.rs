@@ -18,6 +18,7 @@ pub mod near;
 pub mod nylas;
 pub mod project;
 pub mod protection;
+pub mod prove;
 pub mod recipients;
 pub mod roundtrip;
 pub mod sample;
@@ -56,6 +57,7 @@ pub fn run() -> u8 {
         Command::Trigger(args) => trigger::run(args, &http, &ui),
         Command::Verify(args) => verify::run(args, &ui),
         Command::Doctor(args) => doctor::run(args, &http, &ui),
+        Command::Prove(args) => prove::run(args, &http, &ui),
         Command::Status(args) => admin::status(args, &http, &ui),
         Command::List(args) => admin::run_list(args, &http, &ui),
         Command::Tail(args) => admin::tail(args, &http, &ui),

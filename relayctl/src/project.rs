@@ -1,7 +1,10 @@
 //! The project's folder: `wrangler.toml`, read and edited without losing a comment.
 
-use crate::failure::Failure;
-use clerk_nylas_relay::config::Bound;
+use crate::{failure::Failure, sign::random_secret};
+use clerk_nylas_relay::{
+    config::{Bound, Config},
+    model::account::Account,
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -253,6 +256,23 @@ impl Project {
                 .is_some_and(|queue| !queue.is_empty()),
         }
     }
+}
+
+/// The configured accounts, by the relay's own rule. Another wrong setting does not hide them.
+pub fn accounts(project: Option<&Project>) -> Vec<Account> {
+    let only_accounts = |name: &str| match name {
+        "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => variable(project, name),
+        // Any will do: it is not used.
+        "CLERK_WEBHOOK_SIGNING_SECRET" => random_secret().ok(),
+        "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
+        _ => None,
+    };
+    let bound = Bound {
+        ledger: true,
+        outbox: true,
+    };
+    let config = Config::read(only_accounts, bound);
+    config.map(|config| config.accounts).unwrap_or_default()
 }
 
 /// A variable, from the environment or `wrangler.toml`.

@@ -301,6 +301,35 @@ fn a_dry_run_changes_nothing_anywhere() {
     );
 }
 
+/// The first step that needs a Worker is `secrets`, so it is there that a new account stops.
+#[test]
+fn a_cloudflare_account_that_never_had_a_worker_stops_at_the_secrets_and_is_told_where_to_go() {
+    let world = World::empty();
+    world.cloud.write("new-account", "");
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let stopped = world.setup(&relayctl, &[]);
+    assert_eq!(stopped.code, 1, "{}", stopped.all());
+    let said = stopped.json();
+    assert!(
+        said["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("step secrets: "),
+        "{said}"
+    );
+    let fix = said["fix"].as_str().unwrap();
+    assert!(
+        fix.contains("https://dash.cloudflare.com/?to=/:account/workers/onboarding")
+            && fix.contains("run setup again"),
+        "{said}"
+    );
+    assert!(!world.has("tag"), "{}", world.log());
+    // Opening that page makes the address.
+    std::fs::remove_file(world.cloud.0.join("new-account")).unwrap();
+    let done = world.setup(&relayctl, &[]);
+    assert_eq!(done.code, 0, "{}", done.all());
+}
+
 #[test]
 fn every_step_can_be_done_alone() {
     let world = World::empty();

@@ -310,10 +310,10 @@ impl<G: Fn(&str) -> Option<String>> Reader<G> {
         self.optional("ALERT_WEBHOOK_URL", is_endpoint, NOT_AN_ENDPOINT)
     }
 
-    pub fn daily_cap(&mut self) -> Option<u64> {
+    pub fn cap(&mut self, name: &'static str) -> Option<u64> {
         let cap = |text: &str| text.parse().ok().filter(|cap| *cap > 0_u64);
         let text = self.optional(
-            "NYLAS_DAILY_CAP",
+            name,
             |text| cap(text).is_some(),
             "is not a whole number from 1",
         )?;

@@ -3,7 +3,7 @@
 use super::{Ledger, MONTH, at};
 use crate::{
     model::{
-        account::{AccountFault, Identity},
+        account::{AccountFault, Folders, Identity},
         id::GrantId,
         time::{DAY, HOUR, UnixMillis},
     },
@@ -41,12 +41,26 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&account_key(grant_id), identity, MONTH).await
     }
 
+    /// The ids of the account's folders, if they are remembered.
+    pub async fn folders(&self, grant_id: &GrantId) -> Option<Folders> {
+        self.read(&folders_key(grant_id)).await.ok().flatten()
+    }
+
+    /// Remembers the ids of the account's folders.
+    pub async fn put_folders(
+        &self,
+        grant_id: &GrantId,
+        folders: &Folders,
+    ) -> Result<(), StoreError> {
+        self.write(&folders_key(grant_id), folders, MONTH).await
+    }
+
     /// Whether an account is marked as down. A mark that cannot be read counts as none.
     pub async fn is_down(&self, grant_id: &GrantId) -> bool {
         self.has(&format!("down:{}", grant_id.as_str())).await == Ok(true)
     }
 
-    /// Marks an account as down: until midnight UTC if its daily quota is used up, for an hour otherwise. The mark only
+    /// Marks an account as down: until its quota begins anew if that is used up, for an hour otherwise. The mark only
     /// keeps the alert from repeating; no mail's route depends on it.
     pub async fn mark_down(
         &self,
@@ -54,10 +68,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         fault: AccountFault,
     ) -> Result<(), StoreError> {
         let now = self.ports.now();
-        let until = match fault {
-            AccountFault::DailyQuota => next_midnight(now),
-            _ => now.plus(HOUR),
-        };
+        let until = fault.reset(now).unwrap_or(now.plus(HOUR));
         let mark = json!({"reason": fault.reason(), "since": now, "until": until});
         let key = format!("down:{}", grant_id.as_str());
         self.write(&key, &mark, until.since(now)).await
@@ -97,6 +108,10 @@ pub(super) fn account_key(grant_id: &GrantId) -> String {
     format!("account:{}", grant_id.as_str())
 }
 
+fn folders_key(grant_id: &GrantId) -> String {
+    format!("folders:{}", grant_id.as_str())
+}
+
 fn used_key(grant_id: &GrantId) -> String {
     format!("used:{}", grant_id.as_str())
 }
@@ -104,23 +119,4 @@ fn used_key(grant_id: &GrantId) -> String {
 /// The day in UTC, which is Nylas': days since the Unix epoch.
 pub(super) fn day_of(now: UnixMillis) -> u64 {
     now.seconds() / DAY_SECONDS
-}
-
-/// The next midnight in UTC, when Nylas' daily quota begins anew.
-fn next_midnight(now: UnixMillis) -> UnixMillis {
-    now.midnight().plus(DAY)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_used_up_daily_quota_ends_at_midnight_utc() {
-        let noon = UnixMillis::from_seconds(20_000 * 86_400 + 43_200);
-        let midnight = UnixMillis::from_seconds(20_000 * 86_400);
-        let next = UnixMillis::from_seconds(20_001 * 86_400);
-        assert_eq!(next_midnight(noon), next);
-        assert_eq!(next_midnight(midnight), next);
-    }
 }

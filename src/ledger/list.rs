@@ -82,6 +82,7 @@ fn dead_letter(letter: &str) -> Map<String, Value> {
         }
         Some(Message::Notification { .. }) => json!({"kind": "notification"}),
         Some(Message::Alert { .. }) => json!({"kind": "alert"}),
+        Some(Message::Probe { .. }) => json!({"kind": "probe"}),
         None => json!({"kind": "unreadable"}),
     };
     match row {

@@ -30,6 +30,7 @@
 //! | `worked_off:<id>` | when a notification was processed; 0.1.0 keeps it unread under `notification:` | 3 days |
 //! | `alerted:<kind>` | when that alert was last posted | an hour; a day for what is checked regularly |
 //! | `said:<what>` | when the log last said this; `delivered`: Nylas reports deliveries | 30 days, a day |
+//! | `probe:<probe id>`, `probe:<probe id>:<what>` | what [`relayctl prove`](probe) asked to be noticed | an hour |
 //! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 pub mod account;
@@ -37,6 +38,7 @@ pub mod budget;
 pub mod guard;
 pub mod list;
 pub mod mail;
+pub mod probe;
 pub mod queued;
 pub mod recipient;
 pub mod reply;

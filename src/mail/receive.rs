@@ -66,7 +66,7 @@ pub async fn receive<P: Ports>(
     };
     let verified = ports.now();
     let context = Context::new(ports, config, request.started, limits(config));
-    let (slug, read) = read_email(&webhook);
+    let (slug, times_differ, read) = read_email(&webhook);
     let log = |ended: &Ended, age: Option<Duration>| {
         let Ending {
             outcome,
@@ -82,6 +82,7 @@ pub async fn receive<P: Ports>(
             retry_in_ms: ended.retry_in.map(millis),
             verification_ms: Some(millis(verified.since(request.started))),
             age_ms: age.map(millis),
+            times_differ_ms: times_differ.map(millis),
             alert,
             ..Record::new(Event::ClerkWebhook, outcome, reason)
         }));

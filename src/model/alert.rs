@@ -49,6 +49,8 @@ pub enum AlertKind {
     GrantUpdated,
     /// Much of an account's daily quota is used up.
     CapNear,
+    /// Much of the organization's monthly quota is used up.
+    MonthlyCapNear,
     /// Too many mails bounce: Nylas pauses an account for that.
     BounceRate,
     /// Too many recipients complain: Nylas pauses an account for that.

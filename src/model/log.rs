@@ -66,6 +66,9 @@ pub struct Record {
     /// The time since Clerk made the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
+    /// By how much the event's own time and that of the Svix id differ, if that is over a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times_differ_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nylas_calls: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +123,7 @@ impl Record {
             nylas_ms: None,
             total_ms: None,
             age_ms: None,
+            times_differ_ms: None,
             nylas_calls: None,
             nylas_status: None,
             nylas_error_type: None,

@@ -31,6 +31,11 @@ pub enum Message {
         key: String,
         body: Value,
     },
+    /// A probe of `relayctl prove`: how long does a message wait?
+    Probe {
+        id: String,
+        at: UnixMillis,
+    },
     /// A reply for the agent: the JSON to post.
     HandOff {
         payload: Value,
@@ -98,6 +103,8 @@ impl Message {
     pub fn lane(&self) -> Lane {
         match self {
             Self::Mail(mail) => mail.lane(),
+            // It asks how long a code would wait.
+            Self::Probe { .. } => Lane::Outbox,
             Self::Notification { .. } | Self::HandOff { .. } | Self::Alert { .. } => Lane::Inbox,
         }
     }

@@ -185,6 +185,7 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::GrantGone => "an account's grant is gone.",
         AlertKind::GrantUpdated => "an account's grant was changed.",
         AlertKind::CapNear => "an account has used up much of its mails of the day.",
+        AlertKind::MonthlyCapNear => "the organization has used up much of its mails of the month.",
         AlertKind::BounceRate => "over 2 % of the mails bounce.",
         AlertKind::ComplaintRate => "over 0.05 % of the mails are called spam.",
         AlertKind::WebhookInactive => "Nylas' webhook is not active.",
@@ -245,7 +246,11 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::GrantGone => "It neither sends nor receives. Mend it in Nylas' dashboard.",
         AlertKind::GrantUpdated => "Was it you?",
         AlertKind::CapNear => {
-            "At 100 % it sends no more until midnight UTC. Add an account or a larger plan."
+            "At 100 % it sends no more until midnight UTC. Add an account, if the month's mails allow it, or take a \
+             larger plan."
+        }
+        AlertKind::MonthlyCapNear => {
+            "At 100 % no account sends until the month ends (UTC). Only a larger plan helps: more accounts share it."
         }
         AlertKind::BounceRate => {
             "At 10 % Nylas pauses the account, and nobody signs in. Look whether somebody makes up \

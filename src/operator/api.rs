@@ -6,6 +6,7 @@ use crate::{
     ledger::{
         Ledger,
         mail::{MailRecord, MailState},
+        probe::ProbeId,
         recipient::{RecipientHash, Suppression},
     },
     model::{
@@ -81,6 +82,11 @@ impl<P: Ports> View<'_, P> {
                 list("suppressions", "suppressed:", "key").await
             }
             ("GET", ("shapes", None, None)) => list("templates", "shape:", "slug").await,
+            (method, ("probes", Some(id), None)) => match (ProbeId::parse(id), method) {
+                (Some(id), "POST") => self.begin_probe(&id).await,
+                (Some(id), "GET") => self.probe(&id).await,
+                _ => Ok(status(404, "not_found")),
+            },
             ("POST", ("suppressions", None, None)) => self.suppress(request.body).await,
             ("POST", ("suppressions", Some("check"), None)) => self.check(request.body).await,
             ("DELETE", ("suppressions", None, None)) => self.unsuppress(request.body).await,

@@ -4,6 +4,7 @@
 use crate::{
     config::Config,
     context::Context,
+    delivery::folders::folders,
     model::{
         account::Account,
         alert::{Alert, AlertKind},
@@ -41,8 +42,11 @@ pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     }
     // Safe to ignore: the next mail that is queued says it, too.
     let _ = checks.queue().await;
-    // Only once an hour, because the free plan has few list operations.
+    // Only once an hour: these are many pages of Nylas', and the free plan has few list operations.
     if ports.now().seconds() % 3600 < 900 {
+        if let Some(cap) = config.monthly_cap {
+            checks.month(cap).await;
+        }
         // Safe to ignore: every mail logs it when the ledger does not answer.
         let _ = checks.mails().await;
     }
@@ -78,27 +82,50 @@ impl<P: Ports> Checks<'_, '_, P> {
                     fault.reason(),
                 );
             }
-            IdentityOutcome::Known(identity) => {
+            IdentityOutcome::Known(_) => {
                 if let Some(cap) = self.context.config.daily_cap {
-                    self.cap(account, &identity.email, cap).await;
+                    self.day(account, cap).await;
                 }
             }
             IdentityOutcome::Unknown => {}
         }
     }
 
-    /// Compares the cap with Nylas' own count: the mails from this address in its mailbox since midnight UTC.
-    async fn cap(&self, account: &Account, address: &str, cap: u64) {
+    /// Compares the cap with the mails that an account has sent since midnight UTC.
+    async fn day(&self, account: &Account, cap: u64) {
         let midnight = self.context.now().midnight();
-        let Some(sent) = self
-            .context
-            .nylas
-            .sent_since(&account.grant_id, address, midnight, cap)
-            .await
-        else {
+        let Some(sent) = self.sent(account, midnight, cap).await else {
             return;
         };
         let _ = self.context.ledger.put_used(&account.grant_id, sent).await;
+        self.cap(Some(account), Outcome::Cap, sent, cap);
+    }
+
+    /// Compares the organization's cap with the mails that all accounts have sent this month. Other accounts of the
+    /// organization, and those that do not answer, are not counted.
+    async fn month(&self, cap: u64) {
+        let first = self.context.now().month();
+        let mut sent = 0_u64;
+        for account in &self.context.config.accounts {
+            let more = cap.saturating_sub(sent);
+            if more > 0 {
+                let of_account = self.sent(account, first, more).await;
+                sent = sent.saturating_add(of_account.unwrap_or_default());
+            }
+        }
+        self.cap(None, Outcome::MonthlyCap, sent, cap);
+    }
+
+    /// Nylas' own count: the messages in the account's Sent folder since a moment.
+    async fn sent(&self, account: &Account, since: UnixMillis, at_most: u64) -> Option<u64> {
+        let folders = folders(self.context, &account.grant_id).await?;
+        let nylas = &self.context.nylas;
+        nylas
+            .count_since(&account.grant_id, &folders.sent?, since, at_most)
+            .await
+    }
+
+    fn cap(&self, account: Option<&Account>, outcome: Outcome, sent: u64, cap: u64) {
         let percent = sent
             .saturating_mul(100)
             .checked_div(cap)
@@ -110,7 +137,11 @@ impl<P: Ports> Checks<'_, '_, P> {
             90..100 => Reason::NinetyPercentOfTheCap,
             _ => Reason::AllOfTheCap,
         };
-        self.alert(AlertKind::CapNear, Some(account), Outcome::Cap, reason);
+        let kind = match account {
+            Some(_) => AlertKind::CapNear,
+            None => AlertKind::MonthlyCapNear,
+        };
+        self.alert(kind, account, outcome, reason);
     }
 
     async fn webhook(&self) {

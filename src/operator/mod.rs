@@ -7,6 +7,7 @@ pub mod checks;
 pub mod first_look;
 pub mod form;
 pub mod page;
+pub mod probe;
 mod row;
 pub mod settings;
 mod summary;

@@ -37,6 +37,7 @@ tests![
     a_used_up_cap_is_an_alert_and_shown,
     wrong_settings_are_an_alert,
     relayctl_tries_out_shows_and_repairs_the_running_relay,
+    relayctl_proves_what_can_be_told_of_the_running_relay,
 ];
 
 pub fn call(relay: &Relay, method: &str, path: &str, body: &Value) -> Response {
@@ -453,7 +454,7 @@ fn an_alert_is_given_once_and_says_what_to_do(stage: &Stage) {
     for _ in 0..2 {
         let event = Event::code();
         let refused = Action::Answer {
-            status: 400,
+            status: 402,
             body: json!({"error": {"type": "invalid_request_error", "message": "scripted"}}),
             headers: Vec::new(),
             accept_mail: false,
@@ -572,4 +573,31 @@ fn wrong_settings_are_an_alert(stage: &Stage) {
             .contains("INLINE_SEND_BUDGET_MS"),
         "{alert}"
     );
+}
+
+/// In workerd: notifications through the real entry, the real KV, and the real queue. What each answer can be is in
+/// `relayctl/tests/prove.rs`.
+fn relayctl_proves_what_can_be_told_of_the_running_relay(stage: &Stage) {
+    let folder = std::env::temp_dir().join(format!("relayctl-prove-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let ran = Relayctl::new(&folder)
+        .env("NYLAS_API_BASE", stage.nylas.base_url())
+        .env("NYLAS_API_KEY", crate::relay::API_KEY)
+        .env("NYLAS_GRANT_ID", THIRD)
+        .env("RELAY_URL", stage.replies.url(""))
+        .env("ADMIN_TOKEN", ADMIN_TOKEN)
+        .run(&["prove", "--yes", "--json", "--second-ms", "300"]);
+    let document = ran.json();
+    for answer in document["answers"].as_array().unwrap() {
+        let expected: &[&str] = match answer["id"].as_str().unwrap() {
+            // A send is too quick here to hang up on.
+            "key-held-on-hang-up" => &["could_not_be_told"],
+            // The stand-in sends both at the same time.
+            "notifications-in-order" => &["holds", "does_not_hold"],
+            _ => &["holds"],
+        };
+        let verdict = answer["verdict"].as_str().unwrap();
+        assert!(expected.contains(&verdict), "{answer}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }

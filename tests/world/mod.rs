@@ -53,6 +53,26 @@ pub struct Costs {
     pub lists: u32,
 }
 
+/// The ids of the Sent and Junk folders.
+pub const SENT: &str = "folder-7f3a";
+pub const JUNK: &str = "folder-91c0";
+
+/// An account's folders, as Nylas lists them.
+fn folders() -> Value {
+    let folder = |(id, name, attribute)| {
+        json!({
+            "id": id, "object": "folder", "grant_id": "g", "name": name, "system_folder": true,
+            "attributes": [attribute],
+        })
+    };
+    let all = [
+        ("folder-02be", "inbox", "\\Inbox"),
+        (SENT, "sent", "\\Sent"),
+        (JUNK, "junk", "\\Junk"),
+    ];
+    json!({"request_id": "r", "data": all.map(folder)})
+}
+
 /// Operations on the queues, which are what Cloudflare counts: one for each 64 kB that are written, read or deleted
 /// (<https://developers.cloudflare.com/queues/platform/pricing/>). Each delivery is a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,6 +148,8 @@ impl World {
         let usual = [
             ("CLERK_WEBHOOK_SIGNING_SECRET", CLERK_SECRET),
             ("NYLAS_API_KEY", "nyk_marker"),
+            // On loopback, so that addresses nobody reads get their mails.
+            ("NYLAS_API_BASE", "http://127.0.0.1:1"),
             ("NYLAS_WEBHOOK_SECRET", "marker-secret"),
             (
                 "NYLAS_ACCOUNTS",
@@ -160,7 +182,14 @@ impl World {
             heard: RefCell::default(),
             remembered: RefCell::default(),
             posted: RefCell::default(),
-            nylas: RefCell::default(),
+            nylas: RefCell::new(vec![
+                ("/folders".to_owned(), 200, folders()),
+                (
+                    "/rule-evaluations".to_owned(),
+                    200,
+                    json!({"request_id": "r", "data": []}),
+                ),
+            ]),
             sends: RefCell::default(),
             nylas_once: RefCell::default(),
             nylas_by_query: RefCell::default(),
@@ -231,9 +260,14 @@ impl World {
 
     /// Clerk's webhook with a code for that address, signed; the answer's status.
     pub fn receive(&self, id: &str, to: &str) -> &'static str {
+        self.receive_made_at(id, to, self.now.get().seconds())
+    }
+
+    /// The same, of an event that says so of its own time.
+    pub fn receive_made_at(&self, id: &str, to: &str, timestamp: u64) -> &'static str {
         let seconds = i64::try_from(self.now.get().seconds()).unwrap();
         let event = json!({
-            "object": "event", "type": "email.created", "timestamp": seconds,
+            "object": "event", "type": "email.created", "timestamp": timestamp,
             "data": {
                 "id": "ema_1", "slug": "verification_code", "from_email_name": "auth",
                 "to_email_address": to, "user_id": "user_1", "subject": "marker",

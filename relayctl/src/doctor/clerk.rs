@@ -1,7 +1,7 @@
 //! Checks at Clerk: which templates it leaves to the relay, and with which sender name.
 
 use super::{
-    finding::{Finding, fail, pass, skip, some_of, warn},
+    finding::{Finding, State, fail, pass, skip, some_of, warn},
     patient::Patient,
 };
 use crate::http::{Ask, list, text};
@@ -15,6 +15,9 @@ const CHECKS: [&str; 5] = [
     "clerk-from",
     "clerk-domain",
 ];
+
+/// The most templates that Clerk lists at once. Without a limit it lists ten.
+const TEMPLATES_MAX: usize = 500;
 
 pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     let [key_id, rest @ ..] = CHECKS;
@@ -35,7 +38,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             .http
             .call(&Ask::get(format!("{base}{path}")).bearer(key))
     };
-    let reply = match ask("/v1/templates/email") {
+    let reply = match ask(&format!("/v1/templates/email?limit={TEMPLATES_MAX}")) {
         Ok(reply) => reply,
         Err(failure) => return without(fail(key_id, failure.message, failure.fix)),
     };
@@ -75,7 +78,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     let still: Vec<String> = theirs.iter().map(slug).collect();
     const SWITCH: &str =
         "Clerk's dashboard, Customization, Emails, the template: switch \"Delivered by Clerk\" off";
-    findings.push(if templates.is_empty() {
+    let by_whom = if templates.is_empty() {
         warn(
             "clerk-templates",
             "Clerk lists no templates",
@@ -108,6 +111,24 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             ),
             SWITCH,
         )
+    };
+    findings.push(if templates.len() < TEMPLATES_MAX {
+        by_whom
+    } else {
+        // As bad as what is known, and no better than a warning.
+        Finding {
+            state: by_whom.state.max(State::Warn),
+            cause: format!(
+                "Clerk listed {}, the most it does, so there may be more; of these: {}",
+                templates.len(),
+                by_whom.cause
+            ),
+            fix: format!(
+                "look at Customization, Emails, for the others. {}",
+                by_whom.fix
+            ),
+            ..by_whom
+        }
     });
     let filter = patient.variable("TEMPLATES");
     let dropped: Vec<String> = match &filter {

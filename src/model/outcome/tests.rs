@@ -20,7 +20,7 @@ const EVENTS: [&str; 13] = [
     "operator",
 ];
 
-const OUTCOMES: [&str; 50] = [
+const OUTCOMES: [&str; 51] = [
     "sent",
     "queued",
     "retry",
@@ -64,6 +64,7 @@ const OUTCOMES: [&str; 50] = [
     "looked",
     "found",
     "cap",
+    "monthly_cap",
     "bounces",
     "complaints",
     "webhook",
@@ -73,7 +74,7 @@ const OUTCOMES: [&str; 50] = [
     "given_up",
 ];
 
-const REASONS: [&str; 133] = [
+const REASONS: [&str; 138] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
@@ -93,6 +94,7 @@ const REASONS: [&str; 133] = [
     "recipient_bounced_or_complained",
     "held_back_by_guard",
     "template_not_in_TEMPLATES",
+    "test_recipient",
     "redriven",
     "nylas_timeout",
     "nylas_unreachable",
@@ -101,6 +103,7 @@ const REASONS: [&str; 133] = [
     "nylas_key_conflict",
     "nylas_throttled",
     "nylas_refused_recipient",
+    "nylas_rule_blocks_recipient",
     "nylas_too_large",
     "nylas_provider_refused",
     "nylas_refused_mail",
@@ -112,6 +115,9 @@ const REASONS: [&str; 133] = [
     "account_paused",
     "account_domain_not_verified",
     "account_daily_quota",
+    "account_monthly_quota",
+    "account_plan_limit",
+    "account_refusal_unexplained",
     "account_removed",
     "account_address_unknown",
     "from_email_name_differs",
