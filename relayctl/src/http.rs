@@ -250,6 +250,14 @@ fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(start, _)| start)
 }
 
+/// Whether what follows the host, if anything does, is a port.
+fn has_good_port(host: &str) -> bool {
+    let after_brackets = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    after_brackets
+        .rsplit_once(':')
+        .is_none_or(|(_, port)| port.parse::<u16>().is_ok())
+}
+
 /// Refuses what is no address, and says what is wrong with it.
 pub fn check_url(url: &str) -> Result<(), Failure> {
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -269,7 +277,7 @@ pub fn check_url(url: &str) -> Result<(), Failure> {
         "there is a space in it".to_owned()
     } else if host(url).is_empty() {
         "it names no host".to_owned()
-    } else if url.parse::<ureq::http::Uri>().is_err() {
+    } else if url.parse::<ureq::http::Uri>().is_err() || !has_good_port(host(url)) {
         format!("{} is no host and port", host(url))
     } else {
         return Ok(());

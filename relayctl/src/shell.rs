@@ -46,7 +46,10 @@ pub fn man(args: &ManArgs, ui: &Ui) -> Result<bool, Failure> {
     };
     fs::create_dir_all(folder).map_err(cannot)?;
     let mut written = Vec::new();
-    let pages: Vec<Command> = command.get_subcommands().cloned().collect();
+    let commands = command
+        .get_subcommands()
+        .filter(|one| one.get_name() != "help");
+    let pages: Vec<Command> = commands.cloned().collect();
     for one in pages.into_iter().chain([command]) {
         let name = match one.get_name() {
             "relayctl" => "relayctl.1".to_owned(),
