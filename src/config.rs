@@ -22,8 +22,9 @@ mod values;
 
 pub use origin::{ApiBase, is_endpoint};
 pub use values::{
-    ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_SECRET_PENDING, INLINE_SEND_BUDGET_MS_DEFAULT,
-    INLINE_SEND_BUDGET_MS_MAX, NYLAS_API_BASE_DEFAULT, is_nylas_local,
+    ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_API_BASE_DEFAULT, CLERK_SECRET_PENDING, ClerkAccess,
+    INLINE_SEND_BUDGET_MS_DEFAULT, INLINE_SEND_BUDGET_MS_MAX, NYLAS_API_BASE_DEFAULT,
+    is_nylas_local,
 };
 
 /// All settings, read and checked.
@@ -51,6 +52,8 @@ pub struct Config {
     pub monthly_cap: Option<u64>,
     /// `REPLY_FORWARD_TO`: the address of a person who gets users' replies, too.
     pub forward_to: Option<String>,
+    /// Clerk's API, to hand templates back to Clerk while no account sends. `None`: nothing is handed back.
+    pub clerk_api: Option<ClerkAccess>,
     /// Optional settings that are wrong. Their features are off.
     pub degraded: Vec<Problem>,
 }
@@ -83,6 +86,7 @@ impl Config {
         let alert_url = reader.alert_url();
         let daily_cap = reader.cap("NYLAS_DAILY_CAP");
         let monthly_cap = reader.cap("NYLAS_MONTHLY_CAP");
+        let clerk_api = reader.clerk_api(bound);
         reader.check_ledger(bound);
         let needed = (nylas_api_key, nylas_api_base, inline_send_budget);
         match (reader.finish(), needed) {
@@ -103,6 +107,7 @@ impl Config {
                 daily_cap,
                 monthly_cap,
                 forward_to,
+                clerk_api,
                 degraded,
             }),
             (Ok(problems) | Err(problems), _) => Err(problems),

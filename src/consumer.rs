@@ -2,6 +2,7 @@
 
 use crate::{
     config::Config,
+    handback,
     mail::job,
     model::{
         alert::Alert,
@@ -46,6 +47,9 @@ pub async fn process<P: Ports>(
             return (disposition, Vec::new());
         }
         Message::Probe { id, at } => return (probe::process(ports, &id, at).await, Vec::new()),
+        Message::HandBack(job) => {
+            return handback::process::process(ports, config, &job, attempt).await;
+        }
         Message::Notification { text } => process::process(ports, config, &text, attempt).await,
         Message::HandOff { payload } => agent::process(ports, config, &payload, attempt).await,
     };
@@ -107,7 +111,8 @@ async fn misconfigured<P: Ports>(
         Message::Notification { .. }
         | Message::HandOff { .. }
         | Message::Alert { .. }
-        | Message::Probe { .. } => None,
+        | Message::Probe { .. }
+        | Message::HandBack(_) => None,
     };
     let is_expired = |mail: &QueuedMail| mail.email.is_expired(ports.now());
     let mut raised = Vec::new();

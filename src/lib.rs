@@ -12,6 +12,7 @@ pub mod config;
 pub mod consumer;
 pub mod context;
 pub mod delivery;
+pub mod handback;
 pub mod ledger;
 pub mod mail;
 pub mod model;

@@ -23,6 +23,7 @@ use clerk_nylas_relay::{
         account::Look,
         budget::HandedOn,
         guard::Guard,
+        handback::{HandedBack, Met},
         mail::{MailRecord, MailState, Pending},
         queued::{Newest, Oldest},
         recipient::{RecipientHash, Suppression},
@@ -34,7 +35,7 @@ use clerk_nylas_relay::{
         id::{GrantId, SvixId},
         log::{Level, Record, VERSION},
         mail::{Content, Email, Slug},
-        message::{Body, Delivery, Message, QueuedContent, QueuedMail},
+        message::{Body, Delivery, HandBack, Message, QueuedContent, QueuedMail},
         outcome::{Event, Outcome, Reason},
         problem::Problem,
         route::{Route, order},
@@ -276,6 +277,7 @@ fn record() -> Record {
             name: "NYLAS_API_KEY",
             problem: "is missing",
         }],
+        templates: vec!["verification_code".to_owned()],
         ..Record::new(Event::Outbox, Outcome::Retry, Reason::NylasError)
     }
 }
@@ -507,6 +509,7 @@ fn a_dead_letter_is_stored_under_the_id_of_its_content() {
         ),
         ("queue.alert", "dead:message-queue-id"),
         ("queue.notification", "dead:message-queue-id"),
+        ("queue.hand_back", "dead:message-queue-id"),
     ] {
         let world = World::new();
         let text = text(file);
@@ -860,10 +863,58 @@ fn a_mark_is_the_time_it_was_made() {
             "said:replies",
             30 * DAY,
         ),
+        (
+            put(async |ledger| ledger.put_hand_back_queued().await.unwrap()),
+            "handing_back",
+            HOUR,
+        ),
     ];
     for (written, key, ttl) in marks {
         let (key, text) = mark(key);
         assert_eq!(written, (key, text, ttl));
+    }
+}
+
+#[test]
+fn the_first_mail_that_found_every_account_at_fault() {
+    let (met, minute) = (
+        Met {
+            svix_id: id(),
+            at: NOW,
+        },
+        MINUTE,
+    );
+    let written = put(async |ledger| ledger.put_met(&met).await.unwrap());
+    is_put(written, "all_at_fault", "all_at_fault", 10 * minute);
+    for text in [
+        text("all_at_fault"),
+        with_more(&text("all_at_fault"), &[""]),
+    ] {
+        let known = get("all_at_fault", &text, async |ledger| {
+            ledger.hand_back_state().await
+        });
+        assert_eq!(known, (Some(met.clone()), false));
+    }
+    let known = get("handing_back", "1764000000000", async |ledger| {
+        ledger.hand_back_state().await
+    });
+    assert_eq!(known, (None, true));
+}
+
+#[test]
+fn what_was_handed_back() {
+    let handed_back = HandedBack {
+        at: NOW,
+        templates: vec!["verification_code".to_owned()],
+        is_done: true,
+    };
+    let written = put(async |ledger| ledger.put_handed_back(&handed_back).await.unwrap());
+    is_put(written, "handed_back", "handed_back", DAY);
+    for text in [text("handed_back"), with_more(&text("handed_back"), &[""])] {
+        let known = get("handed_back", &text, async |ledger| {
+            ledger.handed_back().await
+        });
+        assert_eq!(known, Some(handed_back.clone()));
     }
 }
 
@@ -1028,6 +1079,27 @@ fn a_queued_reply() {
 }
 
 #[test]
+fn a_queued_hand_back() {
+    let message = Message::HandBack(HandBack {
+        at: NOW,
+        fault: AccountFault::Paused,
+        mails: vec![id(), SvixId::parse("msg_1").unwrap()],
+    });
+    round_trips(&message, "queue.hand_back");
+    let faults = [
+        (AccountFault::Unauthorized, "unauthorized"),
+        (AccountFault::Gone, "gone"),
+        (AccountFault::Forbidden, "forbidden"),
+        (AccountFault::Paused, "paused"),
+        (AccountFault::DomainNotVerified, "domain_not_verified"),
+        (AccountFault::DailyQuota, "daily_quota"),
+    ];
+    for (fault, name) in faults {
+        assert_eq!(serde_json::to_value(fault).unwrap(), name);
+    }
+}
+
+#[test]
 fn a_queued_alert() {
     let said = "clerk-nylas-relay: an account cannot send.";
     let body = json!({
@@ -1057,6 +1129,7 @@ fn an_alert_is_queued_in_that_form() {
         svix_id: None,
         settings: Vec::new(),
         receiver: None,
+        templates: Vec::new(),
     };
     done(alerts::raise(&world, Some(ALERT_URL), vec![raised]));
     let queued = world.queue.take().remove(0);
@@ -1157,6 +1230,7 @@ fn what_a_log_record_may_be_about() {
         (Event::Check, "check"),
         (Event::Alert, "alert"),
         (Event::Operator, "operator"),
+        (Event::HandBack, "hand_back"),
     ];
     for (event, name) in events {
         assert_eq!(serde_json::to_value(event).unwrap(), name);

@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::{admin, doctor, prove, recipients, roundtrip, setup, shell, trigger, verify};
+use crate::{
+    admin, doctor, prove, recipients, roundtrip, setup, shell, templates, trigger, verify,
+};
 use clap::{Parser, Subcommand};
 
 /// What stands below every help: examples, then what holds for all commands.
@@ -92,6 +94,13 @@ pub enum Command {
         "relayctl prove",
     ))]
     Prove(prove::ProveArgs),
+    /// Who delivers Clerk's templates: lists them, takes them, gives them back
+    #[command(after_help = after!(
+        "relayctl templates",
+        "relayctl templates take verification_code --dry-run",
+        "relayctl templates give-back verification_code",
+    ))]
+    Templates(templates::TemplatesArgs),
     /// What became of one message, or how the relay is doing
     #[command(after_help = after!(
         "relayctl status",

@@ -26,6 +26,7 @@ pub mod secrets;
 pub mod setup;
 pub mod shell;
 pub mod sign;
+pub mod templates;
 pub mod trigger;
 pub mod ui;
 pub mod verify;
@@ -58,6 +59,7 @@ pub fn run() -> u8 {
         Command::Verify(args) => verify::run(args, &ui),
         Command::Doctor(args) => doctor::run(args, &http, &ui),
         Command::Prove(args) => prove::run(args, &http, &ui),
+        Command::Templates(args) => templates::run(args, &http, &ui),
         Command::Status(args) => admin::status(args, &http, &ui),
         Command::List(args) => admin::run_list(args, &http, &ui),
         Command::Tail(args) => admin::tail(args, &http, &ui),

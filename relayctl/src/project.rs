@@ -1,10 +1,15 @@
 //! The project's folder: `wrangler.toml`, read and edited without losing a comment.
 
-use crate::{failure::Failure, sign::random_secret};
+use crate::{
+    failure::Failure,
+    http::{list, text},
+    sign::random_secret,
+};
 use clerk_nylas_relay::{
     config::{Bound, Config},
     model::account::Account,
 };
+use serde_json::Value;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -12,13 +17,14 @@ use std::{
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 /// The settings that are secrets: never in `wrangler.toml`.
-pub const SECRETS: [&str; 6] = [
+pub const SECRETS: [&str; 7] = [
     "CLERK_WEBHOOK_SIGNING_SECRET",
     "NYLAS_API_KEY",
     "NYLAS_WEBHOOK_SECRET",
     "ADMIN_TOKEN",
     "REPLY_WEBHOOK_SECRET",
     "ALERT_WEBHOOK_URL",
+    "CLERK_SECRET_KEY",
 ];
 
 /// One `wrangler.toml`.
@@ -281,6 +287,21 @@ pub fn variable(project: Option<&Project>, name: &str) -> Option<String> {
         .ok()
         .filter(|value| !value.trim().is_empty());
     from_environment.or_else(|| project?.var(name))
+}
+
+/// The configured accounts' grant ids.
+pub fn grant_ids(project: Option<&Project>) -> Vec<String> {
+    if let Some(grant_id) = variable(project, "NYLAS_GRANT_ID") {
+        return vec![grant_id];
+    }
+    let accounts = variable(project, "NYLAS_ACCOUNTS");
+    let accounts: Value = accounts
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    list(&accounts, "")
+        .iter()
+        .map(|account| text(account, "/grant_id").to_owned())
+        .collect()
 }
 
 fn text_of<'a>(table: &'a dyn TableLike, name: &str) -> &'a str {

@@ -4,8 +4,9 @@ use super::{
     accounts::read_accounts,
     origin::{ApiBase, is_endpoint},
     values::{
-        ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_SECRET_PENDING, INLINE_SEND_BUDGET_MS_DEFAULT,
-        INLINE_SEND_BUDGET_MS_MAX, NYLAS_API_BASE_DEFAULT,
+        ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_API_BASE_DEFAULT, CLERK_SECRET_PENDING,
+        ClerkAccess, INLINE_SEND_BUDGET_MS_DEFAULT, INLINE_SEND_BUDGET_MS_MAX,
+        NYLAS_API_BASE_DEFAULT,
     },
 };
 use crate::{
@@ -115,6 +116,28 @@ impl<G: Fn(&str) -> Option<String>> Reader<G> {
             self.wrong(CLERK_SECRET, CLERK_SECRET_IS_PUBLIC);
         }
         secrets
+    }
+
+    /// What templates are handed back to Clerk with. That goes through the queue, so that it is repeated until it is
+    /// done.
+    pub fn clerk_api(&mut self, bound: Bound) -> Option<ClerkAccess> {
+        const KEY: &str = "CLERK_SECRET_KEY";
+        let key = self.optional(
+            KEY,
+            |key| key.starts_with("sk_") && is_header_value(key),
+            "is not a secret key of Clerk's (sk_live_... or sk_test_...): Clerk's dashboard, API keys",
+        )?;
+        let base = self.setting("CLERK_API_BASE");
+        let Some(base) = ApiBase::parse(base.as_deref().unwrap_or(CLERK_API_BASE_DEFAULT)) else {
+            self.off("CLERK_API_BASE", NOT_AN_ENDPOINT);
+            return None;
+        };
+        if !bound.outbox {
+            self.off(KEY, "needs a queue, and none is bound as OUTBOX");
+            return None;
+        }
+        let key = Secret::new(key);
+        Some(ClerkAccess { base, key })
     }
 }
 

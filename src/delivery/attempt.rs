@@ -367,8 +367,19 @@ impl<P: Ports> Attempt<'_, '_, P> {
         }
     }
 
+    /// Notes it if no account is left that is not at fault. Then the next mail would end like this one.
+    fn note_at_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) {
+        let context = self.context;
+        context.note_at_fault(&hop.account);
+        let mut accounts = order(&context.config.accounts, self.email).into_iter();
+        if accounts.all(|account| context.is_at_fault(account) || route.was_at_fault(account)) {
+            context.note_all_at_fault(fault);
+        }
+    }
+
     /// The account is at fault, not the mail: raises an alert once, and leaves if the mailbox does not hold the mail.
     async fn account_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) -> Next {
+        self.note_at_fault(hop, fault, route);
         if !self.context.ledger.is_down(&hop.account).await {
             let marked = self.context.ledger.mark_down(&hop.account, fault).await;
             let outcome = if marked.is_ok() {

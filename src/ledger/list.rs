@@ -83,6 +83,7 @@ fn dead_letter(letter: &str) -> Map<String, Value> {
         Some(Message::Notification { .. }) => json!({"kind": "notification"}),
         Some(Message::Alert { .. }) => json!({"kind": "alert"}),
         Some(Message::Probe { .. }) => json!({"kind": "probe"}),
+        Some(Message::HandBack(_)) => json!({"kind": "hand_back"}),
         None => json!({"kind": "unreadable"}),
     };
     match row {

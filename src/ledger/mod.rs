@@ -31,11 +31,15 @@
 //! | `alerted:<kind>` | when that alert was last posted | an hour; a day for what is checked regularly |
 //! | `said:<what>` | when the log last said this; `delivered`: Nylas reports deliveries | 30 days, a day |
 //! | `probe:<probe id>`, `probe:<probe id>:<what>` | what [`relayctl prove`](probe) asked to be noticed | an hour |
+//! | `all_at_fault` | [`Met`](handback::Met): the first mail that found every account at fault | 10 minutes |
+//! | `handing_back` | when a hand-back of templates to Clerk was last queued | an hour |
+//! | `handed_back` | [`HandedBack`](handback::HandedBack): the templates that were handed back | a day |
 //! | `shape:<slug>` | the shape of the first event of a template: names, types, lengths | ten years |
 
 pub mod account;
 pub mod budget;
 pub mod guard;
+pub mod handback;
 pub mod list;
 pub mod mail;
 pub mod probe;

@@ -8,6 +8,7 @@ use crate::{
         attempt::{Attempt, Verdict},
         record::{Accepted, record, record_sent},
     },
+    handback,
     ledger::{
         Ledger,
         mail::{MailRecord, MailState},
@@ -54,8 +55,8 @@ pub async fn process<P: Ports>(
     attempt: u32,
 ) -> (Disposition, Vec<Alert>) {
     let context = Context::new(ports, config, ports.now(), LIMITS);
-    let (svix_id, slug) = (mail.email.svix_id.clone(), mail.email.slug.clone());
-    let age = mail.email.age(context.started);
+    let email = mail.email.clone();
+    let age = email.age(context.started);
     let Ended {
         ending,
         account,
@@ -64,8 +65,8 @@ pub async fn process<P: Ports>(
     context.report_sender_name().await;
     context.report(&context.complete(Record {
         level: ending.level,
-        svix_id: Some(svix_id),
-        slug,
+        svix_id: Some(email.svix_id.clone()),
+        slug: email.slug.clone(),
         account,
         attempt: Some(attempt),
         retry_in_ms: retry_in.map(millis),
@@ -73,6 +74,7 @@ pub async fn process<P: Ports>(
         alert: ending.alert,
         ..Record::new(Event::Outbox, ending.outcome, ending.reason)
     }));
+    handback::trigger::consider(&context, &email).await;
     let disposition = retry_in.map_or(Disposition::Acknowledge, Disposition::Retry);
     (disposition, context.into_alerts())
 }

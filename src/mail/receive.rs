@@ -8,6 +8,7 @@ use crate::{
     clerk::event::{NotForUs, read_email},
     config::Config,
     context::Context,
+    handback,
     model::{
         alert::Alert,
         answer::Answer,
@@ -111,6 +112,7 @@ pub async fn receive<P: Ports>(
             mail.handle(may_have_been_tried, respond).await;
             context.report_sender_name().await;
             standstill::report(&context);
+            handback::trigger::consider(&context, &email).await;
         }
     }
     Handled {

@@ -62,7 +62,8 @@ fn is_folder(folder: &str, id: Option<&str>, names: &[&str]) -> bool {
 }
 
 /// Why an account cannot send, whatever the mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AccountFault {
     /// Nylas does not accept the API key or the grant.
     Unauthorized,

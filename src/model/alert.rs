@@ -61,6 +61,10 @@ pub enum AlertKind {
     Silence,
     /// Clerk's sender name is not the account's.
     SenderNameDiffers,
+    /// Every account is at fault, so Clerk was told to deliver its templates itself.
+    HandedBack,
+    /// The same, and Clerk could not be told.
+    HandBackFailed,
 }
 
 impl AlertKind {
@@ -91,6 +95,8 @@ pub struct Alert {
     pub settings: Vec<Problem>,
     /// The receiving servers that it is about.
     pub receiver: Option<Receiver>,
+    /// The slugs of the templates that it is about.
+    pub templates: Vec<String>,
 }
 
 /// The servers of a domain that refuse mails. For the operator's alert only: it is neither logged nor stored.

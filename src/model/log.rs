@@ -97,6 +97,9 @@ pub struct Record {
     pub alert: Option<AlertKind>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Problem>,
+    /// The slugs of the templates that were handed back to Clerk, or could not be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
     /// The receiving servers that the alert is about. Not logged.
     #[serde(skip)]
     pub receiver: Option<Receiver>,
@@ -135,6 +138,7 @@ impl Record {
             agent_status: None,
             alert: None,
             settings: Vec::new(),
+            templates: Vec::new(),
             receiver: None,
         }
     }
@@ -164,6 +168,7 @@ impl Record {
             account: self.account.clone(),
             svix_id: self.svix_id.clone(),
             settings: self.settings.clone(),
+            templates: self.templates.clone(),
             receiver: self.receiver.clone(),
         })
     }

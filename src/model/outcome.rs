@@ -64,6 +64,8 @@ wire_strings! {
         Alert = "alert",
         /// A request to the operator's page or API.
         Operator = "operator",
+        /// Templates that are handed back to Clerk.
+        HandBack = "hand_back",
     }
 }
 
@@ -128,6 +130,8 @@ wire_strings! {
         Backlog = "backlog",
         // An alert.
         GivenUp = "given_up",
+        // Templates.
+        HandedBack = "handed_back",
     }
 }
 
@@ -271,6 +275,14 @@ wire_strings! {
         OverTwoPercent = "over_2_percent",
         OverATwentiethOfAPercent = "over_0.05_percent",
         NoMailForSixHours = "no_mail_for_six_hours",
+        // Handing templates back to Clerk.
+        HandedBackBefore = "handed_back_before",
+        AccountSendsAgain = "account_sends_again",
+        NothingToHandBack = "nothing_to_hand_back",
+        ClerkRefusesKey = "clerk_refuses_key",
+        ClerkEndpointGone = "clerk_endpoint_gone",
+        ClerkRefused = "clerk_refused",
+        ClerkNotAnswering = "clerk_not_answering",
         // Alerts.
         ReceiverRefused = "receiver_refused",
         // The operator.

@@ -211,7 +211,8 @@ impl Route {
         }
     }
 
-    fn was_at_fault(&self, account: &GrantId) -> bool {
+    /// Whether the mail left this account because it was at fault.
+    pub fn was_at_fault(&self, account: &GrantId) -> bool {
         self.hops
             .iter()
             .any(|hop| hop.account == *account && hop.account_at_fault)

@@ -138,6 +138,9 @@ fn body(alert: &Alert) -> Value {
             receiver.domain, receiver.today
         );
     }
+    if !alert.templates.is_empty() {
+        let _ = write!(text, " {}.", alert.templates.join(", "));
+    }
     if let Some(account) = &alert.account {
         let _ = write!(text, " Account {}.", account.as_str());
     }
@@ -151,7 +154,7 @@ fn body(alert: &Alert) -> Value {
         let _ = write!(text, ", {id}");
     }
     text.push(')');
-    json!({
+    let mut body = json!({
         "text": text,
         "content": text,
         "event": alert.event,
@@ -159,7 +162,11 @@ fn body(alert: &Alert) -> Value {
         "reason": alert.reason,
         "account": alert.account,
         "svix_id": alert.svix_id,
-    })
+    });
+    if let (Some(body), false) = (body.as_object_mut(), alert.templates.is_empty()) {
+        body.insert("templates".to_owned(), json!(alert.templates));
+    }
+    body
 }
 
 /// What happened.
@@ -191,8 +198,19 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::WebhookInactive => "Nylas' webhook is not active.",
         AlertKind::Silence => "no mail for six hours, after a day that had some.",
         AlertKind::SenderNameDiffers => "Clerk's sender name differs from the account's address.",
+        AlertKind::HandedBack => "no account sends, so Clerk delivers these mails itself now:",
+        AlertKind::HandBackFailed => {
+            "no account sends, and Clerk could not be told to deliver by itself:"
+        }
     }
 }
+
+const HANDED_BACK: &str = "Users get their codes, from Clerk's address. Look at the reason; when the account sends \
+                           again, run relayctl templates take --all.";
+const HAND_BACK_FAILED: &str = "Users get no codes. Switch \"Delivered by Clerk\" on in Clerk's dashboard, or run \
+                                relayctl templates give-back --all. clerk_refuses_key: CLERK_SECRET_KEY is wrong. \
+                                clerk_endpoint_gone: Clerk no longer has the operation, which it calls \
+                                deprecated, so only the dashboard is left.";
 
 /// What it means for users, and what to do.
 fn what_to_do(kind: AlertKind) -> &'static str {
@@ -265,6 +283,8 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::SenderNameDiffers => {
             "Mails come from the account's address. Change one of the two."
         }
+        AlertKind::HandedBack => HANDED_BACK,
+        AlertKind::HandBackFailed => HAND_BACK_FAILED,
     }
 }
 

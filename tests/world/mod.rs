@@ -123,6 +123,8 @@ pub struct World {
     pub nylas_by_query: RefCell<Vec<(String, String, Value)>>,
     /// Every URL that was requested, but for the alert's address.
     pub requested: RefCell<Vec<String>>,
+    /// Every body that was posted to Clerk's API: the URL, the `Authorization` and the body.
+    pub told_clerk: RefCell<Vec<(String, String, String)>>,
     pub receiver_is_down: Cell<bool>,
     /// Whether Nylas says of its answers that it repeats them from memory.
     pub replays: Cell<bool>,
@@ -194,6 +196,7 @@ impl World {
             nylas_once: RefCell::default(),
             nylas_by_query: RefCell::default(),
             requested: RefCell::default(),
+            told_clerk: RefCell::default(),
             receiver_is_down: Cell::new(false),
             replays: Cell::new(false),
             request_takes: Cell::new(0),
@@ -562,6 +565,16 @@ impl Http for World {
         }
         self.pass(self.request_takes.get());
         self.requested.borrow_mut().push(request.url.clone());
+        if let Some(body) = request
+            .body
+            .as_ref()
+            .filter(|_| request.url.contains("/v1/templates"))
+        {
+            let mut headers = request.headers.iter();
+            let found = headers.find(|(name, _)| *name == "Authorization");
+            let told = (request.url.clone(), found.unwrap().1.clone(), body.clone());
+            self.told_clerk.borrow_mut().push(told);
+        }
         let mut headers = request.headers.iter();
         if let Some((_, key)) =
             headers.find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"))

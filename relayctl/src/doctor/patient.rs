@@ -46,7 +46,7 @@ impl<'a> Patient<'a> {
             })
         });
         let mut known = BTreeMap::new();
-        for name in SECRETS.into_iter().chain(["CLERK_SECRET_KEY"]) {
+        for name in SECRETS {
             let found = if args.without_dev_vars {
                 secrets::from_environment(name)
             } else {

@@ -3,6 +3,7 @@
 //! Each test file is a crate of its own and uses a part of it.
 #![allow(dead_code)]
 
+pub mod clerk;
 pub mod ran;
 
 use clerk_nylas_relay::signature::SigningSecret;

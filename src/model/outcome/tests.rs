@@ -4,7 +4,7 @@
 use super::*;
 use std::collections::BTreeSet;
 
-const EVENTS: [&str; 13] = [
+const EVENTS: [&str; 14] = [
     "clerk_webhook",
     "outbox",
     "dead_letter",
@@ -18,9 +18,10 @@ const EVENTS: [&str; 13] = [
     "check",
     "alert",
     "operator",
+    "hand_back",
 ];
 
-const OUTCOMES: [&str; 51] = [
+const OUTCOMES: [&str; 52] = [
     "sent",
     "queued",
     "retry",
@@ -72,9 +73,10 @@ const OUTCOMES: [&str; 51] = [
     "drift",
     "backlog",
     "given_up",
+    "handed_back",
 ];
 
-const REASONS: [&str; 138] = [
+const REASONS: [&str; 145] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
@@ -200,6 +202,13 @@ const REASONS: [&str; 138] = [
     "over_2_percent",
     "over_0.05_percent",
     "no_mail_for_six_hours",
+    "handed_back_before",
+    "account_sends_again",
+    "nothing_to_hand_back",
+    "clerk_refuses_key",
+    "clerk_endpoint_gone",
+    "clerk_refused",
+    "clerk_not_answering",
     "receiver_refused",
     "wrong_token",
     "the signature, its headers or its time are not right: check CLERK_WEBHOOK_SIGNING_SECRET",

@@ -11,6 +11,7 @@ fn alert(kind: AlertKind, event: Event, outcome: Outcome, reason: Reason) -> Ale
         svix_id: None,
         settings: Vec::new(),
         receiver: None,
+        templates: Vec::new(),
     }
 }
 
