@@ -82,7 +82,14 @@ mod entry {
                     .alerts
                     .extend(settings::report_degraded(platform, config));
             }
-            alerts::raise(platform, instance.alert_url.as_deref(), routed.alerts).await;
+            let config = settings.as_ref().ok();
+            alerts::raise(
+                platform,
+                config,
+                instance.alert_url.as_deref(),
+                routed.alerts,
+            )
+            .await;
             if let Some((slug, event)) = routed.first_event {
                 first_look::keep(platform, &slug, &event).await;
             }
@@ -138,7 +145,8 @@ mod entry {
             raised.borrow_mut().extend(alerts);
         });
         consumer::work_on_batch(work.map(|work| Box::pin(work) as _).collect()).await;
-        alerts::raise(platform, instance.alert_url.as_deref(), raised.into_inner()).await;
+        let raised = raised.into_inner();
+        alerts::raise(platform, config.ok(), instance.alert_url.as_deref(), raised).await;
     }
 
     /// Every quarter of an hour: `[triggers]` in `wrangler.toml`.
@@ -165,7 +173,8 @@ mod entry {
                 .into_iter()
                 .collect(),
         };
-        alerts::raise(platform, instance.alert_url.as_deref(), raised).await;
+        let config = instance.settings.as_ref().ok();
+        alerts::raise(platform, config, instance.alert_url.as_deref(), raised).await;
     }
 
     /// What an instance of the Worker reads once: its bindings and settings.

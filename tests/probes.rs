@@ -28,6 +28,7 @@ fn call(world: &World, method: &str, path: &str) -> (u16, Value) {
         path,
         limit: None,
         body: b"",
+        with_events: false,
     };
     done(api::api(world, &world.config, &request))
 }

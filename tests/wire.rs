@@ -28,6 +28,7 @@ use clerk_nylas_relay::{
         queued::{Newest, Oldest},
         recipient::{RecipientHash, Suppression},
         reply::{DeliveryEventRecord, ReplyRecord, Thread},
+        seen::Standing,
     },
     model::{
         account::{AccountFault, Folders, Identity},
@@ -191,6 +192,8 @@ fn mail_record(state: MailState) -> MailRecord {
         recipient: None,
         age_ms: 2000,
         attempts: 3,
+        retry_at: None,
+        said: None,
         route: route(),
     }
 }
@@ -208,6 +211,8 @@ fn plain_mail_record() -> MailRecord {
         recipient: None,
         age_ms: 0,
         attempts: 0,
+        retry_at: None,
+        said: None,
         route: Route::default(),
     }
 }
@@ -721,6 +726,68 @@ fn to_whom_a_mail_was_sent() {
     assert_eq!(read::<MailRecord>(&written.1), record);
 }
 
+/// 0.2.0 did not say when it tries again, nor what Nylas said.
+#[test]
+fn what_a_mail_waits_for() {
+    let record = MailRecord {
+        retry_at: Some(NOW.plus(MINUTE)),
+        said: Some("503 server_error".to_owned()),
+        ..plain_mail_record()
+    };
+    let written = put(async |ledger| ledger.put_mail(&id(), &record).await.unwrap());
+    is_text(&written.1, "mail.said");
+    assert_eq!(read::<MailRecord>(&written.1), record);
+}
+
+#[test]
+fn what_became_of_a_mail_before_it_was_redriven() {
+    let past = [json!({"at": NOW, "event": "dead_lettered", "reason": "retries_used_up"})];
+    let written = put(async |ledger| ledger.put_past(&id(), &past).await.unwrap());
+    is_put(
+        written,
+        "past:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L",
+        "past",
+        14 * DAY,
+    );
+}
+
+#[test]
+fn the_alerts_that_stand() {
+    let standing = [Standing {
+        kind: AlertKind::AccountDown,
+        account: Some(grant()),
+        key: "account_down.marked_down.account_paused.g1".to_owned(),
+        since: NOW,
+        last: NOW,
+    }];
+    let written = put(async |ledger| ledger.put_standing(&standing).await.unwrap());
+    is_put(written, "standing:alerts", "standing", 7 * DAY);
+    let known = get("standing:alerts", &text("standing"), async |ledger| {
+        ledger.standing().await
+    });
+    assert_eq!(known, standing);
+    // Of a later version: none can be read.
+    let later = text("standing").replace(r#""kind":"account_down""#, r#""kind":"of_later""#);
+    assert!(
+        get("standing:alerts", &later, async |ledger| ledger
+            .standing()
+            .await)
+        .is_empty()
+    );
+}
+
+#[test]
+fn where_the_page_is() {
+    let written = put(async |ledger| {
+        ledger
+            .put_page_origin("https://relay.example")
+            .await
+            .unwrap();
+    });
+    let origin = "https://relay.example".to_owned();
+    assert_eq!(written, ("page:origin".to_owned(), origin, 3650 * DAY));
+}
+
 #[test]
 fn the_mails_of_an_account_today() {
     let written = put(async |ledger| ledger.put_used(&grant(), 42).await.unwrap());
@@ -1131,7 +1198,7 @@ fn an_alert_is_queued_in_that_form() {
         receiver: None,
         templates: Vec::new(),
     };
-    done(alerts::raise(&world, Some(ALERT_URL), vec![raised]));
+    done(alerts::raise(&world, None, Some(ALERT_URL), vec![raised]));
     let queued = world.queue.take().remove(0);
     let Some(Message::Alert { body, .. }) = Message::from_text(&queued) else {
         panic!("not an alert: {queued}");

@@ -96,6 +96,7 @@ impl Worker {
                 path,
                 limit: None,
                 body: b"",
+                with_events: false,
             };
             done(api::api(world, &world.config, &request))
         });

@@ -446,6 +446,8 @@ fn setup_ends_with_clerks_templates() {
     let (code, seen) = at_a_terminal(
         &relayctl,
         &[
+            ("A token (ADMIN_TOKEN)", "no"),
+            ("Where alerts go", ""),
             ("May Nylas limit what strangers send", ""),
             ("Clerk's secret key", CLERK_KEY),
             ("deliver verification_code, and no other yet?", ""),

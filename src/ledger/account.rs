@@ -1,6 +1,6 @@
 //! What the ledger remembers of an account.
 
-use super::{Ledger, MONTH, at};
+use super::{Ledger, MONTH, at, guard::guard_key};
 use crate::{
     model::{
         account::{AccountFault, Folders, Identity},
@@ -55,9 +55,26 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&folders_key(grant_id), folders, MONTH).await
     }
 
+    /// Reads in one operation what an operator is shown of an account, for [`Self::mark`], `sent_today`, `guard` and
+    /// [`Self::identity`].
+    pub async fn read_account_ahead(&self, grant_id: &GrantId) {
+        let keys = vec![
+            down_key(grant_id),
+            used_key(grant_id),
+            guard_key(grant_id),
+            account_key(grant_id),
+        ];
+        self.read_ahead(keys).await;
+    }
+
+    /// The mark of an account that is down: reason, since, until.
+    pub async fn mark(&self, grant_id: &GrantId) -> Result<Option<Value>, StoreError> {
+        self.read(&down_key(grant_id)).await
+    }
+
     /// Whether an account is marked as down. A mark that cannot be read counts as none.
     pub async fn is_down(&self, grant_id: &GrantId) -> bool {
-        self.has(&format!("down:{}", grant_id.as_str())).await == Ok(true)
+        self.has(&down_key(grant_id)).await == Ok(true)
     }
 
     /// Marks an account as down: until its quota begins anew if that is used up, for an hour otherwise. The mark only
@@ -70,8 +87,13 @@ impl<P: Store + Clock> Ledger<'_, P> {
         let now = self.ports.now();
         let until = fault.reset(now).unwrap_or(now.plus(HOUR));
         let mark = json!({"reason": fault.reason(), "since": now, "until": until});
-        let key = format!("down:{}", grant_id.as_str());
-        self.write(&key, &mark, until.since(now)).await
+        self.write(&down_key(grant_id), &mark, until.since(now))
+            .await
+    }
+
+    /// Removes the mark: the account has sent a mail since.
+    pub async fn mark_up(&self, grant_id: &GrantId) -> Result<(), StoreError> {
+        self.delete(&down_key(grant_id)).await
     }
 
     /// How many mails an account has sent today (UTC), by Nylas' last count.
@@ -110,6 +132,10 @@ pub(super) fn account_key(grant_id: &GrantId) -> String {
 
 fn folders_key(grant_id: &GrantId) -> String {
     format!("folders:{}", grant_id.as_str())
+}
+
+fn down_key(grant_id: &GrantId) -> String {
+    format!("down:{}", grant_id.as_str())
 }
 
 fn used_key(grant_id: &GrantId) -> String {

@@ -6,7 +6,7 @@ use crate::{
     context::Context,
     delivery::{
         attempt::{Attempt, Verdict},
-        record::{Accepted, record, record_sent},
+        record::{Accepted, record, record_sent, unsent},
     },
     handback,
     ledger::{
@@ -121,7 +121,10 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                 }
                 Verdict::Retry { reason, wait } => {
                     let replace = decide::must_replace(&before, &route, queued_at, context.now());
-                    defer(context, &email, content, &route, replace, reason, wait).await
+                    let ended =
+                        defer(context, &email, content, &route, replace, reason, wait).await;
+                    note(context, &email, &route, &ended, attempt).await;
+                    ended
                 }
             }
         }
@@ -231,6 +234,42 @@ async fn defer<P: Ports>(
         retry_in: (!is_replaced).then_some(delay),
         ..decide::job_deferred(email, reason, is_replaced, now).into()
     }
+}
+
+/// Tells people how far a mail is that has waited for a minute: which try, when the next one is, what Nylas said. That
+/// is written each time it has waited four times as long: two writes for a code, six for a day. Safe to lose.
+async fn note<P: Ports>(
+    context: &Context<'_, P>,
+    email: &Email,
+    route: &Route,
+    ended: &Ended,
+    attempt: u32,
+) {
+    let now = context.now();
+    let age = email.age(now);
+    if age < MINUTE {
+        return;
+    }
+    // Another attempt may have sent it meanwhile.
+    let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
+    let is_news = known.is_some_and(|known| {
+        known.state == MailState::Queued && millis(age) >= known.age_ms.saturating_mul(4)
+    });
+    if !is_news {
+        return;
+    }
+    let record = MailRecord {
+        attempts: u64::from(attempt),
+        retry_at: ended.retry_in.map(|delay| now.plus(delay)),
+        ..unsent(
+            context,
+            email,
+            MailState::Queued,
+            ended.ending.reason,
+            route,
+        )
+    };
+    let _ = context.ledger.put_mail(&email.svix_id, &record).await;
 }
 
 /// Defers a queued mail while the settings are wrong, until it expires.

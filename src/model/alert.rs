@@ -5,9 +5,11 @@ use super::{
     outcome::{Event, Outcome, Reason},
     problem::Problem,
 };
+use serde::{Deserialize, Serialize};
 
 /// The kind of trouble. It decides the words of the alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     /// A setting that mails need is wrong.
     Misconfigured,

@@ -191,6 +191,20 @@ pub struct LastAnswer {
     pub error: Option<&'static str>,
 }
 
+impl LastAnswer {
+    /// What Nylas said, for people: `503 server_error`, `timeout`. `None`: nothing was asked, or it agreed.
+    pub fn in_words(&self) -> Option<String> {
+        let status = self.status.filter(|status| *status >= 300);
+        let status = status.map(|status| status.to_string());
+        let error_type = self.error_type.as_deref().filter(|_| status.is_some());
+        let words: Vec<&str> = [status.as_deref(), error_type, self.error]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+}
+
 /// The relay's own version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]

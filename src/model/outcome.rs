@@ -132,6 +132,7 @@ wire_strings! {
         GivenUp = "given_up",
         // Templates.
         HandedBack = "handed_back",
+        Ended = "ended",
     }
 }
 

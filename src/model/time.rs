@@ -86,9 +86,71 @@ pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(60 * 60);
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The moment in UTC, as `2026-11-23 15:04:05Z`.
+pub fn utc(moment: UnixMillis) -> String {
+    let seconds = moment.seconds();
+    let (days, in_day) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (in_day / 3600, in_day % 3600 / 60, in_day % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Days since the epoch to a date of the Gregorian calendar (Howard Hinnant's `civil_from_days`).
+#[allow(clippy::arithmetic_side_effects)] // Cannot overflow: the days come from a u64 of milliseconds.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+/// A duration in milliseconds, in words: two digits or so, which is what a person reads.
+pub fn words(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..10_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        10_000..120_000 => format!("{} s", ms / 1000),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} days", ms / 86_400_000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_written_as_people_write_it() {
+        for (ms, text) in [
+            (0, "1970-01-01 00:00:00Z"),
+            (951_868_799_999, "2000-02-29 23:59:59Z"),
+            (1_764_000_000_000, "2025-11-24 16:00:00Z"),
+        ] {
+            assert_eq!(utc(UnixMillis(ms)), text);
+        }
+    }
+
+    #[test]
+    fn a_duration_is_written_in_one_unit() {
+        for (ms, text) in [
+            (80, "80 ms"),
+            (2_440, "2.4 s"),
+            (45_000, "45 s"),
+            (754_000, "12 min"),
+            (10_900_000, "3 h"),
+            (180_000_000, "2 days"),
+        ] {
+            assert_eq!(words(ms), text);
+        }
+    }
 
     #[test]
     fn a_duration_is_never_negative() {

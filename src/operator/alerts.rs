@@ -2,7 +2,9 @@
 //!
 //! Alerts go through the queue, after the answer, so that none delays a mail. The same alert is held back for an hour.
 
+use super::{about::About, standing};
 use crate::{
+    config::Config,
     ledger::Ledger,
     model::{
         alert::{Alert, AlertKind},
@@ -21,23 +23,31 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Retries go on for two hours and a half. After that only the log has the alert.
 const TRIES: u32 = 11;
 
-/// Queues alerts for `url`, if there is one.
-pub async fn raise<P: Ports>(ports: &P, url: Option<&str>, alerts: Vec<Alert>) {
+/// Queues alerts for `url`, if there is one. `config`: the settings, if they are right.
+pub async fn raise<P: Ports>(
+    ports: &P,
+    config: Option<&Config>,
+    url: Option<&str>,
+    alerts: Vec<Alert>,
+) {
     let Some(url) = url else {
         return;
     };
     let ledger = Ledger::new(ports);
     for alert in alerts {
         let key = key(&alert);
-        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too.
-        let hour = ports.now().seconds() / 3600;
-        if !ports.first_seen(&format!("{key}@{hour}")) {
+        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too; not for long, because
+        // it is news again once its state has ended.
+        let while_unseen = ports.now().seconds() / 600;
+        if !ports.first_seen(&format!("{key}@{while_unseen}")) {
             continue;
         }
         if ledger.was_alerted(&key).await == Ok(true) {
             continue;
         }
-        let body = body(&alert);
+        standing::note(ports, &alert, &key).await;
+        let about = About::new(ports, config).await;
+        let body = body(&alert, &about).await;
         let message = Message::Alert {
             key: key.clone(),
             body: body.clone(),
@@ -124,7 +134,7 @@ fn held_back_for(event: Event) -> Duration {
 }
 
 /// The JSON that is posted. Slack and plain receivers show `text`, Discord shows `content`.
-fn body(alert: &Alert) -> Value {
+async fn body<P: Ports>(alert: &Alert, about: &About<'_, P>) -> Value {
     let mut text = format!("clerk-nylas-relay: {}", what_happened(alert.kind));
     for setting in &alert.settings {
         text.push(' ');
@@ -141,9 +151,7 @@ fn body(alert: &Alert) -> Value {
     if !alert.templates.is_empty() {
         let _ = write!(text, " {}.", alert.templates.join(", "));
     }
-    if let Some(account) = &alert.account {
-        let _ = write!(text, " Account {}.", account.as_str());
-    }
+    text.push_str(&about.account(alert.account.as_ref()).await);
     let _ = write!(
         text,
         " {} ({}",
@@ -154,6 +162,7 @@ fn body(alert: &Alert) -> Value {
         let _ = write!(text, ", {id}");
     }
     text.push(')');
+    text.push_str(&about.link(alert.svix_id.as_ref()));
     let mut body = json!({
         "text": text,
         "content": text,

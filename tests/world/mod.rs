@@ -18,7 +18,7 @@ use clerk_nylas_relay::{
     operator::{alerts, checks},
     ports::{
         ANSWER_BYTES_MAX, Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log,
-        Memory, Queue, QueueError, Random, Store, StoreError, Timer,
+        Memory, Queue, QueueError, Random, Store, StoreError, Timer, is_listable,
     },
     replies::intake::{self, NylasRequest},
     signature::SignatureHeaders,
@@ -97,6 +97,10 @@ fn operations(text: &str) -> u32 {
 pub struct World {
     pub now: Cell<UnixMillis>,
     pub ledger: RefCell<BTreeMap<String, String>>,
+    /// How many keys one list operation returns.
+    pub listed_max: Cell<usize>,
+    /// What is listed in place of a value.
+    pub listed: RefCell<BTreeMap<String, String>>,
     /// How long each was to be kept, when it was put there.
     pub lifetimes: RefCell<BTreeMap<String, Duration>>,
     pub queue: RefCell<Vec<String>>,
@@ -174,6 +178,8 @@ impl World {
         Self {
             now: Cell::new(NOW),
             ledger: RefCell::default(),
+            listed_max: Cell::new(usize::MAX),
+            listed: RefCell::default(),
             lifetimes: RefCell::default(),
             queue: RefCell::default(),
             lanes: RefCell::default(),
@@ -402,7 +408,12 @@ impl World {
         let logged = self.records.take();
         let logged: Vec<Alert> = logged.iter().filter_map(Record::to_alert).collect();
         assert_eq!(raised, logged);
-        done(alerts::raise(self, Some(ALERT_URL), raised));
+        done(alerts::raise(
+            self,
+            Some(&self.config),
+            Some(ALERT_URL),
+            raised,
+        ));
         self.deliver_alerts();
         let posted = std::mem::take(&mut *self.posted.borrow_mut());
         for body in &posted {
@@ -493,8 +504,22 @@ impl Store for World {
         self.wait();
         self.ledger_fails_at("put", key)?;
         self.lifetimes.borrow_mut().insert(key.to_owned(), lifetime);
+        self.listed.borrow_mut().remove(key);
         let mut ledger = self.ledger.borrow_mut();
         ledger.insert(key.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    async fn put_listed(
+        &self,
+        key: &str,
+        value: &str,
+        listed: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.put(key, value, lifetime).await?;
+        let mut all = self.listed.borrow_mut();
+        all.insert(key.to_owned(), listed.to_owned());
         Ok(())
     }
 
@@ -506,13 +531,16 @@ impl Store for World {
 
     async fn list(&self, prefix: &str) -> Result<Listed, StoreError> {
         self.count(|costs| costs.lists += 1);
-        let ledger = self.ledger.borrow();
-        let entries = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
+        let (ledger, listed) = (self.ledger.borrow(), self.listed.borrow());
+        let all = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
+        let is_complete = all.clone().count() <= self.listed_max.get();
+        let entries = all.take(self.listed_max.get()).map(|(key, value)| {
+            let text = listed.get(key).unwrap_or(value);
+            (key.clone(), is_listable(text).then(|| text.clone()))
+        });
         Ok(Listed {
-            entries: entries
-                .map(|(key, value)| (key.clone(), Some(value.clone())))
-                .collect(),
-            is_complete: true,
+            entries: entries.collect(),
+            is_complete,
         })
     }
 }

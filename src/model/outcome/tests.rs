@@ -21,7 +21,7 @@ const EVENTS: [&str; 14] = [
     "hand_back",
 ];
 
-const OUTCOMES: [&str; 52] = [
+const OUTCOMES: [&str; 53] = [
     "sent",
     "queued",
     "retry",
@@ -74,6 +74,7 @@ const OUTCOMES: [&str; 52] = [
     "backlog",
     "given_up",
     "handed_back",
+    "ended",
 ];
 
 const REASONS: [&str; 145] = [
