@@ -4,7 +4,12 @@
 //! its own feature off: a typo in an optional setting must not keep users from signing in.
 
 use crate::{
-    model::{account::Account, id::GrantId, problem::Problem, secret::Secret},
+    model::{
+        account::Account,
+        id::{GrantId, is_sample},
+        problem::Problem,
+        secret::Secret,
+    },
     signature::SigningSecret,
 };
 use reader::Reader;
@@ -58,6 +63,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether a message of this id counts as a user's. A sample does only where Nylas is pretend, too: there are no
+    /// others.
+    pub fn counts(&self, svix_id: &str) -> bool {
+        !is_sample(svix_id) || is_nylas_local(self.nylas_api_base.as_str())
+    }
+
     /// Reads the settings. `get` returns the text of a variable or secret by its name.
     ///
     /// # Errors

@@ -126,6 +126,23 @@ fn an_account_that_replaces_another() {
     );
 }
 
+/// No user waits for what `relayctl trigger` sends. An account that cannot send is news all the same.
+#[test]
+fn a_sample_is_no_lost_user() {
+    let world = World::new();
+    let old = 3600 * SECOND;
+    assert_eq!(
+        world.delivered(&queued("msg_sample_1", old), false),
+        [""; 0]
+    );
+    assert_eq!(world.delivered(&queued("msg_sample_1", old), true), [""; 0]);
+    assert_eq!(world.delivered(&queued("msg_1", old), false).len(), 1);
+    let paused = refused("api.forbidden", "account is paused");
+    world.answers("g2/messages/send", 403, paused);
+    let alerts = world.delivered(&queued("msg_sample_2", SECOND), false);
+    says(&alerts, &["an account cannot send"]);
+}
+
 #[test]
 fn a_mail_waiting_for_over_a_minute() {
     let world = World::new();

@@ -191,3 +191,17 @@ fn failed_logins_are_logged_once_a_minute_without_what_was_shown() {
     knock(&world, "Bearer marker");
     assert_eq!(logged(), [line]);
 }
+
+#[test]
+fn samples_do_not_count_among_users_mails_unless_nylas_is_pretend() {
+    let accepted = json!({"request_id": "r", "data": {"id": "m", "thread_id": "t"}});
+    let sent = |world: &World| {
+        world.answers("/messages/send", 200, accepted.clone());
+        world.receive("msg_1", "ada@example.com");
+        world.receive("msg_sample_1", "ada@example.com");
+        call(world, "GET", "summary").1["deliveries"]["sent"].clone()
+    };
+    assert_eq!(sent(&World::new()), 1);
+    let base = ("NYLAS_API_BASE", "http://127.0.0.1:4010");
+    assert_eq!(sent(&World::with(&[base])), 2);
+}

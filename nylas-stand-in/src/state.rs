@@ -11,10 +11,13 @@ use crate::model::script::Rule;
 use crate::model::webhook::{Notified, Webhook};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 pub struct State {
     pub accounts: Vec<Held>,
     pub mails: Vec<Mail>,
+    /// The ids of mails that somebody deleted from the page.
+    pub deleted: BTreeSet<String>,
     pub messages: Vec<Stored>,
     pub requests: Vec<SeenRequest>,
     pub rules: Vec<Rule>,
@@ -44,6 +47,7 @@ impl State {
         State {
             accounts: accounts.into_iter().map(held).collect(),
             mails: Vec::new(),
+            deleted: BTreeSet::new(),
             messages: Vec::new(),
             requests: Vec::new(),
             rules: Vec::new(),

@@ -86,8 +86,8 @@ fn states() -> PossibleValuesParser {
 /// The arguments of `tail`.
 #[derive(Args, Debug)]
 pub struct TailArgs {
-    /// Seconds between two looks
-    #[arg(long, default_value_t = 2.0)]
+    /// Seconds between two looks; more while nothing happens
+    #[arg(long, default_value_t = 10.0)]
     pub every: f64,
     /// Ends after that many looks; otherwise never
     #[arg(long)]
@@ -130,10 +130,13 @@ pub(crate) struct Admin<'a> {
     http: &'a Http,
     base: String,
     token: Secret,
+    /// Where the token was found.
+    from: String,
 }
 
 impl<'a> Admin<'a> {
     pub(crate) fn new(target: &Target, http: &'a Http) -> Result<Self, Failure> {
+        crate::http::check_url(&target.url)?;
         let found = secrets::require("ADMIN_TOKEN", target.token_file.as_deref(), Path::new("."))?;
         secrets::check_admin_token(&found.secret, &found.from)?;
         let base = relay_base(&target.url).to_owned();
@@ -147,6 +150,7 @@ impl<'a> Admin<'a> {
             http,
             base,
             token: found.secret,
+            from: found.from,
         })
     }
 
@@ -165,7 +169,7 @@ impl<'a> Admin<'a> {
         let reply = self.http.call(&ask)?;
         match reply.code {
             401 => Err(Failure::new(
-                "the Worker has another ADMIN_TOKEN",
+                format!("the Worker has another ADMIN_TOKEN than {}", self.from),
                 "use the one it has, or store this one: `npx wrangler secret put ADMIN_TOKEN`",
             )),
             404 if path == "summary" || text(&reply.json(), "/status").is_empty() => {
@@ -586,15 +590,40 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     Ok(true)
 }
 
+/// The longest pause between two looks of `tail`, unless a longer one is asked for: 720 looks a day.
+const IDLE: Duration = Duration::from_secs(120);
+/// After so many looks `tail` looks only that often, so that a day of it stays within 1,000.
+const LOOKS_AT_FULL_SPEED: u64 = 200;
+
+/// How long `tail` waits for its next look: twice as long as before while nothing happens.
+fn pause_after(every: Duration, before: Duration, looks: u64, has_news: bool) -> Duration {
+    let longest = IDLE.max(every);
+    if looks >= LOOKS_AT_FULL_SPEED {
+        longest
+    } else if has_news {
+        every
+    } else {
+        before.saturating_mul(2).clamp(every, longest)
+    }
+}
+
 /// Runs `tail`: prints new deliveries and changes of state, oldest first, until it is interrupted.
 pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     if !(0.1..=3600.0).contains(&args.every) {
         return Err(Failure::usage(
             "--every takes seconds from 0.1 to 3600",
-            "--every 2",
+            "--every 10",
         ));
     }
     let admin = Admin::new(&args.target, http)?;
+    ui.note(format!(
+        "a look every {} s, up to every {} s while nothing happens or after {LOOKS_AT_FULL_SPEED} looks: each lists \
+         the ledger, and Cloudflare's free plan has 1,000 list operations a day",
+        args.every,
+        IDLE.as_secs()
+    ));
+    let every = Duration::from_secs_f64(args.every);
+    let mut pause = every;
     let mut seen: BTreeSet<(String, String, u64)> = BTreeSet::new();
     let (mut look, mut failures) = (0_u64, 0_u32);
     loop {
@@ -616,6 +645,7 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
                 if look == 0 {
                     new.truncate(usize::try_from(args.before).unwrap_or(0));
                 }
+                let has_news = !new.is_empty();
                 for delivery in new.into_iter().rev() {
                     let state = text(delivery, "/state");
                     let style = colour(state);
@@ -629,6 +659,7 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
                     ));
                     ui.document(delivery);
                 }
+                pause = pause_after(every, pause, look, has_news);
                 // An entry that left the list of the newest does not return to it, so it need not be remembered.
                 seen = found.iter().map(key).collect();
             }
@@ -644,7 +675,7 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
         if args.looks.is_some_and(|looks| look >= looks) || std::io::stdout().flush().is_err() {
             return Ok(true);
         }
-        std::thread::sleep(Duration::from_secs_f64(args.every));
+        std::thread::sleep(pause);
     }
 }
 
@@ -739,4 +770,36 @@ pub fn inspect(args: &InspectArgs, http: &Http, ui: &Ui) -> Result<bool, Failure
     }
     ui.document(&json!({"ok": !found.is_empty(), "templates": found}));
     Ok(!found.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_of_tail_stays_within_the_free_plans_list_operations() {
+        let every = Duration::from_secs(10);
+        for has_news in [true, false] {
+            let (mut elapsed, mut pause, mut looks) = (Duration::ZERO, every, 0_u64);
+            while elapsed < Duration::from_secs(24 * 3600) {
+                pause = pause_after(every, pause, looks, has_news);
+                elapsed += pause;
+                looks += 1;
+            }
+            assert!(looks < 950, "{looks} looks");
+        }
+    }
+
+    #[test]
+    fn tail_slows_down_while_nothing_happens_and_is_quick_again_after() {
+        let seconds = Duration::from_secs;
+        let (every, slow) = (seconds(10), pause_after(seconds(10), seconds(10), 1, false));
+        assert_eq!(slow, seconds(20));
+        assert_eq!(pause_after(every, seconds(100), 5, false), IDLE);
+        assert_eq!(pause_after(every, IDLE, 6, true), every);
+        assert_eq!(
+            pause_after(seconds(600), seconds(600), 7, false),
+            seconds(600)
+        );
+    }
 }

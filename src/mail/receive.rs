@@ -42,7 +42,7 @@ pub struct ClerkRequest<'a> {
 #[derive(Default)]
 pub struct Handled {
     pub alerts: Vec<Alert>,
-    /// The template of a verified e-mail event, relayed or not.
+    /// The template of a verified e-mail event, relayed or not, unless it is a sample's.
     pub template: Option<String>,
 }
 
@@ -117,7 +117,10 @@ pub async fn receive<P: Ports>(
     }
     Handled {
         alerts: context.into_alerts(),
-        template: slug.as_str().map(str::to_owned),
+        template: slug
+            .as_str()
+            .filter(|_| config.counts(webhook.id().as_str()))
+            .map(str::to_owned),
     }
 }
 

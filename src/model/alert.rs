@@ -69,6 +69,21 @@ pub enum AlertKind {
     HandBackFailed,
 }
 
+impl AlertKind {
+    /// Whether it says that a user got no mail, or had to wait for it. A sample has no such user.
+    pub fn is_of_a_user(self) -> bool {
+        matches!(
+            self,
+            Self::DeadLettered
+                | Self::Rejected
+                | Self::Expired
+                | Self::Waiting
+                | Self::HeldBack
+                | Self::SendFailed
+        )
+    }
+}
+
 /// One alert. Like a log record it has no field that could hold anything private.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {

@@ -24,6 +24,12 @@ impl SvixId {
         is_id.then(|| Self(text.to_owned()))
     }
 
+    /// Whether it is of a sample that `relayctl trigger` made. Only who has Clerk's signing secret can send one. No user
+    /// waits for its mail: it neither alerts as a lost one nor counts.
+    pub fn is_sample(&self) -> bool {
+        is_sample(&self.0)
+    }
+
     /// Whether it is the relay's own id of a reply that is forwarded to a person.
     pub fn is_forward(&self) -> bool {
         self.0.starts_with("forward_")
@@ -76,6 +82,14 @@ impl TryFrom<String> for SvixId {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         Self::parse(&text).ok_or("not a Svix id")
     }
+}
+
+/// What the ids of samples begin with.
+pub const SAMPLE_PREFIX: &str = "msg_sample_";
+
+/// Whether this text is the id of a sample.
+pub fn is_sample(id: &str) -> bool {
+    id.starts_with(SAMPLE_PREFIX)
 }
 
 /// The id of a Nylas grant, which here is an Agent Account. It is not the account's address, so it may be logged.

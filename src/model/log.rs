@@ -154,9 +154,13 @@ impl Record {
         }
     }
 
-    /// The alert that goes with the record, if somebody should look now.
+    /// The alert that goes with the record, if somebody should look now. A sample is nobody's mail.
     pub fn to_alert(&self) -> Option<Alert> {
-        self.alert.map(|kind| Alert {
+        let is_sample = self.svix_id.as_ref().is_some_and(SvixId::is_sample);
+        let alert = self
+            .alert
+            .filter(|kind| !(is_sample && kind.is_of_a_user()));
+        alert.map(|kind| Alert {
             kind,
             event: self.event,
             outcome: self.outcome,

@@ -167,6 +167,12 @@ impl<P: Ports> View<'_, P> {
         Ok(mails.collect())
     }
 
+    /// Those that users wait for: no samples.
+    pub(super) fn of_users(&self, mails: &[Mail]) -> Vec<Mail> {
+        let of_users = mails.iter().filter(|mail| self.config.counts(&mail.id));
+        of_users.cloned().collect()
+    }
+
     /// The delivery events, by mail.
     pub(super) async fn events(&self) -> Result<BTreeMap<String, Value>, StoreError> {
         let events = self.ledger.all("fate:", "id").await?;

@@ -134,7 +134,9 @@ async fn overview<P: Ports>(view: &View<'_, P>, page: &mut Html) -> Result<(), S
     let mails = view.mails().await?;
     let dead = view.ledger.all("dead:", "id").await?;
     let accounts = view.accounts().await?;
-    let found = attention::look(view.config, &mails, &dead, &accounts, page.now);
+    // The lists show samples, too.
+    let of_users = view.of_users(&mails);
+    let found = attention::look(view.config, &of_users, &dead, &accounts, page.now);
     strip(page, &found, &mails);
     if !dead.is_empty() {
         lists::dead_table(page, dead.get(..DEAD).unwrap_or(&dead));
@@ -153,7 +155,7 @@ async fn overview<P: Ports>(view: &View<'_, P>, page: &mut Html) -> Result<(), S
              template's &quot;Delivered by Clerk&quot; off and sign in with a test user.</p>",
         );
     } else {
-        pictures::day(page, &mails);
+        pictures::day(page, &of_users);
     }
     accounts_table(page, &accounts);
     if !mails.is_empty() {

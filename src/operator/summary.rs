@@ -23,7 +23,7 @@ impl<P: Ports> View<'_, P> {
     /// The ledger did not answer.
     pub async fn summary(&self) -> Result<Value, StoreError> {
         let now = self.ports.now();
-        let mails = self.mails().await?;
+        let mails = self.of_users(&self.mails().await?);
         let replies = self.ledger.all("reply:", "id").await?;
         let dead = self.ledger.all("dead:", "id").await?;
         let accounts = self.accounts().await?;
