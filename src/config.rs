@@ -13,9 +13,11 @@ use std::time::Duration;
 mod accounts;
 mod origin;
 mod reader;
+mod smtp;
 mod values;
 
 pub use origin::{ApiBase, is_endpoint};
+pub use smtp::Smtp;
 pub use values::{
     ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_API_BASE_DEFAULT, CLERK_SECRET_PENDING, ClerkAccess,
     INLINE_SEND_BUDGET_MS_DEFAULT, INLINE_SEND_BUDGET_MS_MAX, NYLAS_API_BASE_DEFAULT,
@@ -49,6 +51,8 @@ pub struct Config {
     pub forward_to: Option<String>,
     /// Clerk's API, to hand templates back to Clerk while no account sends. `None`: nothing is handed back.
     pub clerk_api: Option<ClerkAccess>,
+    /// `SMTP_HOST` and what belongs to it: new mails go out there. `None`: through Nylas' API.
+    pub smtp: Option<Smtp>,
     /// Optional settings that are wrong. Their features are off.
     pub degraded: Vec<Problem>,
 }
@@ -76,6 +80,7 @@ impl Config {
         let daily_cap = reader.cap("NYLAS_DAILY_CAP");
         let monthly_cap = reader.cap("NYLAS_MONTHLY_CAP");
         let clerk_api = reader.clerk_api(bound);
+        let smtp = reader.smtp(&accounts);
         reader.check_ledger(bound);
         let needed = (nylas_api_key, nylas_api_base, inline_send_budget);
         match (reader.finish(), needed) {
@@ -97,6 +102,7 @@ impl Config {
                 monthly_cap,
                 forward_to,
                 clerk_api,
+                smtp,
                 degraded,
             }),
             (Ok(problems) | Err(problems), _) => Err(problems),

@@ -23,6 +23,7 @@ pub mod queue;
 pub mod redact;
 pub mod replies;
 pub mod signature;
+pub mod smtp;
 
 #[cfg(target_arch = "wasm32")]
 mod platform;

@@ -258,7 +258,68 @@ pub trait Log {
     fn log(&self, record: &Record);
 }
 
-/// All the ports. Every handler gets them as one value.
-pub trait Ports: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log {}
+/// Why a connection to a mail server failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketError {
+    /// No connection (unknown name, refused).
+    Unreachable,
+    /// No encryption: the handshake failed, or the certificate is not the server's.
+    NotEncrypted,
+    /// The connection was lost.
+    Lost,
+}
 
-impl<T: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log> Ports for T {}
+impl SocketError {
+    /// As it is logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::NotEncrypted => "not_encrypted",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+errors!(SocketError: "the connection");
+
+/// When a connection becomes encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// From its first byte (implicit TLS).
+    Implicit,
+    /// When asked for by [`Socket::start_tls`]; plain until then.
+    StartTls,
+}
+
+/// A connection to a mail server. Dropping it closes it, without waiting.
+pub trait Socket {
+    /// The next bytes. None: the server closed the connection.
+    async fn read(&mut self) -> Result<Vec<u8>, SocketError>;
+    /// Hands all the bytes to the network. After an error some may have gone out.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), SocketError>;
+    /// Encrypts from here on, for the host that was connected to. A failed handshake may show only at the next read.
+    async fn start_tls(&mut self) -> Result<(), SocketError>;
+}
+
+/// Connections to mail servers.
+pub trait Sockets {
+    type Socket: Socket;
+    /// Connects. A failure may show only at the first read.
+    async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        encryption: Encryption,
+    ) -> Result<Self::Socket, SocketError>;
+}
+
+/// All the ports. Every handler gets them as one value.
+pub trait Ports:
+    Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log + Sockets
+{
+}
+
+impl<T: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log + Sockets> Ports
+    for T
+{
+}

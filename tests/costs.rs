@@ -595,7 +595,7 @@ fn a_reply_whose_agent_is_down_for_a_day_costs_at_most_forty_operations() {
 fn an_alert_is_written_read_and_deleted() {
     let world = running(&[]);
     let refused = json!({"error": {"type": "invalid_request_error", "message": "no"}});
-    world.answers("/messages/send", 400, refused);
+    world.answers("/messages/send", 402, refused);
     assert_eq!(receive(&world, "msg_1"), "rejected");
     let alert = queue_cost(&world, || assert_eq!(world.alerts().len(), 1));
     assert_eq!(alert, written_read_deleted(1, 1, 1));

@@ -120,7 +120,7 @@ fn an_alert_and_what_the_sweep_finds_go_into_the_other_one() {
         r#"[{"grant_id":"g1","email":"auth@g1.example"}]"#,
     )]);
     let refused = json!({"error": {"type": "invalid_request_error", "message": "no"}});
-    world.answers(SEND, 400, refused);
+    world.answers(SEND, 402, refused);
     assert_eq!(world.receive("msg_1", TO), "rejected");
     assert_eq!(world.alerts().len(), 1);
     assert_eq!(world.lanes.take(), [Lane::Inbox]);

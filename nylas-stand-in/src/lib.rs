@@ -21,6 +21,7 @@ mod api;
 mod events;
 mod inbound;
 mod notify;
+mod submitted;
 
 mod shared;
 mod state;
@@ -41,6 +42,7 @@ pub use model::script::{Action, RequestKind, Rule};
 pub use model::unknowns::{OnHangUp, OtherBytes, Unknowns};
 pub use model::webhook::Notified;
 pub use shared::Options;
+pub use submitted::Submitted;
 
 use api::webhooks;
 use clock::Clock;
@@ -131,6 +133,19 @@ impl StandIn {
             .filter(|mail| mail.is_to(address))
             .cloned()
             .collect()
+    }
+
+    /// The account's app password, which Nylas itself shows to nobody.
+    pub fn app_password(&self, grant_id: &str) -> Option<String> {
+        let state = self.shared.lock();
+        let mut passwords = state.app_passwords.iter();
+        let found = passwords.find(|(known, _)| known == grant_id);
+        found.map(|(_, password)| password.clone())
+    }
+
+    /// An account sent a mail over SMTP. Returns its id, or None if there is no such account.
+    pub fn submitted(&self, submitted: &Submitted) -> Option<String> {
+        submitted::store(&self.shared, &mut self.shared.lock(), submitted)
     }
 
     /// The newest mail to this address. If there is none, blocks the thread for at most this long, in real time.

@@ -215,6 +215,7 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
     };
     match (call.method.as_str(), rest) {
         ("POST", ["messages", "send"]) => send::send(shared, call, &account).await,
+        ("PATCH", []) => Outcome::answered(connect::update(shared, call, &account)),
         ("GET", []) => scripted(shared, call, RequestKind::Grant, &account, messages::grant).await,
         ("GET", ["messages"]) => {
             scripted(shared, call, RequestKind::Find, &account, messages::list).await

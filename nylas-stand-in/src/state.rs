@@ -26,6 +26,8 @@ pub struct State {
     pub blocked: Vec<String>,
     /// What that rule did to each send, newest last.
     pub evaluations: Vec<Value>,
+    /// Grant id and app password.
+    pub app_passwords: Vec<(String, String)>,
     /// The policy of the default workspace.
     pub workspace_policy: Option<String>,
     seed: u64,
@@ -51,6 +53,7 @@ impl State {
             policies: Vec::new(),
             blocked: Vec::new(),
             evaluations: Vec::new(),
+            app_passwords: Vec::new(),
             workspace_policy: None,
             seed: now_ms,
             ids: 0,

@@ -23,6 +23,7 @@ pub mod sample;
 pub mod secrets;
 pub mod setup;
 pub mod sign;
+pub mod smtp;
 pub mod templates;
 pub mod trigger;
 pub mod ui;

@@ -17,7 +17,7 @@ use std::{
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 /// The settings that are secrets: never in `wrangler.toml`.
-pub const SECRETS: [&str; 7] = [
+pub const SECRETS: [&str; 8] = [
     "CLERK_WEBHOOK_SIGNING_SECRET",
     "NYLAS_API_KEY",
     "NYLAS_WEBHOOK_SECRET",
@@ -25,6 +25,7 @@ pub const SECRETS: [&str; 7] = [
     "REPLY_WEBHOOK_SECRET",
     "ALERT_WEBHOOK_URL",
     "CLERK_SECRET_KEY",
+    "SMTP_PASSWORD",
 ];
 
 /// One `wrangler.toml`.

@@ -16,6 +16,7 @@ use crate::{
     protection::{self, POLICY, Protection, SUMMARY},
     secrets,
     sign::Signer,
+    smtp,
     templates::{
         self,
         guided::{self, Guided},
@@ -656,6 +657,10 @@ impl Setup<'_> {
         if clerk_key.is_some() {
             wanted.push(CLERK_KEY);
         }
+        let project = self.project()?;
+        if project.is_some_and(|project| project.var("SMTP_HOST").is_some()) {
+            wanted.push("SMTP_PASSWORD");
+        }
         wanted.retain(|name| !has(name));
         let clerk = secrets::from_environment(CLERK_SECRET);
         if let Some(found) = &clerk {
@@ -677,6 +682,12 @@ impl Setup<'_> {
         for name in wanted {
             let value = match name {
                 "NYLAS_API_KEY" => self.nylas()?.key.reveal().to_owned(),
+                "SMTP_PASSWORD" => {
+                    self.need_accounts()?;
+                    let accounts = self.accounts.clone();
+                    let passwords = smtp::renew_passwords(&self.nylas()?, &accounts)?;
+                    passwords.reveal().to_owned()
+                }
                 "ADMIN_TOKEN" => admin_token(self.args.admin_token_file.as_deref())?,
                 CLERK_KEY => clerk_key
                     .as_ref()

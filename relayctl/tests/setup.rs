@@ -912,3 +912,32 @@ fn what_is_missing_is_said_with_its_remedy() {
         wrong_key.all()
     );
 }
+
+/// With `SMTP_HOST` in wrangler.toml the account gets an app password, once. Nobody sees it.
+#[test]
+fn with_smtp_the_app_password_is_made_and_stored_and_never_shown() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let only = |steps: &str| world.setup(&relayctl, &["--only", steps]);
+    assert_eq!(only("account,settings,storage,queues").code, 0);
+    let toml = world.project.read("wrangler.toml");
+    let toml = toml.replace("[vars]\n", "[vars]\nSMTP_HOST = \"mail.example\"\n");
+    world.project.write("wrangler.toml", &toml);
+    let first = only("secrets");
+    assert_eq!(first.code, 0, "{}", first.all());
+    let grant_id = world.nylas.requests().into_iter().rev();
+    let patched = grant_id
+        .filter(|request| request.method == "PATCH")
+        .find_map(|request| request.grant_id)
+        .unwrap();
+    let password = world.nylas.app_password(&patched).unwrap();
+    assert_eq!(world.cloud.read("secret-SMTP_PASSWORD").trim(), password);
+    assert!(!first.all().contains(&password) && !world.log().contains(&password));
+    assert!(first.all().contains("SMTP_PASSWORD"));
+    let second = only("secrets");
+    assert_eq!(second.code, 0);
+    assert_eq!(world.nylas.app_password(&patched), Some(password));
+    let patches = world.nylas.requests().into_iter();
+    let patches = patches.filter(|request| request.method == "PATCH");
+    assert_eq!(patches.count(), 1);
+}

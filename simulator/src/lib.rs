@@ -17,5 +17,6 @@ pub mod queue;
 pub mod replies;
 pub mod sabotage;
 pub mod scenario;
+pub mod smtp;
 pub mod svix;
 pub mod world;

@@ -55,7 +55,7 @@ pub fn handle(world: &Rc<World>, request: &Request<'_>) -> (HttpResponse, Millis
     }
 }
 
-fn account_state(world: &World, grant: &str) -> AccountState {
+pub fn account_state(world: &World, grant: &str) -> AccountState {
     let now = world.now();
     let accounts = world.accounts.borrow();
     accounts
@@ -256,6 +256,7 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
             is_lost: false,
             grant: grant.to_owned(),
             key: name.to_owned(),
+            began_at: now,
             requested_at: now,
             accepted_at: at,
             visible_at: at + SECOND,
@@ -414,8 +415,11 @@ fn list<'a>(world: &World, grant: &str, wanted: impl Fn(&str) -> Option<&'a str>
         return Vec::new();
     }
     let pair = wanted("metadata_pair").and_then(|pair| pair.split_once(':'));
+    let to = wanted("to").map(|to| to.replace("%40", "@"));
     let is_wanted = |message: &Value| {
-        pair.is_none_or(|(name, value)| message["metadata"][name] == *value)
+        let is_to = |to: &String| message["to"][0]["email"].as_str() == Some(to);
+        to.as_ref().is_none_or(is_to)
+            && pair.is_none_or(|(name, value)| message["metadata"][name] == *value)
             && wanted("thread_id").is_none_or(|thread| message["thread_id"] == *thread)
             && wanted("in").is_none_or(|folder| message["folders"][0] == *folder)
             && after.is_none_or(|after| message["date"].as_u64().unwrap() > after)
@@ -423,7 +427,11 @@ fn list<'a>(world: &World, grant: &str, wanted: impl Fn(&str) -> Option<&'a str>
     let mut found = mailbox(world, grant, &is_wanted);
     found.sort_by_key(|message| std::cmp::Reverse(message["date"].as_u64()));
     let select = wanted("select");
-    let shown = |message| selected(without_headers(message), select);
+    let with_headers = wanted("fields") == Some("include_basic_headers");
+    let shown = |message| match with_headers {
+        true => selected(with_basic_headers(message), select),
+        false => selected(without_headers(message), select),
+    };
     found.into_iter().map(shown).collect()
 }
 
@@ -456,6 +464,14 @@ fn selected(mut message: Value, select: Option<&str>) -> Value {
         let fields: Vec<&str> = select.split(',').collect();
         let message = message.as_object_mut().unwrap();
         message.retain(|name, _| fields.contains(&name.as_str()));
+    }
+    message
+}
+
+fn with_basic_headers(mut message: Value) -> Value {
+    const BASIC: [&str; 3] = ["Message-ID", "In-Reply-To", "References"];
+    if let Some(headers) = message["headers"].as_array_mut() {
+        headers.retain(|header| BASIC.iter().any(|name| header["name"] == *name));
     }
     message
 }

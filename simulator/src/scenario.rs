@@ -10,8 +10,9 @@ use crate::{
     queue,
     replies::{self, Incoming, Writer},
     sabotage::Sabotage,
+    smtp,
     svix::{self, KEY, Message},
-    world::{AccountState, Rules, World},
+    world::{Accepted, AccountState, Rules, World},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clerk_nylas_relay::{
@@ -126,6 +127,8 @@ impl Stage {
             hang_up_frees_keys: die(2) == 0,
             instances: 0,
             daily_cap: None,
+            over_smtp: false,
+            message_ids_are_kept: true,
             batch_size: 1,
             queue_stops: None,
         };
@@ -202,6 +205,8 @@ impl Stage {
             hang_up_frees_keys: false,
             instances: 0,
             daily_cap: None,
+            over_smtp: false,
+            message_ids_are_kept: true,
             batch_size: 1,
             queue_stops: None,
         };
@@ -379,6 +384,10 @@ pub struct Outcome {
     /// Second mails by residual risk 5: Nylas freed the key of a send in flight, after a crash, a lost connection, or
     /// half a minute.
     pub hung_up: u32,
+    /// Second mails by residual risk 8: two attempts over SMTP at the same time.
+    pub overlapping: u32,
+    /// Second mails by residual risk 9: nobody could tell whether a code was out.
+    pub blind: u32,
     pub messages: u32,
     pub sent: u32,
     /// Codes that were not sent, because a newer one to the same recipient was in the queue.
@@ -408,7 +417,13 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
-fn config(accounts: &[u32], budget_ms: u64, hears_nylas: bool, asks_clerk: bool) -> Config {
+fn config(
+    accounts: &[u32],
+    budget_ms: u64,
+    hears_nylas: bool,
+    asks_clerk: bool,
+    over_smtp: bool,
+) -> Config {
     let accounts: Vec<_> = accounts
         .iter()
         .map(|account| {
@@ -430,6 +445,15 @@ fn config(accounts: &[u32], budget_ms: u64, hears_nylas: bool, asks_clerk: bool)
     ];
     if asks_clerk {
         settings.push(("CLERK_SECRET_KEY", CLERK_KEY.to_owned()));
+    }
+    if over_smtp {
+        let passwords: BTreeMap<String, &str> = (0..6)
+            .map(|account| (format!("g{account}"), smtp::PASSWORD))
+            .collect();
+        settings.extend([
+            ("SMTP_HOST", "mail.example".to_owned()),
+            ("SMTP_PASSWORD", serde_json::to_string(&passwords).unwrap()),
+        ]);
     }
     if hears_nylas {
         settings.extend([
@@ -486,13 +510,16 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
         stage.inline_send_budget_ms,
         stage.rules.hears_nylas,
         asks_clerk,
+        stage.rules.over_smtp,
     ));
     for (at, accounts) in stage.changes.clone() {
         let (changing, budget_ms) = (world.clone(), stage.inline_send_budget_ms);
+        let over_smtp = stage.rules.over_smtp;
         world.executor.spawn(async move {
             changing.executor.sleep(at).await;
             changing.note(|| format!("accounts are now {accounts:?}"));
-            *changing.config.borrow_mut() = Some(config(&accounts, budget_ms, false, asks_clerk));
+            *changing.config.borrow_mut() =
+                Some(config(&accounts, budget_ms, false, asks_clerk, over_smtp));
         });
     }
     if stage.undecodable {
@@ -545,6 +572,7 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
 /// Checks the invariants, whose list is in `docs/delivery.md`.
 fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     let (mut residual, mut changed, mut hung_up) = (0, 0, 0);
+    let (mut overlapping, mut blind) = (0, 0);
     let (mut sent_count, mut superseded_count, mut expired_count) = (0, 0, 0);
     let calm_from = START + stage.calm_after;
     for message in messages {
@@ -593,7 +621,16 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 is_twin || fault.starts_with("crash") || fault.ends_with("takes 20 s")
             });
             let was_changed = !stage.changes.is_empty();
-            if world.hung_up.borrow().contains(id) {
+            if stage.rules.over_smtp {
+                match second_over_smtp(&world.rules, message, &accepted) {
+                    Second::Overlapping => overlapping += 1,
+                    Second::Blind => blind += 1,
+                    Second::Wrong => world.violate(format!(
+                        "{id} became {} mails over SMTP: {accepted:?}",
+                        accepted.len()
+                    )),
+                }
+            } else if world.hung_up.borrow().contains(id) {
                 hung_up += 1;
             } else if left_unkept {
                 residual += 1;
@@ -755,6 +792,8 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         residual,
         changed,
         hung_up,
+        overlapping,
+        blind,
         messages: u32::try_from(messages.len()).unwrap(),
         sent: sent_count,
         superseded: superseded_count,
@@ -775,6 +814,44 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             .map(|trace| trace.borrow().clone())
             .unwrap_or_default(),
     }
+}
+
+/// Why a mail went out twice over SMTP.
+enum Second {
+    /// The second attempt began before the mailbox showed the first one's mail.
+    Overlapping,
+    /// It is a code, and the mailbox does not show its `Message-ID`. It goes out twice at most.
+    Blind,
+    Wrong,
+}
+
+fn second_over_smtp(rules: &Rules, message: &Message, accepted: &[Accepted]) -> Second {
+    let overlaps = |pair: &[Accepted]| match pair {
+        [first, second] => second.began_at < first.visible_at,
+        _ => false,
+    };
+    let count = accepted.len();
+    let others = accepted.windows(2).filter(|pair| !overlaps(pair)).count();
+    let is_code = Slug::new(Some(message.slug)).is_code();
+    match others {
+        0 if count == 2 => Second::Overlapping,
+        1 if is_code && !rules.message_ids_are_kept => Second::Blind,
+        _ => Second::Wrong,
+    }
+}
+
+/// Every combination of what may differ over SMTP: whether a queue is bound, whether the mailbox shows Message-IDs, one
+/// or two accounts.
+pub fn smtp_stages(slug: &'static str) -> Vec<Stage> {
+    let stages = (0..8_u32).map(|bits| {
+        let mut stage = all_stages(slug).remove(0);
+        stage.rules.has_queue = bits & 1 > 0;
+        stage.rules.over_smtp = true;
+        stage.rules.message_ids_are_kept = bits & 2 > 0;
+        stage.accounts = 1 + (bits >> 2);
+        stage
+    });
+    stages.collect()
 }
 
 /// A queue that stands still costs no code that was answered after its first minute. The first code that it did not
@@ -861,6 +938,8 @@ pub fn all_stages(slug: &'static str) -> Vec<Stage> {
             hang_up_frees_keys: false,
             instances: 0,
             daily_cap: None,
+            over_smtp: false,
+            message_ids_are_kept: true,
             batch_size: 1,
             queue_stops: None,
         };
@@ -877,6 +956,12 @@ pub struct Explored {
     pub residual: u64,
     /// Paths that met residual risk 5.
     pub hung_up: u64,
+    /// Paths that met residual risk 8.
+    pub overlapping: u64,
+    /// Paths that met residual risk 9.
+    pub blind: u64,
+    /// Faults of the paths that met residual risk 8, and the script of one of them.
+    pub overlapping_after: BTreeMap<Vec<&'static str>, Vec<u32>>,
     /// The script of the first path that broke a promise, and how.
     pub first_violation: Option<(Vec<u32>, Vec<String>)>,
 }
@@ -890,6 +975,14 @@ pub fn explore(stage: &Stage, faults_max: usize) -> Explored {
         explored.paths += 1;
         explored.residual += u64::from(outcome.residual > 0);
         explored.hung_up += u64::from(outcome.hung_up > 0);
+        explored.blind += u64::from(outcome.blind > 0);
+        if outcome.overlapping > 0 {
+            explored.overlapping += 1;
+            let ways = outcome.forks.iter().map(|fork| fork.way).collect();
+            explored
+                .overlapping_after
+                .insert(outcome.faults.clone(), ways);
+        }
         if !outcome.violations.is_empty() && explored.first_violation.is_none() {
             let ways = outcome.forks.iter().map(|fork| fork.way).collect();
             explored.first_violation = Some((ways, outcome.violations));

@@ -41,6 +41,10 @@ pub struct Rules {
     /// How many instances of the Worker there are, each with a memory of its own. With 0 none remembers anything, as if
     /// each invocation had its own.
     pub instances: u32,
+    /// Whether mails go out over SMTP.
+    pub over_smtp: bool,
+    /// Whether the mailbox shows the `Message-ID` that a mail was handed in with over SMTP. No document says so.
+    pub message_ids_are_kept: bool,
     /// How many mails an account may send.
     pub daily_cap: Option<u32>,
     /// How many messages of a queue the consumer gets at once.
@@ -74,6 +78,8 @@ pub struct Accepted {
     pub is_lost: bool,
     pub grant: String,
     pub key: String,
+    /// When the attempt began that made it.
+    pub began_at: Millis,
     pub requested_at: Millis,
     pub accepted_at: Millis,
     pub visible_at: Millis,

@@ -30,7 +30,8 @@ pub enum NotForUs {
 type Read = (Slug, Option<Duration>, Result<(Email, Content), NotForUs>);
 
 /// Reads the e-mail out of a verified webhook. For the log, the slug is returned even if the mail is not for us.
-pub fn read_email(webhook: &VerifiedWebhook<'_>) -> Read {
+/// `keeps_both`: of a mail that has HTML and plain text both are kept, for SMTP.
+pub fn read_email(webhook: &VerifiedWebhook<'_>, keeps_both: bool) -> Read {
     let unusable = |reason| (Slug::default(), None, Err(NotForUs::Unusable { reason }));
     let Ok(event) = serde_json::from_slice::<Value>(webhook.body()) else {
         return unusable(Reason::BodyIsNotJson);
@@ -48,7 +49,7 @@ pub fn read_email(webhook: &VerifiedWebhook<'_>) -> Read {
     let read = match data.get("delivered_by_clerk") {
         // Clerk sends the event for its own mails, too. Only an explicit `false` is ours: a second mail would carry a
         // second code.
-        Some(Value::Bool(false)) => read_ours(webhook, made_at, data, slug.clone())
+        Some(Value::Bool(false)) => read_ours(webhook, made_at, data, slug.clone(), keeps_both)
             .map_err(|reason| NotForUs::Unusable { reason }),
         Some(Value::Bool(true)) => Err(NotForUs::DeliveredByClerk {
             reason: Reason::TemplateIsDeliveredByClerk,
@@ -83,6 +84,7 @@ fn read_ours(
     created_at: UnixMillis,
     data: &Value,
     slug: Slug,
+    keeps_both: bool,
 ) -> Result<(Email, Content), Reason> {
     let to = text(data, "to_email_address")
         .map(str::trim)
@@ -96,6 +98,10 @@ fn read_ours(
         .filter(|subject| !subject.is_empty())
         .ok_or(Reason::SubjectMissing)?;
     let content = match (filled(data, "body"), filled(data, "body_plain")) {
+        (Some(html), Some(plain)) if keeps_both => Content::Alternatives {
+            html: html.to_owned(),
+            text: plain.to_owned(),
+        },
         (Some(html), _) => Content::Html(html.to_owned()),
         (None, Some(plain)) => Content::Text(plain.to_owned()),
         (None, None) => return Err(Reason::BodyMissing),

@@ -39,7 +39,8 @@ fn is_origin(is_https: bool, authority: &str) -> bool {
     is_host && (is_https || is_loopback(authority))
 }
 
-fn is_loopback(authority: &str) -> bool {
+/// Whether a host, with a port or without, is this machine.
+pub(super) fn is_loopback(authority: &str) -> bool {
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => authority,

@@ -3,6 +3,7 @@
 use super::{
     accounts::read_accounts,
     origin::{ApiBase, is_endpoint},
+    smtp::Smtp,
     values::{
         ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_API_BASE_DEFAULT, CLERK_SECRET_PENDING,
         ClerkAccess, INLINE_SEND_BUDGET_MS_DEFAULT, INLINE_SEND_BUDGET_MS_MAX,
@@ -341,6 +342,22 @@ impl<G: Fn(&str) -> Option<String>> Reader<G> {
             "is not a whole number from 1",
         )?;
         cap(&text)
+    }
+}
+
+/// SMTP.
+impl<G: Fn(&str) -> Option<String>> Reader<G> {
+    /// Where new mails go out, if not through Nylas' API. While one of its settings is wrong, the API sends.
+    pub fn smtp(&mut self, accounts: &[Account]) -> Option<Smtp> {
+        let host = self.setting("SMTP_HOST")?;
+        let (port, password) = (self.setting("SMTP_PORT"), self.setting("SMTP_PASSWORD"));
+        match Smtp::read(host, port.as_deref(), password.as_deref(), accounts) {
+            Ok(smtp) => Some(smtp),
+            Err(problem) => {
+                self.off(problem.name, problem.problem);
+                None
+            }
+        }
     }
 }
 

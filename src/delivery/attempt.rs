@@ -88,6 +88,8 @@ pub struct Attempt<'a, 'c, P> {
     pub context: &'a Context<'c, P>,
     pub email: &'a Email,
     pub content: &'a Content,
+    /// Whether the mail comes out of the queue. Over SMTP it is then looked up before it is sent.
+    pub is_queued: bool,
 }
 
 /// What follows from the outcome at one hop.
@@ -113,7 +115,17 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// `route` is always up to date: the caller may read it, and queue the mail with it, while the attempt is waiting
     /// for Nylas. Where the guard of the next account holds the mail back, it ends there.
     pub async fn run(&self, route: &RefCell<Route>) -> Verdict {
-        let verdict = self.follow(route).await;
+        let goes_over_smtp = route
+            .borrow()
+            .is_over_smtp(self.context.config.smtp.is_some());
+        let over_smtp = match goes_over_smtp {
+            true => self.over_smtp(route).await,
+            false => None,
+        };
+        let verdict = match over_smtp {
+            Some(verdict) => verdict,
+            None => self.follow(route).await,
+        };
         // Nylas accepted the mail but may have failed to send it since: `message.send_failed` can arrive before the
         // send is recorded.
         if let Verdict::Sent { mail, .. } = &verdict
@@ -328,7 +340,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
 
     /// Notes a sender name in Clerk's settings that is not the account's. Users see the account's, and whoever set
     /// Clerk's may not know that. It is reported after the send.
-    fn compare_names(&self, account: &Account, identity: &Identity) {
+    pub(super) fn compare_names(&self, account: &Account, identity: &Identity) {
         let wanted = self.email.from_local_part.as_deref().unwrap_or_default();
         let has = identity.email.split('@').next().unwrap_or_default();
         if !wanted.is_empty() && !wanted.eq_ignore_ascii_case(has) {
@@ -378,24 +390,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// The account is at fault, not the mail: raises an alert once, and leaves if the mailbox does not hold the mail.
     async fn account_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) -> Next {
         self.note_at_fault(hop, fault, route);
-        if !self.context.ledger.is_down(&hop.account).await {
-            let marked = self.context.ledger.mark_down(&hop.account, fault).await;
-            let outcome = if marked.is_ok() {
-                Outcome::MarkedDown
-            } else {
-                Outcome::Down
-            };
-            self.context.report(
-                &Record {
-                    level: Level::Error,
-                    svix_id: Some(self.email.svix_id.clone()),
-                    account: Some(hop.account.clone()),
-                    alert: Some(AlertKind::AccountDown),
-                    ..Record::new(Event::AccountDown, outcome, fault.reason())
-                }
-                .with_answer(self.context.nylas.last()),
-            );
-        }
+        self.report_fault(&hop.account, fault).await;
         if !self.has_other_account() {
             return Next::End(Verdict::wait_for(fault, self.email, self.context.now()));
         }
@@ -404,5 +399,28 @@ impl<P: Ports> Attempt<'_, '_, P> {
             FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault),
             FindOutcome::Unknown => Next::End(Verdict::retry(fault.reason())),
         }
+    }
+
+    /// Raises an alert about an account that is at fault, unless one was raised within the hour.
+    pub(super) async fn report_fault(&self, account: &GrantId, fault: AccountFault) {
+        if self.context.ledger.is_down(account).await {
+            return;
+        }
+        let marked = self.context.ledger.mark_down(account, fault).await;
+        let outcome = if marked.is_ok() {
+            Outcome::MarkedDown
+        } else {
+            Outcome::Down
+        };
+        self.context.report(
+            &Record {
+                level: Level::Error,
+                svix_id: Some(self.email.svix_id.clone()),
+                account: Some(account.clone()),
+                alert: Some(AlertKind::AccountDown),
+                ..Record::new(Event::AccountDown, outcome, fault.reason())
+            }
+            .with_answer(self.context.nylas.last()),
+        );
     }
 }

@@ -4,3 +4,4 @@ pub mod attempt;
 pub mod folders;
 pub mod identity;
 pub mod record;
+pub mod smtp;

@@ -41,10 +41,10 @@ impl Accepted<'_> {
 /// Why the ledger refused the content or the record.
 pub async fn record_sent<P: Ports>(
     context: &Context<'_, P>,
-    accepted: Accepted<'_>,
+    accepted: &Accepted<'_>,
 ) -> Result<(), StoreError> {
     let may_fail_later = accepted.may_fail_later(context);
-    let Accepted { email, mail, .. } = accepted;
+    let (email, mail) = (accepted.email, accepted.mail.clone());
     let ledger = &context.ledger;
     let now = context.now();
     if may_fail_later {

@@ -4,7 +4,7 @@ use super::decide::{self, Ended, Ending, RECORD_RETRY_IN, Receive, Received};
 use crate::{
     context::Context,
     delivery::{
-        attempt::{Attempt, Verdict},
+        attempt::{Attempt, RECONCILING_TIME, Verdict},
         identity::must_be_looked_up,
         record::{Accepted, record, record_sent, unsent},
     },
@@ -66,17 +66,22 @@ impl<P: Ports> Mail<'_, '_, P> {
         }
         let budget = context.config.inline_send_budget;
         if budget.is_zero() {
-            // The route starts here, so that another delivery of this webhook follows the same one.
-            route.start(&order(&context.config.accounts, email), context.now());
+            // The route starts here, so that another delivery of this webhook follows the same one. Over SMTP there is
+            // none.
+            if !route.is_over_smtp(context.config.smtp.is_some()) {
+                route.start(&order(&context.config.accounts, email), context.now());
+            }
             let queued = self.queue(&route, Reason::AlwaysQueued, None).await;
             respond(&queued.ended);
             return queued.record(self, &route).await;
         }
+        let doubt_before = route.doubt().cloned();
         let route = RefCell::new(route);
         let attempt = Attempt {
             context,
             email,
             content: self.content,
+            is_queued: false,
         };
         let left = context.started.plus(budget).since(context.now());
         let attempt = pin!(attempt.run(&route));
@@ -86,9 +91,20 @@ impl<P: Ports> Mail<'_, '_, P> {
                 // The mail goes into the queue, and the send goes on, because aborting it could make a second mail.
                 // The consumer's attempt gets 409 while the send is in flight, and its outcome afterwards.
                 let so_far = route.borrow().clone();
-                let queued = self.queue(&so_far, Reason::NylasTimeout, None).await;
+                let over_smtp = so_far.is_over_smtp(context.config.smtp.is_some());
+                let is_in_doubt = so_far.doubt().is_some();
+                let (reason, wait) = match over_smtp {
+                    true => (Reason::SmtpTimeout, is_in_doubt.then_some(RECONCILING_TIME)),
+                    false => (Reason::NylasTimeout, None),
+                };
+                let queued = self.queue(&so_far, reason, wait).await;
                 respond(&queued.ended);
                 queued.record(self, &so_far).await;
+                // Over SMTP the connection is broken off before the final dot, so that this attempt certainly sends
+                // nothing.
+                if over_smtp && so_far.doubt() == doubt_before.as_ref() {
+                    return;
+                }
                 let verdict = attempt.await;
                 let so_far = route.borrow().clone();
                 return self.finish(verdict, &so_far).await;
@@ -170,12 +186,12 @@ impl<P: Ports> Mail<'_, '_, P> {
             // The answer need not wait for the record. Without it, another delivery of the webhook sends under the same
             // key, which is safe.
             respond(&sent(Ending::sent(Reason::AcceptedByNylas, failed_over)));
-            let _ = record_sent(self.context, accepted).await;
+            let _ = record_sent(self.context, &accepted).await;
             return;
         }
         // Nylas may still fail to send the mail, so its content has to be durable before the answer. If the ledger
         // refuses it, the queue keeps it: the consumer sends under the same key, and then stores it.
-        let is_durable = record_sent(self.context, accepted).await.is_ok()
+        let is_durable = record_sent(self.context, &accepted).await.is_ok()
             || enqueue_mail(
                 self.context,
                 self.email,
@@ -221,7 +237,7 @@ impl<P: Ports> Mail<'_, '_, P> {
             Verdict::Sent { account, mail } => {
                 let accepted = self.accepted(&account, mail, route);
                 // Safe to lose: under the same key the next attempt gets the same outcome.
-                let _ = record_sent(context, accepted).await;
+                let _ = record_sent(context, &accepted).await;
                 (
                     Ending::quiet(Outcome::Sent, Reason::AcceptedAfterTheAnswer),
                     Some(account),

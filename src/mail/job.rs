@@ -106,8 +106,9 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
             }
         }
         Some(content) => {
+            let over_smtp = route.is_over_smtp(context.config.smtp.is_some());
             let shared = RefCell::new(route);
-            let verdict = attempt_now(context, &email, content, &shared).await;
+            let verdict = attempt_now(context, &email, content, &shared, attempt).await;
             route = shared.into_inner();
             let failed_over = decide::failed_over(&verdict, &route);
             match verdict {
@@ -120,7 +121,8 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                     Ending::rejected(reason).into()
                 }
                 Verdict::Retry { reason, wait } => {
-                    let replace = decide::must_replace(&before, &route, queued_at, context.now());
+                    let replace = over_smtp
+                        || decide::must_replace(&before, &route, queued_at, context.now());
                     let ended =
                         defer(context, &email, content, &route, replace, reason, wait).await;
                     note(context, &email, &route, &ended, attempt).await;
@@ -169,7 +171,12 @@ async fn attempt_now<P: Ports>(
     email: &Email,
     content: &Content,
     route: &RefCell<Route>,
+    attempt: u32,
 ) -> Verdict {
+    // Over SMTP a message that is delivered again may have been sent before, and left no trace.
+    if attempt > 1 && route.borrow().is_over_smtp(context.config.smtp.is_some()) {
+        route.borrow_mut().require_look_up();
+    }
     if let Some(account) = &email.only_account
         && context.is_quota_nearly_used(account).await
     {
@@ -182,6 +189,7 @@ async fn attempt_now<P: Ports>(
         context,
         email,
         content,
+        is_queued: true,
     };
     attempt.run(route).await
 }
@@ -204,12 +212,32 @@ async fn sent<P: Ports>(
         route,
         attempt,
     };
-    let is_recorded = record_sent(context, accepted).await.is_ok();
+    if route.is_over_smtp(context.config.smtp.is_some()) {
+        // Its message must not come back: over SMTP nothing makes a second send safe.
+        record_with_patience(context, &accepted).await;
+        return Ended {
+            account: Some(account.clone()),
+            ..Ending::sent(Reason::AcceptedByNylas, failed_over).into()
+        };
+    }
+    let is_recorded = record_sent(context, &accepted).await.is_ok();
     let (ending, retry_in) = decide::job_sent(failed_over, is_recorded, attempt);
     Ended {
         ending,
         account: Some(account),
         retry_in,
+    }
+}
+
+/// Records a mail that went out over SMTP, and tries again while the ledger refuses. It accepts one write a second for
+/// a key.
+async fn record_with_patience<P: Ports>(context: &Context<'_, P>, accepted: &Accepted<'_>) {
+    const TRIES: u32 = 3;
+    for _ in 0..TRIES {
+        if record_sent(context, accepted).await.is_ok() {
+            return;
+        }
+        context.ports.sleep(decide::RECORD_RETRY_IN).await;
     }
 }
 

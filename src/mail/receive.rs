@@ -67,7 +67,7 @@ pub async fn receive<P: Ports>(
     };
     let verified = ports.now();
     let context = Context::new(ports, config, request.started, limits(config));
-    let (slug, times_differ, read) = read_email(&webhook);
+    let (slug, times_differ, read) = read_email(&webhook, config.smtp.is_some());
     let log = |ended: &Ended, age: Option<Duration>| {
         let Ending {
             outcome,

@@ -77,18 +77,35 @@ impl Email {
         now >= self.expires_at()
     }
 
+    /// The address in `Reply-To`, if the mail has one. `sender`: the address it is sent from.
+    pub fn reply_address(&self, sender: &str) -> Option<String> {
+        // A forward that 0.2.0 queued may have anything there, and Nylas would refuse the whole mail.
+        let whole = self.reply_to.clone();
+        let whole = whole.filter(|address| is_plain_address(address));
+        whole.or_else(|| {
+            let (_, domain) = sender.rsplit_once('@')?;
+            let local_part = self.reply_to_local_part.as_ref()?;
+            Some(format!("{local_part}@{domain}"))
+        })
+    }
+
     /// The time since Clerk made the event.
     pub fn age(&self, now: UnixMillis) -> Duration {
         now.since(self.created_at)
     }
 }
 
-/// The body of a mail: Clerk's HTML, or its plain text if there is no HTML.
+/// The body of a mail: Clerk's HTML, or its plain text if there is no HTML, or both.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     Html(String),
     Text(String),
+    /// Both, of a mail that may go out over SMTP. Nylas' API takes one of them.
+    Alternatives {
+        html: String,
+        text: String,
+    },
 }
 
 /// The slug of a mail that is not Clerk's: a reply that is forwarded to a person.

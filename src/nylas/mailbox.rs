@@ -85,7 +85,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
     /// The newest messages of a thread, without what strangers make long.
     pub async fn thread(&self, grant_id: &GrantId, thread_id: &str) -> ReadOutcome {
         let path = format!(
-            "?thread_id={}&limit=50&select=id,to,date,metadata",
+            "?thread_id={}&limit=50&fields=include_basic_headers&select=id,to,date,metadata,headers",
             escape(thread_id)
         );
         self.read_messages(grant_id, &path).await
@@ -192,7 +192,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
         self.read("/v3/webhooks".to_owned()).await
     }
 
-    async fn read_messages(&self, grant_id: &GrantId, what: &str) -> ReadOutcome {
+    pub(super) async fn read_messages(&self, grant_id: &GrantId, what: &str) -> ReadOutcome {
         let path = format!("/v3/grants/{}/messages{what}", grant_id.as_str());
         self.read(path).await
     }

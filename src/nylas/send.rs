@@ -117,16 +117,9 @@ struct CustomHeader {
 /// The body of a send. Its bytes are the same for the same mail and account, because Nylas compares the requests of a
 /// key.
 fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<String> {
-    // A forward that 0.2.0 queued may have anything there, and Nylas would refuse the whole mail.
-    let whole = email.reply_to.clone();
-    let whole = whole.filter(|address| is_plain_address(address));
-    let reply_to = whole.or_else(|| {
-        let (_, domain) = identity.email.rsplit_once('@')?;
-        let local_part = email.reply_to_local_part.as_ref()?;
-        Some(format!("{local_part}@{domain}"))
-    });
+    let reply_to = email.reply_address(&identity.email);
     let (body, is_plaintext) = match content {
-        Content::Html(html) => (html, false),
+        Content::Html(html) | Content::Alternatives { html, .. } => (html, false),
         Content::Text(text) => (text, true),
     };
     let request = SendRequest {
@@ -341,7 +334,8 @@ fn mails_own(status: u16, error_type: &str, message: &str) -> Option<Reason> {
 fn is_unremarkable(email: &Email, content: &Content) -> bool {
     const SUBJECT_BYTES: usize = 500;
     const CONTENT_BYTES: usize = 512 * 1024;
-    let (Content::Html(text) | Content::Text(text)) = content;
+    let (Content::Html(text) | Content::Text(text) | Content::Alternatives { html: text, .. }) =
+        content;
     email.only_account.is_none()
         && is_plain_address(&email.to)
         && email.subject.len() <= SUBJECT_BYTES

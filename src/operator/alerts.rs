@@ -238,9 +238,7 @@ fn what_to_do(kind: AlertKind) -> &'static str {
             "Its reader will not get it. Look at it with relayctl list --dead, then relayctl redrive."
         }
         AlertKind::VirusFound => "Its user does not get it. Look at the template.",
-        AlertKind::Rejected => {
-            "Its user does not get it. Look at the reason; mend; press Resend in Clerk."
-        }
+        AlertKind::Rejected => "Its user does not get it. See the reason; mend; Resend in Clerk.",
         AlertKind::Expired => "Its user could not sign in. Look why mails were waiting.",
         AlertKind::Waiting => {
             "Users wait for their codes. Look at the reason, and at https://status.nylas.com."
@@ -273,12 +271,9 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::GrantGone => "It neither sends nor receives. Mend it in Nylas' dashboard.",
         AlertKind::GrantUpdated => "Was it you?",
         AlertKind::CapNear => {
-            "At 100 % it sends no more until midnight UTC. Add an account, if the month's mails allow it, or take a \
-             larger plan."
+            "At 100 % it sends no more until midnight UTC. Add an account or a larger plan."
         }
-        AlertKind::MonthlyCapNear => {
-            "At 100 % no account sends until the month ends (UTC). Only a larger plan helps: more accounts share it."
-        }
+        AlertKind::MonthlyCapNear => "Only a larger plan helps: more accounts share it.",
         AlertKind::BounceRate => {
             "At 10 % Nylas pauses the account, and nobody signs in. Look whether somebody makes up \
              addresses."

@@ -149,7 +149,7 @@ async fn classify<P: Ports>(
     if !matches!(class, Class::Person | Class::Junk) {
         return Ok(classified);
     }
-    classified.thread = correlate(work, thread_id).await?;
+    classified.thread = correlate(work, thread_id, mail).await?;
     if let Some(thread) = &classified.thread {
         if thread.message_id.as_deref() == Some(message_id) {
             (classified.class, classified.reason) = (Class::Own, Reason::OwnMessageId);

@@ -4,11 +4,13 @@ use crate::{
     model::{
         account::Folders,
         mail::is_plain_address,
+        message_id::read_message_id,
         outcome::{Outcome, Reason},
     },
     nylas::{
         mailbox::{address_of, is_listed},
         notification::sent_by_us,
+        sent_folder::basic_header,
     },
 };
 use serde_json::Value;
@@ -113,6 +115,17 @@ impl<'a> InboundMail<'a> {
             .any(|own| own.eq_ignore_ascii_case(from))
         {
             return (Class::Own, Reason::OwnAddress);
+        }
+        // Sent over SMTP, which has no metadata, with another From.
+        let message_id = basic_header(self.0, "Message-ID").and_then(read_message_id);
+        let is_own_id = message_id.is_some_and(|(_, domain)| {
+            own_addresses.iter().any(|own| {
+                let own_domain = own.rsplit_once('@').map(|(_, domain)| domain);
+                own_domain.is_some_and(|own| own.eq_ignore_ascii_case(domain))
+            })
+        });
+        if is_own_id {
+            return (Class::Own, Reason::OwnMessageId);
         }
         let kind = self.header("content-type").unwrap_or_default();
         if kind.starts_with("multipart/report") {

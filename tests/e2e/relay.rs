@@ -32,6 +32,8 @@ pub struct Settings {
     pub batch: Option<(i64, i64)>,
     /// The entries of the ledger at the start.
     pub ledger: Vec<(String, String)>,
+    /// A certificate that the Worker trusts besides the usual ones, as PEM.
+    pub certificate: Option<String>,
     /// The release: a folder of `tests/releases`. `None`: the present Worker.
     pub release: Option<&'static str>,
 }
@@ -138,6 +140,9 @@ impl Relay {
             .map(|(name, value)| format!("{name}=\"{value}\"\n"))
             .collect();
         self.write("secrets", &lines);
+        if let Some(certificate) = &settings.certificate {
+            self.write("certificate.pem", certificate);
+        }
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -208,8 +213,13 @@ impl Relay {
             .append(true)
             .open(self.folder.join("log"))
             .unwrap();
-        let child = self
-            .wrangler()
+        let mut wrangler = self.wrangler();
+        let certificate = self.folder.join("certificate.pem");
+        if certificate.exists() {
+            // Miniflare hands it to workerd.
+            wrangler.env("NODE_EXTRA_CA_CERTS", certificate);
+        }
+        let child = wrangler
             .args(["dev", "--ip", "127.0.0.1", "--inspector-port", "0"])
             .args(["--show-interactive-dev-session=false", "--port"])
             .arg(self.port.to_string())

@@ -17,8 +17,9 @@ use clerk_nylas_relay::{
     },
     operator::{alerts, checks},
     ports::{
-        ANSWER_BYTES_MAX, Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log,
-        Memory, Queue, QueueError, Random, Store, StoreError, Timer, is_listable,
+        ANSWER_BYTES_MAX, Clock, Encryption, Gunzip, Http, HttpError, HttpRequest, HttpResponse,
+        Listed, Log, Memory, Queue, QueueError, Random, Socket, SocketError, Sockets, Store,
+        StoreError, Timer, is_listable,
     },
     replies::intake::{self, NylasRequest},
     signature::SignatureHeaders,
@@ -30,6 +31,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     pin::pin,
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -142,6 +144,12 @@ pub struct World {
     /// Waits for KV since the last look, one after the other; and how many there had been at the last send.
     pub waits: Cell<u32>,
     pub waits_before_send: Cell<u32>,
+    /// What the mail server says: its greeting, then the reply to each command. `None`: there is no server.
+    pub smtp: RefCell<Option<Vec<String>>>,
+    /// The mails that were handed in, without the final dot.
+    pub handed_in: Arc<Mutex<Vec<String>>>,
+    /// How often a mail server was connected to.
+    pub connections: Cell<u32>,
     pub config: Config,
 }
 
@@ -211,6 +219,9 @@ impl World {
             costs: Cell::default(),
             waits: Cell::default(),
             waits_before_send: Cell::default(),
+            smtp: RefCell::default(),
+            handed_in: Arc::default(),
+            connections: Cell::default(),
             config: config.unwrap(),
         }
     }
@@ -270,6 +281,11 @@ impl World {
     /// Clerk's webhook with a code for that address, signed; the answer's status.
     pub fn receive(&self, id: &str, to: &str) -> &'static str {
         self.receive_made_at(id, to, self.now.get().seconds())
+    }
+
+    /// The same, of an event that Clerk made so long ago.
+    pub fn receive_aged(&self, id: &str, to: &str, age: u64) -> &'static str {
+        self.receive_made_at(id, to, self.now.get().seconds() - age / SECOND)
     }
 
     /// The same, of an event that says so of its own time.
@@ -645,6 +661,54 @@ impl Http for World {
 impl Gunzip for World {
     async fn gunzip(&self, _packed: &[u8], _bytes_max: usize) -> Option<Vec<u8>> {
         None
+    }
+}
+
+impl Sockets for World {
+    type Socket = Connection;
+
+    async fn connect(&self, _: &str, _: u16, _: Encryption) -> Result<Connection, SocketError> {
+        self.connections.set(self.connections.get() + 1);
+        let replies = self.smtp.borrow().clone();
+        let mut replies = replies.ok_or(SocketError::Unreachable)?;
+        Ok(Connection {
+            next: vec![replies.remove(0)],
+            replies,
+            handed_in: self.handed_in.clone(),
+            in_text: false,
+        })
+    }
+}
+
+/// A mail server that answers each command with the next reply. After its last it closes the connection.
+pub struct Connection {
+    next: Vec<String>,
+    replies: Vec<String>,
+    handed_in: Arc<Mutex<Vec<String>>>,
+    in_text: bool,
+}
+
+impl Socket for Connection {
+    async fn read(&mut self) -> Result<Vec<u8>, SocketError> {
+        Ok(self.next.pop().unwrap_or_default().into_bytes())
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), SocketError> {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let is_end = text == "\r\n.\r\n";
+        if !self.in_text || is_end {
+            if !self.replies.is_empty() {
+                self.next = vec![self.replies.remove(0)];
+            }
+        } else {
+            self.handed_in.lock().unwrap().push(text.clone());
+        }
+        self.in_text = text == "DATA\r\n";
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> Result<(), SocketError> {
+        Ok(())
     }
 }
 

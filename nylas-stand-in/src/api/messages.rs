@@ -30,6 +30,8 @@ const FIELDS: [&str; 5] = [
     "include_tracking_options",
     "raw_mime",
 ];
+/// What `include_basic_headers` shows.
+const BASIC_HEADERS: [&str; 3] = ["Message-ID", "In-Reply-To", "References"];
 /// The fields of a message, which can be selected: "Field selection can evaluate top-level object fields only".
 const MESSAGE: [&str; 22] = [
     "id",
@@ -334,7 +336,15 @@ fn shown(stored: &Stored, call: &Call, unknowns: &Unknowns) -> Value {
         .query("fields")
         .is_some_and(|fields| fields.starts_with("include_"));
     if with_headers && is_selected("headers") {
-        message.insert("headers".to_owned(), header_list(&stored.headers));
+        let basic = call.query("fields") == Some("include_basic_headers");
+        let mut headers = stored.headers.clone();
+        headers.retain(|(name, _)| {
+            !basic
+                || BASIC_HEADERS
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(name))
+        });
+        message.insert("headers".to_owned(), header_list(&headers));
     }
     message.into()
 }

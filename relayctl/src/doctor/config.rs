@@ -7,7 +7,7 @@ use super::{
 use crate::{project::SECRETS, sample};
 
 /// Which settings a check is about.
-const SETTINGS: [(&str, &[&str]); 10] = [
+const SETTINGS: [(&str, &[&str]); 11] = [
     ("config-api-base", &["NYLAS_API_BASE"]),
     (
         "config-accounts",
@@ -36,6 +36,7 @@ const SETTINGS: [(&str, &[&str]); 10] = [
             "NYLAS_MONTHLY_CAP",
         ],
     ),
+    ("config-smtp", &["SMTP_HOST", "SMTP_PORT", "SMTP_PASSWORD"]),
 ];
 
 pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {

@@ -7,6 +7,7 @@ mod dns;
 mod finding;
 mod nylas;
 mod patient;
+mod smtp;
 mod worker;
 
 pub use args::{DoctorArgs, Group};
@@ -59,6 +60,10 @@ pub const CHECKS: &[(&str, &str)] = &[
         "config-operator",
         "ADMIN_TOKEN, ALERT_WEBHOOK_URL, NYLAS_DAILY_CAP and NYLAS_MONTHLY_CAP can be used",
     ),
+    (
+        "config-smtp",
+        "SMTP_HOST, SMTP_PORT and SMTP_PASSWORD can be used",
+    ),
     ("config-schedule", "the Worker is woken to look around"),
     (
         "config-secrets-in-vars",
@@ -105,6 +110,10 @@ pub const CHECKS: &[(&str, &str)] = &[
     (
         "nylas-webhook-triggers",
         "that webhook has the triggers the relay needs",
+    ),
+    (
+        "nylas-smtp",
+        "the mail server takes the account's app password",
     ),
     ("worker-url", "the Worker's address is known, and https"),
     ("worker-reachable", "the Worker answers"),
@@ -155,6 +164,7 @@ pub fn examine(args: &DoctorArgs, http: &Http, ui: &Ui) -> Result<Vec<Finding>, 
         let found = nylas::checks(&mut patient);
         if wanted(Group::Nylas) {
             findings.extend(found);
+            findings.push(smtp::check(&patient));
         }
     }
     if wanted(Group::Clerk) {

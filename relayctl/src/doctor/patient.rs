@@ -69,6 +69,7 @@ impl<'a> Patient<'a> {
             // A secret that is not known here is not missing: the Worker may have it.
             (None, "CLERK_WEBHOOK_SIGNING_SECRET") => Some(placeholder.clone()),
             (None, "NYLAS_API_KEY") => Some("not-known-here".to_owned()),
+            (None, "SMTP_HOST") if !known.contains_key("SMTP_PASSWORD") => None,
             (None, "REPLY_WEBHOOK_SECRET") => {
                 variable(project.as_ref().ok(), "REPLY_WEBHOOK_URL").map(|_| placeholder.clone())
             }

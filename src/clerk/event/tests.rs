@@ -62,7 +62,7 @@ fn read_under(id: &str, body: &[u8]) -> Read {
         _ => None,
     });
     let webhook = verify_clerk(&headers, body, std::slice::from_ref(&secret), now).unwrap();
-    read_email(&webhook)
+    read_email(&webhook, false)
 }
 
 fn email(event: &Value) -> Email {

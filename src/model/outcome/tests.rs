@@ -77,7 +77,7 @@ const OUTCOMES: [&str; 53] = [
     "ended",
 ];
 
-const REASONS: [&str; 145] = [
+const REASONS: [&str; 152] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
@@ -105,6 +105,13 @@ const REASONS: [&str; 145] = [
     "nylas_in_flight",
     "nylas_key_conflict",
     "nylas_throttled",
+    "smtp_unreachable",
+    "smtp_timeout",
+    "smtp_not_encrypted",
+    "smtp_deferred",
+    "smtp_refused_mail",
+    "smtp_refused_recipient",
+    "smtp_outcome_unknown",
     "nylas_refused_recipient",
     "nylas_rule_blocks_recipient",
     "nylas_too_large",

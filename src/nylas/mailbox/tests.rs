@@ -68,7 +68,7 @@ fn a_found_mail_is_this_mail() {
 /// `docs/production.md`.
 #[test]
 fn a_folder_is_an_id_and_its_attribute_tells_which() {
-    let folder = |id: &str, name: &str, attributes: Value| json!({"id": id, "name": name, "attributes": attributes, "system_folder": true});
+    let folder = |id: &str, name: &str, attributes: Value| json!({"id": id, "name": name, "attributes": attributes});
     let told = folders_of(&[
         folder("f1", "Sent", json!(["\\Inbox"])),
         folder("f2", "Verschickt", json!(["\\Sent"])),
