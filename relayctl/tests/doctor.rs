@@ -648,10 +648,16 @@ const CASES: &[Case] = &[
         "10 left to the relay; still delivered by Clerk: template_11",
     ),
     (
-        "as many templates as Clerk lists at once",
+        "one template more than Clerk lists at once",
         |world| world.templates = templates(501),
         &[("clerk-templates", "warn")],
-        "Clerk listed 500, the most it does, so there may be more; of these: all 500",
+        "500 left to the relay; still delivered by Clerk: template_501",
+    ),
+    (
+        "more templates than are read",
+        |world| world.templates = templates(2001),
+        &[("clerk-templates", "warn")],
+        "Clerk listed 2000, the most that are read, so there may be more; of these: all 2000",
     ),
     (
         "all templates with Clerk",

@@ -8,7 +8,7 @@ use crate::{
     http::{Ask, list, text},
     templates::{
         Filter,
-        clerk::{Clerk, Template},
+        clerk::{Clerk, TEMPLATES_MAX, Template},
     },
 };
 use clerk_nylas_relay::model::mail::Slug;
@@ -21,9 +21,6 @@ const CHECKS: [&str; 5] = [
     "clerk-from",
     "clerk-domain",
 ];
-
-/// The most templates that Clerk lists at once. Without a limit it lists ten.
-const TEMPLATES_MAX: usize = 500;
 
 pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     let [key_id, rest @ ..] = CHECKS;
@@ -105,7 +102,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         Finding {
             state: by_whom.state.max(State::Warn),
             cause: format!(
-                "Clerk listed {}, the most it does, so there may be more; of these: {}",
+                "Clerk listed {}, the most that are read, so there may be more; of these: {}",
                 templates.len(),
                 by_whom.cause
             ),
