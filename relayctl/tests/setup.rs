@@ -249,7 +249,7 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
             ("Where alerts go", "https://hooks.example/marker"),
             ("May Nylas limit what strangers send", ""),
             ("The endpoint's signing secret", SECRET),
-            ("Clerk's secret key", ""),
+            ("Clerk's secret key (sk_", ""),
         ],
     );
     assert_eq!(code, 0, "{seen}");
@@ -449,7 +449,7 @@ fn setup_ends_with_clerks_templates() {
             ("A token (ADMIN_TOKEN)", "no"),
             ("Where alerts go", ""),
             ("May Nylas limit what strangers send", ""),
-            ("Clerk's secret key", CLERK_KEY),
+            ("Clerk's secret key (sk_", CLERK_KEY),
             ("deliver verification_code, and no other yet?", ""),
             ("Did the mail come?", "yes"),
             ("of_clerk_0, too?", ""),
@@ -775,7 +775,7 @@ fn who_wants_no_protection_gets_none() {
         ("A token (ADMIN_TOKEN)", "no"),
         ("Where alerts go", ""),
         ("May Nylas limit what strangers send", "no"),
-        ("Clerk's secret key", ""),
+        ("Clerk's secret key (sk_", ""),
     ];
     // It is asked each time; what else may be set, the first time.
     for questions in [&no[..], &no[2..]] {
