@@ -77,7 +77,8 @@ impl Html {
             self.push("-");
             return;
         }
-        let away = words(self.now.0.abs_diff(at) / 1000 * 1000);
+        let away = self.now.0.abs_diff(at);
+        let away = words(away.saturating_sub(away % 1000));
         let text = match at > self.now.0 {
             true => format!("in {away}"),
             false if away == "0 ms" => "now".to_owned(),
