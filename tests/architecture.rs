@@ -309,5 +309,5 @@ fn a_release_is_built_where_no_test_runs_and_signed_where_nothing_is_built() {
             "{name}"
         );
     }
-    assert_eq!((names.len(), signing), (4, 1));
+    assert_eq!((names.len(), signing), (5, 1));
 }

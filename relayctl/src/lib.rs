@@ -34,7 +34,7 @@ pub mod verify;
 pub mod wait;
 pub mod wrangler;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 use failure::Failure;
 use http::Http;
@@ -68,8 +68,8 @@ pub fn run() -> u8 {
         Command::Suppression(args) => recipients::suppression(args, &http, &ui),
         Command::Guard(args) => recipients::guard(args, &http, &ui),
         Command::Inspect(args) => admin::inspect(args, &http, &ui),
-        Command::Completions(args) => shell::completions(args),
-        Command::Man(args) => shell::man(args, &ui),
+        Command::Completions(args) => shell::completions(args, Cli::command()),
+        Command::Man(args) => shell::man(args, Cli::command(), &ui),
     };
     match done {
         Ok(true) => 0,

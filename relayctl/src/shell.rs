@@ -1,7 +1,7 @@
 //! `completions` and `man`: made from the command line's own definition, so that they are never out of date.
 
-use crate::{cli::Cli, failure::Failure, ui::Ui};
-use clap::{Args, Command, CommandFactory};
+use crate::{failure::Failure, ui::Ui};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use serde_json::json;
 use std::{fs, io::Write, path::PathBuf};
@@ -22,17 +22,16 @@ pub struct ManArgs {
 }
 
 /// Runs `completions`: prints the script.
-pub fn completions(args: &CompletionsArgs) -> Result<bool, Failure> {
+pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<bool, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "relayctl", &mut script);
+    clap_complete::generate(args.shell, &mut command, "relayctl", &mut script);
     // A closed pipe (`| head`) is not a failure.
     let _ = std::io::stdout().write_all(&script);
     Ok(true)
 }
 
 /// Runs `man`.
-pub fn man(args: &ManArgs, ui: &Ui) -> Result<bool, Failure> {
-    let mut command = Cli::command();
+pub fn man(args: &ManArgs, mut command: Command, ui: &Ui) -> Result<bool, Failure> {
     command.build();
     let Some(folder) = &args.out else {
         let _ = std::io::stdout().write_all(&page(command)?);

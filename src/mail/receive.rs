@@ -12,7 +12,9 @@ use crate::{
     model::{
         alert::Alert,
         answer::Answer,
+        id::SvixId,
         log::{Level, Record},
+        mail::Slug,
         outcome::{Event, Outcome, Reason},
         time::{UnixMillis, millis},
     },
@@ -117,10 +119,7 @@ pub async fn receive<P: Ports>(
     }
     Handled {
         alerts: context.into_alerts(),
-        template: slug
-            .as_str()
-            .filter(|_| config.counts(webhook.id().as_str()))
-            .map(str::to_owned),
+        template: template(config, webhook.id(), &slug),
     }
 }
 
@@ -152,4 +151,10 @@ fn not_for_us(why: NotForUs) -> Ending {
             ..Ending::quiet(Outcome::Unusable, reason)
         },
     }
+}
+
+/// The template of an event, unless it is a sample's.
+fn template(config: &Config, id: &SvixId, slug: &Slug) -> Option<String> {
+    let slug = slug.as_str().filter(|_| config.counts(id.as_str()));
+    slug.map(str::to_owned)
 }

@@ -24,8 +24,8 @@ impl SvixId {
         is_id.then(|| Self(text.to_owned()))
     }
 
-    /// Whether it is of a sample that `relayctl trigger` made. Only who has Clerk's signing secret can send one. No user
-    /// waits for its mail: it neither alerts as a lost one nor counts.
+    /// Whether it is of a sample that `relayctl trigger` made. Only who has Clerk's signing secret can send one. No
+    /// user waits for its mail: it neither alerts as a lost one nor counts.
     pub fn is_sample(&self) -> bool {
         is_sample(&self.0)
     }

@@ -17,7 +17,7 @@ async function ports(count) {
   return found;
 }
 
-test("a sample arrives, its user's reply reaches a person and the agent, and the agent's answer comes back", async () => {
+test("a sample arrives, its user's reply reaches a person and the agent, and the agent's answer returns", async () => {
   const [PORT, STAND_IN_PORT, AGENT_PORT] = await ports(3);
   const env = { ...process.env, PORT, STAND_IN_PORT, AGENT_PORT };
   const ran = spawnSync("scripts/dev", ["--once"], { cwd: root, env, encoding: "utf8" });
@@ -43,9 +43,9 @@ test("a port that is in use is said before anything is built", async () => {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((ready) => server.once("listening", ready));
   const { port } = server.address();
-  const env = { ...process.env, AGENT_PORT: String(port) };
   const [PORT, STAND_IN_PORT] = await ports(2);
-  const ran = spawnSync("scripts/dev", ["--once"], { cwd: root, env: { ...env, PORT, STAND_IN_PORT }, encoding: "utf8" });
+  const env = { ...process.env, PORT, STAND_IN_PORT, AGENT_PORT: String(port) };
+  const ran = spawnSync("scripts/dev", ["--once"], { cwd: root, env, encoding: "utf8" });
   server.close();
   assert.equal(ran.status, 1);
   assert.match(ran.stderr, new RegExp(`port ${port} is in use; choose another: make dev AGENT_PORT=`));

@@ -49,7 +49,8 @@ test("what is missing is named at once, and nothing is installed", () => {
   for (const options of [["--system"], ["--system", "--yes"]]) {
     const ran = bare.setup(...options);
     assert.equal(ran.status, 1, ran.stdout);
-    for (const one of ["Rust 1.91 or newer", "https://rustup.rs", "npm", "nodejs.org", "apt-get install build-essential"])
+    const all = ["Rust 1.91 or newer", "https://rustup.rs", "npm", "nodejs.org", "apt-get install build-essential"];
+    for (const one of all)
       assert.ok(ran.stderr.includes(one), `${one} is not in ${ran.stderr}`);
     assert.ok(ran.stderr.includes("nothing was changed"), ran.stderr);
   }
