@@ -278,7 +278,8 @@ fn ago(value: &Value, pointer: &str) -> String {
         return "-".to_owned();
     };
     let now = clock::now().0;
-    let away = length(now.abs_diff(at) / 1000 * 1000);
+    let away = now.abs_diff(at);
+    let away = length(away.saturating_sub(away % 1000));
     match at > now {
         true => format!("in {away}"),
         false if away == "0 ms" => "now".to_owned(),
