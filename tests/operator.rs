@@ -197,8 +197,8 @@ fn samples_do_not_count_among_users_mails_unless_nylas_is_pretend() {
     let accepted = json!({"request_id": "r", "data": {"id": "m", "thread_id": "t"}});
     let sent = |world: &World| {
         world.answers("/messages/send", 200, accepted.clone());
-        world.receive("msg_1", "ada@example.com");
-        world.receive("msg_sample_1", "ada@example.com");
+        world.receive("msg_1", "ada@people.dev");
+        world.receive("msg_sample_1", "ada@people.dev");
         call(world, "GET", "summary").1["deliveries"]["sent"].clone()
     };
     let at = |base| World::with(&[("NYLAS_API_BASE", base)]);
