@@ -2,6 +2,7 @@
 
 use crate::{
     config::Config,
+    handback,
     mail::job,
     model::{
         alert::Alert,
@@ -9,7 +10,7 @@ use crate::{
         outcome::Event,
         problem::Problem,
     },
-    operator::{alerts, settings::report_misconfigured},
+    operator::{alerts, probe, settings::report_misconfigured},
     ports::Ports,
     queue::{backoff::patient_delay, dead_letter::dead_letter},
     replies::{agent, process},
@@ -32,7 +33,9 @@ pub async fn process<P: Ports>(
     let config = match (config, &message) {
         (Ok(config), _) => config,
         // Without settings there is no address to post to. The alert about the settings does not go through the queue.
-        (Err(_), Message::Alert { .. }) => return (Disposition::Acknowledge, Vec::new()),
+        (Err(_), Message::Alert { .. } | Message::Probe { .. }) => {
+            return (Disposition::Acknowledge, Vec::new());
+        }
         (Err(problems), _) => return misconfigured(ports, problems, message, delivery).await,
     };
     let attempt = delivery.attempt;
@@ -42,6 +45,10 @@ pub async fn process<P: Ports>(
             let url = config.alert_url.as_deref();
             let disposition = alerts::process(ports, url, &key, &body, attempt).await;
             return (disposition, Vec::new());
+        }
+        Message::Probe { id, at } => return (probe::process(ports, &id, at).await, Vec::new()),
+        Message::HandBack(job) => {
+            return handback::process::process(ports, config, &job, attempt).await;
         }
         Message::Notification { text } => process::process(ports, config, &text, attempt).await,
         Message::HandOff { payload } => agent::process(ports, config, &payload, attempt).await,
@@ -101,7 +108,11 @@ async fn misconfigured<P: Ports>(
 ) -> Processed {
     let mail = match message {
         Message::Mail(mail) => Some(mail),
-        Message::Notification { .. } | Message::HandOff { .. } | Message::Alert { .. } => None,
+        Message::Notification { .. }
+        | Message::HandOff { .. }
+        | Message::Alert { .. }
+        | Message::Probe { .. }
+        | Message::HandBack(_) => None,
     };
     let is_expired = |mail: &QueuedMail| mail.email.is_expired(ports.now());
     let mut raised = Vec::new();

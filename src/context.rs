@@ -4,6 +4,7 @@ use crate::{
     config::Config,
     ledger::{Ledger, recipient::RecipientHash},
     model::{
+        account::AccountFault,
         alert::{Alert, AlertKind},
         id::GrantId,
         log::{Level, Record},
@@ -32,6 +33,9 @@ pub struct Context<'a, P> {
     alerts: RefCell<Vec<Alert>>,
     queue_error: Cell<Option<QueueError>>,
     sender_name_differs: RefCell<Option<GrantId>>,
+    /// The accounts that an attempt found at fault.
+    at_fault: RefCell<Vec<GrantId>>,
+    all_at_fault: Cell<Option<AccountFault>>,
 }
 
 impl<'a, P: Ports> Context<'a, P> {
@@ -45,6 +49,8 @@ impl<'a, P: Ports> Context<'a, P> {
             alerts: RefCell::default(),
             queue_error: Cell::default(),
             sender_name_differs: RefCell::default(),
+            at_fault: RefCell::default(),
+            all_at_fault: Cell::default(),
         }
     }
 
@@ -133,6 +139,26 @@ impl<'a, P: Ports> Context<'a, P> {
                 ..Record::new(Event::Check, Outcome::Drift, Reason::FromEmailNameDiffers)
             });
         }
+    }
+
+    /// Notes that this account was found at fault just now.
+    pub fn note_at_fault(&self, account: &GrantId) {
+        self.at_fault.borrow_mut().push(account.clone());
+    }
+
+    /// Whether this account was found at fault just now.
+    pub fn is_at_fault(&self, account: &GrantId) -> bool {
+        self.at_fault.borrow().contains(account)
+    }
+
+    /// Notes that every account is at fault. `fault`: what is wrong with the last one.
+    pub fn note_all_at_fault(&self, fault: AccountFault) {
+        self.all_at_fault.set(Some(fault));
+    }
+
+    /// Whether every account was found at fault, and why the last one.
+    pub fn take_all_at_fault(&self) -> Option<AccountFault> {
+        self.all_at_fault.take()
     }
 
     /// Logs a record and collects its alert, if it has one.

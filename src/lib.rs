@@ -12,6 +12,7 @@ pub mod config;
 pub mod consumer;
 pub mod context;
 pub mod delivery;
+pub mod handback;
 pub mod ledger;
 pub mod mail;
 pub mod model;
@@ -82,7 +83,14 @@ mod entry {
                     .alerts
                     .extend(settings::report_degraded(platform, config));
             }
-            alerts::raise(platform, instance.alert_url.as_deref(), routed.alerts).await;
+            let config = settings.as_ref().ok();
+            alerts::raise(
+                platform,
+                config,
+                instance.alert_url.as_deref(),
+                routed.alerts,
+            )
+            .await;
             if let Some((slug, event)) = routed.first_event {
                 first_look::keep(platform, &slug, &event).await;
             }
@@ -138,7 +146,8 @@ mod entry {
             raised.borrow_mut().extend(alerts);
         });
         consumer::work_on_batch(work.map(|work| Box::pin(work) as _).collect()).await;
-        alerts::raise(platform, instance.alert_url.as_deref(), raised.into_inner()).await;
+        let raised = raised.into_inner();
+        alerts::raise(platform, config.ok(), instance.alert_url.as_deref(), raised).await;
     }
 
     /// Every quarter of an hour: `[triggers]` in `wrangler.toml`.
@@ -165,7 +174,8 @@ mod entry {
                 .into_iter()
                 .collect(),
         };
-        alerts::raise(platform, instance.alert_url.as_deref(), raised).await;
+        let config = instance.settings.as_ref().ok();
+        alerts::raise(platform, config, instance.alert_url.as_deref(), raised).await;
     }
 
     /// What an instance of the Worker reads once: its bindings and settings.

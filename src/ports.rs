@@ -133,20 +133,36 @@ pub trait Store {
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
     /// The first thousand keys that begin with `prefix`, in lexicographic order.
     async fn list(&self, prefix: &str) -> Result<Listed, StoreError>;
+    /// As `put`, with another text in its place where the key is listed.
+    async fn put_listed(
+        &self,
+        key: &str,
+        value: &str,
+        listed: &str,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        let _ = listed;
+        self.put(key, value, ttl).await
+    }
 }
 
 /// The keys that a listing found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// Each key, with its value where that is short enough to be listed: see [`LISTED_BYTES_MAX`].
+    /// Each key, with what is listed of it: its value, or what [`Store::put_listed`] said in its place. `None`: neither
+    /// [fits](is_listable), or an older version wrote it.
     pub entries: Vec<(String, Option<String>)>,
     /// Whether these are all the keys with the prefix.
     pub is_complete: bool,
 }
 
-/// The longest value that a listing returns. Such a value is also stored as its key's metadata, which KV limits to
-/// 1024 bytes of JSON, and escaping may double its length.
-pub const LISTED_BYTES_MAX: usize = 500;
+/// Whether a text is listed with its key. It is the key's metadata, which KV limits to 1024 bytes of JSON
+/// (<https://developers.cloudflare.com/kv/platform/limits/>).
+pub fn is_listable(text: &str) -> bool {
+    let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
+    let length = text.len().saturating_add(escaped.count());
+    length <= 1000 && !text.contains(char::is_control)
+}
 
 /// The producer's ends of the two queues: at least once, in any order.
 pub trait Queue {

@@ -14,13 +14,23 @@
 mod world;
 
 use clerk_nylas_relay::{
-    model::message::Disposition,
-    operator::{api, checks, page},
+    ledger::{
+        Ledger,
+        mail::{MailRecord, MailState},
+    },
+    model::{mail::Email, message::Disposition},
+    operator::{
+        api, checks,
+        page::{self, Asked},
+    },
+    ports::Memory,
     replies::sweep,
 };
 use serde_json::{Value, json};
-use std::path::Path;
-use world::{CLERK_SECRET as SECRET, Costs, HOUR, NOW, QueueCosts, SECOND, World, done};
+use std::{path::Path, time::Duration};
+use world::{
+    CLERK_SECRET as SECRET, Costs, HOUR, JUNK, NOW, QueueCosts, SECOND, SENT, World, done,
+};
 
 fn costs(reads: u32, writes: u32) -> Costs {
     Costs {
@@ -61,6 +71,8 @@ fn running(settings: &[(&str, &str)]) -> World {
         json!({"request_id": "r", "data": {"id": "nylas-1", "thread_id": "t"}}),
     );
     assert_eq!(receive(&world, "msg_0"), "sent");
+    let folders = json!({"sent": SENT, "junk": JUNK}).to_string();
+    world.remember("folders:g1", &folders, Duration::from_secs(3600));
     world
 }
 
@@ -198,7 +210,6 @@ fn reply_in(world: &World, handed_to: &[&str]) -> Costs {
     });
     let answer = json!({"request_id": "r", "data": message});
     world.answers("/messages/m-1", 200, answer);
-    world.answers("/folders", 200, json!({"request_id": "r", "data": []}));
     world.answers("/replies", 200, json!({}));
     // Which mail began the thread is asked of the mailbox.
     let ours = json!({"id": "nylas-1", "metadata": {"key1": "msg_0"}, "to": [{"email": "marker@example.com"}]});
@@ -232,6 +243,19 @@ fn a_reply() {
     assert_eq!(reply(&with_cap, &["person"]), costs(8, 3));
 }
 
+/// A folder is known by its id only, and the ids are asked of Nylas once a month.
+#[test]
+fn a_reply_whose_accounts_folders_are_looked_up() {
+    let settings = [("REPLY_FORWARD_TO", "support@acme.example")];
+    let first_of_month = running(&settings);
+    first_of_month.remembered.borrow_mut().remove("folders:g1");
+    assert_eq!(reply_in(&first_of_month, &["person"]), costs(7, 4));
+    let of_instance = running(&settings);
+    of_instance.remembered.borrow_mut().remove("folders:g1");
+    of_instance.keep("folders:g1", &json!({"sent": SENT, "junk": JUNK}));
+    assert_eq!(reply_in(&of_instance, &["person"]), costs(7, 3));
+}
+
 /// After the one of the day that tells the operator.
 #[test]
 fn a_reply_over_its_budget() {
@@ -248,48 +272,147 @@ fn a_reply_over_its_budget() {
 #[test]
 fn an_operators_look() {
     let world = running(&[]);
+    // What is too long to be listed whole is listed in brief, and a dead letter by its summary: neither is read.
+    for number in 0..60 {
+        let row = json!({"state": "sent", "at": NOW, "slug": "invitation", "age_ms": 80});
+        world.keep(format!("mail:msg_a{number}"), &row);
+    }
     let config = &world.config;
-    let page = |id| {
-        assert!(done(page::page(&world, config, id, None)).is_some());
+    let page = |query: &[(&str, &str)]| {
+        let asked = Asked::read(|name| {
+            let found = query.iter().find(|(candidate, _)| *candidate == name);
+            found.map(|(_, value)| (*value).to_owned())
+        });
+        assert!(done(page::page(&world, config, &asked, None)).is_some());
     };
-    let look = cost(&world, || page(None));
-    assert_eq!((look.lists, look.reads, look.writes), (9, 1, 0));
-    let with_history = cost(&world, || page(Some("msg_0")));
-    assert_eq!((with_history.lists, with_history.writes), (10, 0));
-    let api = |path| {
+    for (query, wanted, reads) in [
+        (&[][..], 3, 4),
+        (&[("show", "mails")], 2, 4),
+        (&[("show", "dead")], 1, 0),
+        (&[("show", "replies")], 1, 0),
+        (&[("show", "suppressed")], 1, 0),
+        (&[("show", "templates")], 1, 0),
+        (&[("id", "msg_0")], 1, 8),
+    ] {
+        let look = cost(&world, || page(query));
+        let expected = Costs {
+            reads,
+            ..lists(wanted)
+        };
+        assert_eq!(look, expected, "{query:?}");
+    }
+    let ask = |method, path, with_events, body: &str| {
         let request = api::AdminRequest {
-            method: "GET",
+            method,
             path,
             limit: None,
-            body: b"",
+            with_events,
+            body: body.as_bytes(),
         };
         assert_eq!(done(api::api(&world, config, &request)).0, 200);
     };
-    let one = cost(&world, || api("deliveries/msg_0"));
+    let one = cost(&world, || ask("GET", "deliveries/msg_0", false, ""));
     assert_eq!((one.lists, one.writes), (1, 0));
     for path in ["deliveries", "dead", "replies", "suppressions", "shapes"] {
-        assert_eq!(cost(&world, || api(path)), lists(1), "{path}");
+        assert_eq!(
+            cost(&world, || ask("GET", path, false, "")),
+            lists(1),
+            "{path}"
+        );
     }
+    let with_events = cost(&world, || ask("GET", "deliveries", true, ""));
+    assert_eq!(with_events, lists(2));
+    let to = r#"{"address":"marker@example.com"}"#;
+    assert_eq!(
+        cost(&world, || ask("POST", "deliveries", false, to)),
+        lists(1)
+    );
+    let summary = cost(&world, || ask("GET", "summary", false, ""));
+    assert_eq!((summary.lists, summary.reads), (4, 4));
+}
+
+/// A record that is too long to be listed, and a dead letter, which always is.
+#[test]
+fn a_list_reads_no_mail_and_no_dead_letter() {
+    let world = running(DEAF);
+    let ledger = Ledger::new(&world);
+    let email = json!({
+        "svix_id": "msg_long", "created_at": NOW, "slug": "invitation", "to": "marker@example.com",
+        "subject": "marker",
+    });
+    let email: Email = serde_json::from_value(email).unwrap();
+    let mut record = MailRecord::new(&email, MailState::Queued, NOW);
+    record.message_id = Some("m".repeat(1200));
+    done(ledger.put_mail(&email.svix_id, &record)).unwrap();
+    let mail = json!({
+        "email": email, "content": {"here": {"text": "marker".repeat(500)}}, "queued_at": NOW,
+    });
+    let letter = json!({"mail": mail}).to_string();
+    done(ledger.put_dead_letter("msg_long", &letter)).unwrap();
+    world.costs.take();
+    let mails = done(ledger.all("mail:", "id")).unwrap();
+    let long = mails.iter().find(|mail| mail["id"] == "msg_long").unwrap();
+    assert_eq!(
+        (&long["state"], &long["slug"]),
+        (&json!("queued"), &json!("invitation"))
+    );
+    let dead = done(ledger.all("dead:", "id")).unwrap();
+    assert_eq!(
+        dead,
+        [json!({"id": "msg_long", "kind": "mail", "at": NOW, "slug": "invitation"})]
+    );
+    assert_eq!(world.costs.take(), lists(2));
+}
+
+/// Twice for a code.
+#[test]
+fn what_is_written_of_a_mail_that_waits() {
+    let world = running(DEAF);
+    world.answers("/messages/send", 503, json!({"request_id": "r"}));
+    assert_eq!(receive(&world, "msg_1"), "queued");
+    let mut writes = 0;
+    for _ in 0..18 {
+        let text = world.queue.borrow_mut().pop();
+        let Some(text) = text else { break };
+        world.pass(30 * SECOND);
+        let cost = cost(&world, || {
+            world.process(&text, 2);
+        });
+        writes += cost.writes;
+        if world.queue.borrow().is_empty() && world.now.get().0 < NOW.0 + 590 * SECOND {
+            world.queue.borrow_mut().push(text);
+        }
+    }
+    let record = world.kept("mail:msg_1").unwrap();
+    assert_eq!(record["said"], "503", "{record}");
+    assert!(record["retry_at"].as_u64() > Some(NOW.0), "{record}");
+    assert_eq!(writes, 2);
 }
 
 #[test]
 fn an_alert() {
     let world = running(&[]);
     let refused = json!({"error": {"type": "invalid_request_error", "message": "no"}});
-    world.answers("/messages/send", 400, refused);
+    world.answers("/messages/send", 402, refused);
     assert_eq!(receive(&world, "msg_1"), "rejected");
     let alert = cost(&world, || {
         assert_eq!(world.alerts().len(), 1);
     });
-    assert_eq!(alert, costs(2, 1));
+    assert_eq!(alert, costs(3, 1));
+    let paused = json!({"error": {"type": "x", "message": "sending is paused"}});
+    world.answers("/messages/send", 403, paused);
+    receive(&world, "msg_2");
+    world.queue.borrow_mut().clear();
+    let of_a_state = cost(&world, || {
+        assert_eq!(world.alerts().len(), 1);
+    });
+    assert_eq!(of_a_state, costs(4, 2));
 }
 
 #[test]
 fn a_day_of_the_schedule() {
     let world = running(&[]);
-    for path in ["/folders", "/messages"] {
-        world.answers(path, 200, json!({"request_id": "r", "data": []}));
-    }
+    world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
     let quarter = 15 * 60 * SECOND;
     let day = cost(&world, || {
         for _ in 0..24 * HOUR / quarter {
@@ -300,7 +423,7 @@ fn a_day_of_the_schedule() {
     });
     let expected = Costs {
         lists: 48,
-        ..costs(192, 96)
+        ..costs(288, 96)
     };
     assert_eq!(day, expected);
 }
@@ -495,9 +618,15 @@ fn the_documentation_says_so() {
         "| ..., forwarded to a person | 6 | 3 |",
         "| ..., with `NYLAS_DAILY_CAP`, more | 2 | |",
         "| ..., to both | 7 | 4 |",
+        "| ..., the first of a Worker's instance and account, more | 1 | |",
+        "| ..., the first of a month and account, more | | 1 |",
         "| a reply over its budget | 4 | 1 |",
-        "| an alert | 2 | 1 |",
-        "| a day of the schedule | 96 | |",
+        "| ... that waits for over a minute, more, each try | 1 | |",
+        "| ..., more, twice for a code | | 1 |",
+        "| an alert | 3 | 1 |",
+        "| ... of a state that may end, more | 1 | 1 |",
+        "the operator's first page costs 3, a list of mails 2, any other page 1",
+        "| a day of the schedule | 192 | |",
         "| ... each account, more | 96 | 96 |",
         "| a mail that is sent at once | 0 |",
         "| a mail that is queued, and sent at the first try | 3 |",
@@ -510,6 +639,9 @@ fn the_documentation_says_so() {
         "| an alert | 3 |",
         "| a notice that waits a day for an account | 49 |",
         "| an invitation that waits a week for an account | 217 |",
+        // In `tests/handback.rs`.
+        "| a mail that finds every account at fault, with `CLERK_SECRET_KEY`, more | 2 | |",
+        "| ... handing templates back, more | 3 | 3 |",
     ] {
         assert!(docs.contains(sentence), "{sentence}");
     }

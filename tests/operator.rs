@@ -17,7 +17,8 @@ use clerk_nylas_relay::{
     model::{log::Record, secret::Secret},
     operator::{
         api::{self, AdminRequest},
-        auth, page,
+        auth,
+        page::{self, Asked},
     },
 };
 use serde_json::{Value, json};
@@ -32,6 +33,7 @@ fn call(world: &World, method: &str, path: &str) -> (u16, Value) {
         method,
         path,
         limit: None,
+        with_events: false,
         body: b"",
     };
     done(api::api(world, &world.config, &request))
@@ -107,11 +109,17 @@ fn of_a_dead_letter_its_id_kind_time_and_template_are_shown_and_no_more() {
 #[test]
 fn the_page_shows_no_more_of_a_dead_letter_either() {
     let world = world_with_letters();
-    let page = done(page::page(&world, &world.config, None, None)).unwrap();
-    for (id, _) in letters() {
-        assert!(page.contains(id), "{id}: {page}");
+    for show in [None, Some("dead")] {
+        let asked = Asked {
+            show: show.map(str::to_owned),
+            ..Asked::default()
+        };
+        let page = done(page::page(&world, &world.config, &asked, None)).unwrap();
+        for (id, _) in letters() {
+            assert!(page.contains(id), "{id}: {page}");
+        }
+        assert!(!page.contains(MARKER), "{page}");
     }
-    assert!(!page.contains(MARKER), "{page}");
 }
 
 /// What is not shown is not lost: the agent gets the reply as it was.

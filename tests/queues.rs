@@ -145,6 +145,7 @@ fn a_dead_letter_goes_back_into_its_own_queue() {
             path: "dead/letter/redrive",
             limit: None,
             body: b"",
+            with_events: false,
         };
         assert_eq!(done(api::api(&world, &world.config, &request)).0, 200);
         assert_eq!(world.lanes.take(), [lane]);
@@ -268,7 +269,12 @@ fn that_the_queue_stands_still_is_an_alert_that_does_not_go_through_it() {
     let alerts = world.raised.take();
     assert_eq!(alerts.len(), 1, "once an hour and instance: {alerts:?}");
     assert_eq!(last(&world).0, "sent");
-    done(alerts::raise(&world, Some(ALERT_URL), alerts));
+    done(alerts::raise(
+        &world,
+        Some(&world.config),
+        Some(ALERT_URL),
+        alerts,
+    ));
     assert_eq!(world.queue.borrow().len(), 0);
     let posted = world.posted.take();
     let text = posted[0]["text"].as_str().unwrap();
@@ -278,7 +284,12 @@ fn that_the_queue_stands_still_is_an_alert_that_does_not_go_through_it() {
     // Another instance asks the ledger.
     world.heard.take();
     assert_eq!(world.receive("msg_3", TO), "sent");
-    done(alerts::raise(&world, Some(ALERT_URL), world.raised.take()));
+    done(alerts::raise(
+        &world,
+        Some(&world.config),
+        Some(ALERT_URL),
+        world.raised.take(),
+    ));
     assert_eq!(world.posted.take(), [Value::Null; 0]);
 }
 
@@ -307,7 +318,12 @@ fn mails_that_have_been_in_the_queue_for_over_a_minute_are_an_alert_of_the_sched
         world.keep("mail:msg_1", &record);
         world.raise(world.checked_without_raising());
         assert_eq!(world.raised.borrow().len(), count, "{state} {ago}");
-        done(alerts::raise(&world, Some(ALERT_URL), world.raised.take()));
+        done(alerts::raise(
+            &world,
+            Some(&world.config),
+            Some(ALERT_URL),
+            world.raised.take(),
+        ));
         assert_eq!(world.posted.borrow().len(), count);
         assert_eq!(world.queue.borrow().len(), 0, "it is posted directly");
     }

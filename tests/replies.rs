@@ -22,7 +22,7 @@ use clerk_nylas_relay::{
     },
 };
 use serde_json::{Value, json};
-use world::{HOUR, MINUTE, NOW, SECOND, World, done};
+use world::{HOUR, JUNK, MINUTE, NOW, SECOND, SENT, World, done};
 
 const ACKNOWLEDGED: Disposition = Disposition::Acknowledge;
 const AGENT: [(&str, &str); 2] = [
@@ -85,6 +85,7 @@ fn notification() -> String {
 /// An agent and a person get replies. The message is in the mailbox, and the ledger does not know its thread.
 fn world_with(message: Value) -> World {
     let world = World::with(&[AGENT[0], AGENT[1], PERSON]);
+    world.keep("folders:g1", &json!({"sent": SENT, "junk": JUNK}));
     world.answers("/messages", 200, data(json!([])));
     world.answers("/messages/m-1", 200, data(message));
     world

@@ -23,18 +23,20 @@ use clerk_nylas_relay::{
         account::Look,
         budget::HandedOn,
         guard::Guard,
+        handback::{HandedBack, Met},
         mail::{MailRecord, MailState, Pending},
         queued::{Newest, Oldest},
         recipient::{RecipientHash, Suppression},
         reply::{DeliveryEventRecord, ReplyRecord, Thread},
+        seen::Standing,
     },
     model::{
-        account::{AccountFault, Identity},
+        account::{AccountFault, Folders, Identity},
         alert::{Alert, AlertKind},
         id::{GrantId, SvixId},
         log::{Level, Record, VERSION},
         mail::{Content, Email, Slug},
-        message::{Body, Delivery, Message, QueuedContent, QueuedMail},
+        message::{Body, Delivery, HandBack, Message, QueuedContent, QueuedMail},
         outcome::{Event, Outcome, Reason},
         problem::Problem,
         route::{Route, order},
@@ -190,6 +192,8 @@ fn mail_record(state: MailState) -> MailRecord {
         recipient: None,
         age_ms: 2000,
         attempts: 3,
+        retry_at: None,
+        said: None,
         route: route(),
     }
 }
@@ -207,6 +211,8 @@ fn plain_mail_record() -> MailRecord {
         recipient: None,
         age_ms: 0,
         attempts: 0,
+        retry_at: None,
+        said: None,
         route: Route::default(),
     }
 }
@@ -276,6 +282,7 @@ fn record() -> Record {
             name: "NYLAS_API_KEY",
             problem: "is missing",
         }],
+        templates: vec!["verification_code".to_owned()],
         ..Record::new(Event::Outbox, Outcome::Retry, Reason::NylasError)
     }
 }
@@ -507,6 +514,7 @@ fn a_dead_letter_is_stored_under_the_id_of_its_content() {
         ),
         ("queue.alert", "dead:message-queue-id"),
         ("queue.notification", "dead:message-queue-id"),
+        ("queue.hand_back", "dead:message-queue-id"),
     ] {
         let world = World::new();
         let text = text(file);
@@ -542,6 +550,23 @@ fn an_account() {
 }
 
 #[test]
+fn an_accounts_folders() {
+    let folders = Folders {
+        sent: Some("folder-7f3a".to_owned()),
+        junk: Some("folder-91c0".to_owned()),
+    };
+    let written = put(async |ledger| {
+        ledger.put_folders(&grant(), &folders).await.unwrap();
+    });
+    let key = "folders:b1a2c3d4-0000-4000-8000-000000000001";
+    is_put(written, key, "folders", 30 * DAY);
+    for text in [text("folders"), with_more(&text("folders"), &[""])] {
+        let known = get(key, &text, async |ledger| ledger.folders(&grant()).await);
+        assert_eq!(known, Some(folders.clone()));
+    }
+}
+
+#[test]
 fn an_account_that_is_down() {
     let faults = [
         AccountFault::Unauthorized,
@@ -550,6 +575,9 @@ fn an_account_that_is_down() {
         AccountFault::Paused,
         AccountFault::DomainNotVerified,
         AccountFault::DailyQuota,
+        AccountFault::MonthlyQuota,
+        AccountFault::PlanLimit,
+        AccountFault::Unexplained,
     ];
     for fault in faults {
         let file = format!("down.{}", fault.reason().as_str());
@@ -557,7 +585,9 @@ fn an_account_that_is_down() {
         let key = "down:b1a2c3d4-0000-4000-8000-000000000001";
         let kept = match fault {
             // The time until midnight UTC.
-            AccountFault::DailyQuota => 8 * HOUR,
+            AccountFault::DailyQuota | AccountFault::PlanLimit => 8 * HOUR,
+            // The time until the end of the month.
+            AccountFault::MonthlyQuota => 6 * DAY + 8 * HOUR,
             _ => HOUR,
         };
         is_put(written, key, &file, kept);
@@ -694,6 +724,68 @@ fn to_whom_a_mail_was_sent() {
     let written = put(async |ledger| ledger.put_mail(&id(), &record).await.unwrap());
     is_text(&written.1, "mail.recipient");
     assert_eq!(read::<MailRecord>(&written.1), record);
+}
+
+/// 0.2.0 did not say when it tries again, nor what Nylas said.
+#[test]
+fn what_a_mail_waits_for() {
+    let record = MailRecord {
+        retry_at: Some(NOW.plus(MINUTE)),
+        said: Some("503 server_error".to_owned()),
+        ..plain_mail_record()
+    };
+    let written = put(async |ledger| ledger.put_mail(&id(), &record).await.unwrap());
+    is_text(&written.1, "mail.said");
+    assert_eq!(read::<MailRecord>(&written.1), record);
+}
+
+#[test]
+fn what_became_of_a_mail_before_it_was_redriven() {
+    let past = [json!({"at": NOW, "event": "dead_lettered", "reason": "retries_used_up"})];
+    let written = put(async |ledger| ledger.put_past(&id(), &past).await.unwrap());
+    is_put(
+        written,
+        "past:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L",
+        "past",
+        14 * DAY,
+    );
+}
+
+#[test]
+fn the_alerts_that_stand() {
+    let standing = [Standing {
+        kind: AlertKind::AccountDown,
+        account: Some(grant()),
+        key: "account_down.marked_down.account_paused.g1".to_owned(),
+        since: NOW,
+        last: NOW,
+    }];
+    let written = put(async |ledger| ledger.put_standing(&standing).await.unwrap());
+    is_put(written, "standing:alerts", "standing", 7 * DAY);
+    let known = get("standing:alerts", &text("standing"), async |ledger| {
+        ledger.standing().await
+    });
+    assert_eq!(known, standing);
+    // Of a later version: none can be read.
+    let later = text("standing").replace(r#""kind":"account_down""#, r#""kind":"of_later""#);
+    assert!(
+        get("standing:alerts", &later, async |ledger| ledger
+            .standing()
+            .await)
+        .is_empty()
+    );
+}
+
+#[test]
+fn where_the_page_is() {
+    let written = put(async |ledger| {
+        ledger
+            .put_page_origin("https://relay.example")
+            .await
+            .unwrap();
+    });
+    let origin = "https://relay.example".to_owned();
+    assert_eq!(written, ("page:origin".to_owned(), origin, 3650 * DAY));
 }
 
 #[test]
@@ -838,10 +930,58 @@ fn a_mark_is_the_time_it_was_made() {
             "said:replies",
             30 * DAY,
         ),
+        (
+            put(async |ledger| ledger.put_hand_back_queued().await.unwrap()),
+            "handing_back",
+            HOUR,
+        ),
     ];
     for (written, key, ttl) in marks {
         let (key, text) = mark(key);
         assert_eq!(written, (key, text, ttl));
+    }
+}
+
+#[test]
+fn the_first_mail_that_found_every_account_at_fault() {
+    let (met, minute) = (
+        Met {
+            svix_id: id(),
+            at: NOW,
+        },
+        MINUTE,
+    );
+    let written = put(async |ledger| ledger.put_met(&met).await.unwrap());
+    is_put(written, "all_at_fault", "all_at_fault", 10 * minute);
+    for text in [
+        text("all_at_fault"),
+        with_more(&text("all_at_fault"), &[""]),
+    ] {
+        let known = get("all_at_fault", &text, async |ledger| {
+            ledger.hand_back_state().await
+        });
+        assert_eq!(known, (Some(met.clone()), false));
+    }
+    let known = get("handing_back", "1764000000000", async |ledger| {
+        ledger.hand_back_state().await
+    });
+    assert_eq!(known, (None, true));
+}
+
+#[test]
+fn what_was_handed_back() {
+    let handed_back = HandedBack {
+        at: NOW,
+        templates: vec!["verification_code".to_owned()],
+        is_done: true,
+    };
+    let written = put(async |ledger| ledger.put_handed_back(&handed_back).await.unwrap());
+    is_put(written, "handed_back", "handed_back", DAY);
+    for text in [text("handed_back"), with_more(&text("handed_back"), &[""])] {
+        let known = get("handed_back", &text, async |ledger| {
+            ledger.handed_back().await
+        });
+        assert_eq!(known, Some(handed_back.clone()));
     }
 }
 
@@ -1006,6 +1146,27 @@ fn a_queued_reply() {
 }
 
 #[test]
+fn a_queued_hand_back() {
+    let message = Message::HandBack(HandBack {
+        at: NOW,
+        fault: AccountFault::Paused,
+        mails: vec![id(), SvixId::parse("msg_1").unwrap()],
+    });
+    round_trips(&message, "queue.hand_back");
+    let faults = [
+        (AccountFault::Unauthorized, "unauthorized"),
+        (AccountFault::Gone, "gone"),
+        (AccountFault::Forbidden, "forbidden"),
+        (AccountFault::Paused, "paused"),
+        (AccountFault::DomainNotVerified, "domain_not_verified"),
+        (AccountFault::DailyQuota, "daily_quota"),
+    ];
+    for (fault, name) in faults {
+        assert_eq!(serde_json::to_value(fault).unwrap(), name);
+    }
+}
+
+#[test]
 fn a_queued_alert() {
     let said = "clerk-nylas-relay: an account cannot send.";
     let body = json!({
@@ -1014,6 +1175,12 @@ fn a_queued_alert() {
     });
     let key = "account_down.marked_down.account_paused.g1".to_owned();
     round_trips(&Message::Alert { key, body }, "queue.alert");
+}
+
+#[test]
+fn a_queued_probe() {
+    let id = "prove_0123456789abcdef".to_owned();
+    round_trips(&Message::Probe { id, at: NOW }, "queue.probe");
 }
 
 /// The wording of the text may change. The key round_trips, because it stops the alert from being given twice.
@@ -1029,8 +1196,9 @@ fn an_alert_is_queued_in_that_form() {
         svix_id: None,
         settings: Vec::new(),
         receiver: None,
+        templates: Vec::new(),
     };
-    done(alerts::raise(&world, Some(ALERT_URL), vec![raised]));
+    done(alerts::raise(&world, None, Some(ALERT_URL), vec![raised]));
     let queued = world.queue.take().remove(0);
     let Some(Message::Alert { body, .. }) = Message::from_text(&queued) else {
         panic!("not an alert: {queued}");
@@ -1129,6 +1297,7 @@ fn what_a_log_record_may_be_about() {
         (Event::Check, "check"),
         (Event::Alert, "alert"),
         (Event::Operator, "operator"),
+        (Event::HandBack, "hand_back"),
     ];
     for (event, name) in events {
         assert_eq!(serde_json::to_value(event).unwrap(), name);

@@ -39,6 +39,7 @@ pub use model::account::{Account, AccountState};
 pub use model::call::SeenRequest;
 pub use model::mail::Mail;
 pub use model::script::{Action, RequestKind, Rule};
+pub use model::unknowns::{OnHangUp, OtherBytes, Unknowns};
 pub use model::webhook::Notified;
 pub use shared::Options;
 pub use submitted::Submitted;
@@ -171,6 +172,11 @@ impl StandIn {
     /// Adds a rule after those already there.
     pub fn script(&self, rule: Rule) {
         self.shared.lock().rules.push(rule);
+    }
+
+    /// Has an outbound rule of the workspace block sends to this address: 403, and a record among the rule evaluations.
+    pub fn block_recipient(&self, address: &str) {
+        self.shared.lock().blocked.push(address.to_owned());
     }
 
     /// Changes the state of an account, if there is one with this id.

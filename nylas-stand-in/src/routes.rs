@@ -226,6 +226,10 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
         ("GET", ["folders"]) => {
             scripted(shared, call, RequestKind::Any, &account, messages::folders).await
         }
+        ("GET", ["rule-evaluations"]) => {
+            let answer = messages::rule_evaluations;
+            scripted(shared, call, RequestKind::Any, &account, answer).await
+        }
         _ => not_found(shared),
     }
 }

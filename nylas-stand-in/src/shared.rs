@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::model::account::Account;
+use crate::model::unknowns::Unknowns;
 use crate::state::State;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,8 @@ pub struct Options {
     /// How many requests to the API may be open at the same time. One more waits until one is answered, while its
     /// caller's time runs, as Cloudflare has a Worker's seventh wait. `None`: any number.
     pub connections: Option<usize>,
+    /// What Nylas does not document.
+    pub unknowns: Unknowns,
 }
 
 impl Options {
@@ -41,6 +44,7 @@ impl Options {
             keeps_account_refusals: true,
             notify_interval: Duration::from_secs(1),
             connections: None,
+            unknowns: Unknowns::default(),
         }
     }
 }

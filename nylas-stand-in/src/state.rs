@@ -24,6 +24,10 @@ pub struct State {
     pub policies: Vec<Value>,
     /// Grant id and app password.
     pub app_passwords: Vec<(String, String)>,
+    /// Recipients that a rule of the workspace blocks.
+    pub blocked: Vec<String>,
+    /// What that rule did to each send, newest last.
+    pub evaluations: Vec<Value>,
     /// The policy of the default workspace.
     pub workspace_policy: Option<String>,
     seed: u64,
@@ -48,6 +52,8 @@ impl State {
             notified: Vec::new(),
             policies: Vec::new(),
             app_passwords: Vec::new(),
+            blocked: Vec::new(),
+            evaluations: Vec::new(),
             workspace_policy: None,
             seed: now_ms,
             ids: 0,

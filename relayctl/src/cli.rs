@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{admin, doctor, recipients, roundtrip, setup, trigger, verify};
+use crate::{admin, doctor, prove, recipients, roundtrip, setup, templates, trigger, verify};
 use clap::{Parser, Subcommand};
 
 const AFTER: &str =
@@ -49,6 +49,12 @@ pub enum Command {
     /// Sends a mail from the account to itself and times it
     #[command(after_help = AFTER)]
     Roundtrip(roundtrip::RoundtripArgs),
+    /// Asks the live services what no document says, with mails from the account to itself
+    #[command(after_help = AFTER)]
+    Prove(prove::ProveArgs),
+    /// Who delivers Clerk's templates: lists them, takes them, gives them back
+    #[command(after_help = AFTER)]
+    Templates(templates::TemplatesArgs),
     /// What became of one message, or how the relay is doing
     #[command(after_help = AFTER)]
     Status(admin::StatusArgs),

@@ -25,6 +25,8 @@ pub struct Ask {
     pub headers: Vec<(String, String)>,
     /// The body, if any.
     pub body: Option<Vec<u8>>,
+    /// Hangs up after that time, in place of the client's own limit.
+    pub limit: Option<Duration>,
 }
 
 impl Ask {
@@ -197,7 +199,10 @@ fn with_headers<Kind>(
     for (name, value) in &ask.headers {
         request = request.header(name, value);
     }
-    request
+    match ask.limit {
+        None => request,
+        limit => request.config().timeout_global(limit).build(),
+    }
 }
 
 /// Host and port of an address.

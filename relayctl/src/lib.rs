@@ -16,6 +16,7 @@ pub mod http;
 pub mod nylas;
 pub mod project;
 pub mod protection;
+pub mod prove;
 pub mod recipients;
 pub mod roundtrip;
 pub mod sample;
@@ -23,6 +24,7 @@ pub mod secrets;
 pub mod setup;
 pub mod sign;
 pub mod smtp;
+pub mod templates;
 pub mod trigger;
 pub mod ui;
 pub mod verify;
@@ -45,6 +47,8 @@ pub fn run() -> u8 {
         Command::Trigger(args) => trigger::run(args, &http, &ui),
         Command::Verify(args) => verify::run(args, &ui),
         Command::Doctor(args) => doctor::run(args, &http, &ui),
+        Command::Prove(args) => prove::run(args, &http, &ui),
+        Command::Templates(args) => templates::run(args, &http, &ui),
         Command::Status(args) => admin::status(args, &http, &ui),
         Command::List(args) => admin::run_list(args, &http, &ui),
         Command::Tail(args) => admin::tail(args, &http, &ui),

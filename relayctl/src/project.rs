@@ -1,7 +1,15 @@
 //! The project's folder: `wrangler.toml`, read and edited without losing a comment.
 
-use crate::failure::Failure;
-use clerk_nylas_relay::config::Bound;
+use crate::{
+    failure::Failure,
+    http::{list, text},
+    sign::random_secret,
+};
+use clerk_nylas_relay::{
+    config::{Bound, Config},
+    model::account::Account,
+};
+use serde_json::Value;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -9,7 +17,7 @@ use std::{
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 /// The settings that are secrets: never in `wrangler.toml`.
-pub const SECRETS: [&str; 7] = [
+pub const SECRETS: [&str; 8] = [
     "CLERK_WEBHOOK_SIGNING_SECRET",
     "NYLAS_API_KEY",
     "NYLAS_WEBHOOK_SECRET",
@@ -17,6 +25,7 @@ pub const SECRETS: [&str; 7] = [
     "REPLY_WEBHOOK_SECRET",
     "ALERT_WEBHOOK_URL",
     "SMTP_PASSWORD",
+    "CLERK_SECRET_KEY",
 ];
 
 /// One `wrangler.toml`.
@@ -256,12 +265,44 @@ impl Project {
     }
 }
 
+/// The configured accounts, by the relay's own rule. Another wrong setting does not hide them.
+pub fn accounts(project: Option<&Project>) -> Vec<Account> {
+    let only_accounts = |name: &str| match name {
+        "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => variable(project, name),
+        // Any will do: it is not used.
+        "CLERK_WEBHOOK_SIGNING_SECRET" => random_secret().ok(),
+        "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
+        _ => None,
+    };
+    let bound = Bound {
+        ledger: true,
+        outbox: true,
+    };
+    let config = Config::read(only_accounts, bound);
+    config.map(|config| config.accounts).unwrap_or_default()
+}
+
 /// A variable, from the environment or `wrangler.toml`.
 pub fn variable(project: Option<&Project>, name: &str) -> Option<String> {
     let from_environment = std::env::var(name)
         .ok()
         .filter(|value| !value.trim().is_empty());
     from_environment.or_else(|| project?.var(name))
+}
+
+/// The configured accounts' grant ids.
+pub fn grant_ids(project: Option<&Project>) -> Vec<String> {
+    if let Some(grant_id) = variable(project, "NYLAS_GRANT_ID") {
+        return vec![grant_id];
+    }
+    let accounts = variable(project, "NYLAS_ACCOUNTS");
+    let accounts: Value = accounts
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    list(&accounts, "")
+        .iter()
+        .map(|account| text(account, "/grant_id").to_owned())
+        .collect()
 }
 
 fn text_of<'a>(table: &'a dyn TableLike, name: &str) -> &'a str {

@@ -68,16 +68,7 @@ pub fn run(args: &RoundtripArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
 
     let token = secrets::random_hex::<8>()?;
     let subject = format!("relayctl round trip {token}");
-    let person = if name.is_empty() {
-        json!({"email": address})
-    } else {
-        json!({"email": address, "name": name})
-    };
-    let mail = json!({
-        "from": [person], "to": [{"email": address}], "subject": subject,
-        "body": "<p>A round trip of relayctl. It can be deleted.</p>",
-        "custom_headers": [{"name": "Auto-Submitted", "value": "auto-generated"}],
-    });
+    let mail = mail_to_itself(address, name, &subject);
     ui.note(format!("sending from {address} to itself ..."));
     let started = clock::now().seconds();
     let watch = Stopwatch::start();
@@ -152,4 +143,18 @@ pub fn run(args: &RoundtripArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
         "sent_ms": in_sent, "inbox_ms": in_inbox,
     }));
     Ok(done)
+}
+
+/// A mail from an account to itself.
+pub fn mail_to_itself(address: &str, name: &str, subject: &str) -> Value {
+    let person = if name.is_empty() {
+        json!({"email": address})
+    } else {
+        json!({"email": address, "name": name})
+    };
+    json!({
+        "from": [person], "to": [{"email": address}], "subject": subject,
+        "body": "<p>A round trip of relayctl. It can be deleted.</p>",
+        "custom_headers": [{"name": "Auto-Submitted", "value": "auto-generated"}],
+    })
 }

@@ -16,7 +16,12 @@ use crate::{
     protection::{self, POLICY, Protection, SUMMARY},
     secrets,
     sign::Signer,
-    smtp, trigger,
+    smtp,
+    templates::{
+        self,
+        guided::{self, Guided},
+    },
+    trigger,
     ui::{BOLD, DIM, GOOD, Ui, WARN},
     wrangler::Wrangler,
 };
@@ -40,6 +45,8 @@ const WRANGLER_TOML: &str = include_str!("../../wrangler.toml");
 const PROPAGATION: Duration = Duration::from_secs(45);
 /// The setting that holds Clerk's signing secret.
 const CLERK_SECRET: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
+/// The setting that holds the key to Clerk's API.
+const CLERK_KEY: &str = "CLERK_SECRET_KEY";
 
 /// The arguments of `setup`. It asks for whatever else it needs.
 #[derive(Args, Clone, Debug)]
@@ -118,6 +125,8 @@ pub enum Step {
     Clerk,
     /// All checks
     Doctor,
+    /// Clerk's templates: one first, its mail seen, then the others, asked each time
+    Templates,
 }
 
 /// How a step ended.
@@ -184,6 +193,7 @@ pub fn run(args: &SetupArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
             Step::Protection => setup.protection(),
             Step::Clerk => setup.clerk(),
             Step::Doctor => setup.doctor(),
+            Step::Templates => setup.templates(complete),
         };
         let outcome = outcome.map_err(|failure| Failure {
             message: format!("step {name}: {}", failure.message),
@@ -646,6 +656,11 @@ impl Setup<'_> {
         if project.is_some_and(|project| project.var("SMTP_HOST").is_some()) {
             wanted.push("SMTP_PASSWORD");
         }
+        // With it the Worker hands templates back to Clerk while no account sends.
+        let clerk_key = secrets::from_environment(CLERK_KEY);
+        if clerk_key.is_some() {
+            wanted.push(CLERK_KEY);
+        }
         wanted.retain(|name| !has(name));
         let clerk = secrets::from_environment(CLERK_SECRET);
         if let Some(found) = &clerk {
@@ -674,6 +689,9 @@ impl Setup<'_> {
                     passwords.reveal().to_owned()
                 }
                 "ADMIN_TOKEN" => admin_token(self.args.admin_token_file.as_deref())?,
+                CLERK_KEY => clerk_key
+                    .as_ref()
+                    .map_or_else(String::new, |found| found.secret.reveal().to_owned()),
                 _ => match &clerk {
                     Some(found) => found.secret.reveal().to_owned(),
                     // A deployment needs a value. This one makes the Worker refuse every request and say why. A
@@ -961,11 +979,17 @@ impl Setup<'_> {
             format!("     Endpoint URL: {BOLD}{url}/api/webhooks/clerk{BOLD:#}"),
             "     Subscribe to events: email.created, and no other".to_owned(),
             "  2. On the endpoint's page: Signing Secret, copy (whsec_...)".to_owned(),
-            format!("  3. {DIM}When doctor is content:{DIM:#} relayctl trigger --url {url} --to \
-                     {DIM}you@example.com{DIM:#}"),
+            format!(
+                "  3. {DIM}When doctor is content:{DIM:#} relayctl trigger --url {url} --to \
+                     {DIM}you@example.com{DIM:#}"
+            ),
             "     A sample with a made-up code arrives.".to_owned(),
             "  4. Customization, Emails, one template, e.g. Verification code:".to_owned(),
-            "     \"Delivered by Clerk\" off. Sign in with a test user. Then the other templates.\n".to_owned(),
+            "     \"Delivered by Clerk\" off. Sign in with a test user. Then the other templates."
+                .to_owned(),
+            format!(
+                "     {DIM}The last step does that for you, if you give it Clerk's secret key.{DIM:#}\n"
+            ),
         ] {
             self.ui.line(line);
         }
@@ -1006,6 +1030,54 @@ impl Setup<'_> {
         Ok(Outcome::Changed(
             "the signing secret is stored at Cloudflare, and the Worker accepts it".to_owned(),
         ))
+    }
+
+    /// Takes templates from Clerk, with somebody at the terminal.
+    fn templates(&mut self, is_complete: bool) -> Result<Outcome, Failure> {
+        const BY_HAND: &str = "`relayctl templates take` has the relay deliver a template";
+        if self.args.dry_run {
+            return Ok(Outcome::Would(
+                "take Clerk's templates, asked each time".to_owned(),
+            ));
+        }
+        // While something above is left to do, the relay would send nothing.
+        if !is_complete || !self.can_ask() {
+            return Ok(Outcome::Unchanged(BY_HAND.to_owned()));
+        }
+        let key = match secrets::from_environment(CLERK_KEY) {
+            Some(found) => Some(found.secret),
+            None => secrets::ask(
+                "Clerk's secret key (sk_..., dashboard, API keys), to take templates one by one (Enter: not now)",
+                CLERK_KEY,
+            )?,
+        };
+        let Some(key) = key else {
+            return Ok(Outcome::Unchanged(BY_HAND.to_owned()));
+        };
+        let url = self.need_url()?;
+        templates::sends::health(self.http, &url)?;
+        self.need_accounts()?;
+        let grants: Vec<String> = self.accounts.iter().map(|(id, ..)| id.clone()).collect();
+        templates::sends::accounts(&self.nylas()?, &grants)?;
+        let clerk = templates::clerk::Clerk::new(self.http, &self.args.clerk_base, key)?;
+        let filter = templates::Filter::read(self.project()?.as_ref());
+        let is_relayed = |slug: &str| filter.is_relayed(slug);
+        let ended = guided::take(&clerk, is_relayed, &mut typed, self.ui)?;
+        Ok(match ended {
+            Guided::Nothing => {
+                Outcome::Unchanged("Clerk has none that the relay could take".to_owned())
+            }
+            Guided::Taken { taken, .. } if taken.is_empty() => {
+                Outcome::Unchanged("none was taken, as you wish".to_owned())
+            }
+            Guided::Taken { taken, left } => Outcome::Changed(format!(
+                "the relay delivers {}; {left} left with Clerk",
+                taken.join(", ")
+            )),
+            Guided::NotSeen(slug) => Outcome::Yours(format!(
+                "the mail of {slug} was not seen, so Clerk delivers it again: `relayctl status` shows what became of it"
+            )),
+        })
     }
 
     /// What the operator has to do if Clerk's signing secret was not given.

@@ -340,8 +340,8 @@ pub fn signed(url: &str, signer: &Signer, id: &str, at: UnixMillis, body: Vec<u8
     Ask {
         method: "POST",
         url: url.to_owned(),
-        headers: Vec::new(),
         body: Some(body),
+        ..Ask::default()
     }
     .header("content-type", "application/json")
     .header("svix-id", id)

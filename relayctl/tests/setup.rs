@@ -13,7 +13,10 @@ mod common;
 
 use clerk_nylas_relay::signature::PUBLIC_SIGNING_SECRETS;
 use common::ran::states;
-use common::{API_KEY, FakeRelay, Folder, OTHER_SECRET, Ran, Relayctl, SECRET, Server};
+use common::{
+    API_KEY, CLERK_KEY, FakeRelay, Folder, OTHER_SECRET, Ran, Relayctl, SECRET, Server,
+    clerk::PlayedClerk,
+};
 use nylas_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
 
@@ -88,7 +91,7 @@ impl World {
     }
 }
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "account",
     "settings",
     "storage",
@@ -99,6 +102,7 @@ const STEPS: [&str; 10] = [
     "protection",
     "clerk",
     "doctor",
+    "templates",
 ];
 const WRITES: [&str; 5] = ["create", "put", "bulk", "deploy --tag", "delete"];
 
@@ -212,6 +216,7 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
             ("The name they come from", "Acme"),
             ("May Nylas limit what strangers send", ""),
             ("The endpoint's signing secret", SECRET),
+            ("Clerk's secret key", ""),
         ],
     );
     assert_eq!(code, 0, "{seen}");
@@ -260,6 +265,35 @@ fn a_dry_run_changes_nothing_anywhere() {
         "{}",
         world.log()
     );
+}
+
+/// The first step that needs a Worker is `secrets`, so it is there that a new account stops.
+#[test]
+fn a_cloudflare_account_that_never_had_a_worker_stops_at_the_secrets_and_is_told_where_to_go() {
+    let world = World::empty();
+    world.cloud.write("new-account", "");
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let stopped = world.setup(&relayctl, &[]);
+    assert_eq!(stopped.code, 1, "{}", stopped.all());
+    let said = stopped.json();
+    assert!(
+        said["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("step secrets: "),
+        "{said}"
+    );
+    let fix = said["fix"].as_str().unwrap();
+    assert!(
+        fix.contains("https://dash.cloudflare.com/?to=/:account/workers/onboarding")
+            && fix.contains("run setup again"),
+        "{said}"
+    );
+    assert!(!world.has("tag"), "{}", world.log());
+    // Opening that page makes the address.
+    std::fs::remove_file(world.cloud.0.join("new-account")).unwrap();
+    let done = world.setup(&relayctl, &[]);
+    assert_eq!(done.code, 0, "{}", done.all());
 }
 
 #[test]
@@ -357,6 +391,67 @@ fn every_signature_is_refused_until_clerks_secret_is_stored() {
             .run(&["trigger", "--url", &world.relay.url]);
         assert!(signed.out.contains("503 misconfigured"), "{}", signed.all());
     }
+}
+
+/// One template first, its mail seen, then the others, asked each time.
+#[cfg(unix)]
+#[test]
+fn setup_ends_with_clerks_templates() {
+    let world = World::empty();
+    let clerk = PlayedClerk::start(CLERK_KEY, &["verification_code"]);
+    clerk.set("verification_code", true);
+    let relayctl = world
+        .relayctl()
+        .env("CLERK_API_BASE", &clerk.url)
+        .env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let (code, seen) = at_a_terminal(
+        &relayctl,
+        &[
+            ("May Nylas limit what strangers send", ""),
+            ("Clerk's secret key", CLERK_KEY),
+            ("deliver verification_code, and no other yet?", ""),
+            ("Did the mail come?", "yes"),
+            ("of_clerk_0, too?", ""),
+            ("of_clerk_1, too?", "no"),
+            ("of_clerk_2, too?", "no"),
+            ("of_clerk_3, too?", "no"),
+            ("of_clerk_4, too?", "no"),
+            ("of_clerk_5, too?", "no"),
+            ("of_clerk_6, too?", "no"),
+            ("of_clerk_7, too?", "no"),
+            ("of_clerk_8, too?", "no"),
+            ("of_clerk_9, too?", "no"),
+            ("of_clerk_10, too?", "no"),
+            ("of_clerk_11, too?", "no"),
+        ],
+    );
+    assert_eq!(code, 0, "{seen}");
+    assert!(
+        seen.contains("the relay delivers verification_code, of_clerk_0; 11 left"),
+        "{seen}"
+    );
+    assert!(!seen.contains(CLERK_KEY), "{seen}");
+    assert_eq!(clerk.left(), ["of_clerk_0", "verification_code"]);
+    // The account was asked first whether it sends.
+    let sends = world.changes_at_nylas();
+    assert!(
+        sends.iter().any(|path| path.ends_with("/messages/send")),
+        "{sends:?}"
+    );
+}
+
+/// With it the Worker hands templates back to Clerk while no account sends.
+#[test]
+fn clerks_secret_key_is_stored_if_it_is_given() {
+    let world = World::empty();
+    let relayctl = world
+        .relayctl()
+        .env("CLERK_SECRET_KEY", CLERK_KEY)
+        .env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let ran = world.setup(&relayctl, &["--only", "account,settings,secrets"]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert_eq!(world.cloud.read("secret-CLERK_SECRET_KEY"), CLERK_KEY);
+    assert!(!ran.all().contains(CLERK_KEY) && !world.log().contains(CLERK_KEY));
 }
 
 #[cfg(unix)]
@@ -529,7 +624,7 @@ fn stopped_at(when: &str, number: u32) -> bool {
         let mut creations: Vec<&str> = log.lines().filter(|line| line.contains("create")).collect();
         let all = creations.len();
         creations.dedup();
-        assert_eq!((creations.len(), all), (3, 3), "{call}: {log}");
+        assert_eq!((creations.len(), all), (4, 4), "{call}: {log}");
     }
     for name in [
         "CLERK_WEBHOOK_SIGNING_SECRET",
@@ -633,7 +728,10 @@ fn a_policy_of_the_operators_own_stays() {
 fn who_wants_no_protection_gets_none() {
     let world = World::empty();
     let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
-    let no = [("May Nylas limit what strangers send", "no")];
+    let no = [
+        ("May Nylas limit what strangers send", "no"),
+        ("Clerk's secret key", ""),
+    ];
     // It is asked each time.
     for _ in 0..2 {
         let (code, seen) = at_a_terminal(&relayctl, &no);

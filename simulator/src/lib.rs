@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod batch;
 pub mod choices;
+pub mod clerk;
 pub mod executor;
 pub mod invocation;
 pub mod notifications;

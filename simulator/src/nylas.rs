@@ -20,8 +20,8 @@ const KEY_TTL: Millis = 3_600 * SECOND;
 const KEY_LENGTH_MAX: usize = 256;
 /// How long after an ambiguous answer Nylas may still accept the mail.
 const LATE_ACCEPTANCE_MAX: Millis = 10 * SECOND;
-/// Name and attribute of the two system folders that hold anything here. Nylas has six.
-const FOLDERS: [(&str, &str); 2] = [("inbox", "\\Inbox"), ("sent", "\\Sent")];
+/// Name and attribute of the system folders that hold anything here. Nylas has six.
+const FOLDERS: [(&str, &str); 3] = [("inbox", "\\Inbox"), ("sent", "\\Sent"), ("junk", "\\Junk")];
 
 /// The thread of a mail. Each mail begins its own, even a second mail of the same webhook.
 pub fn thread_of(message_id: &str) -> String {
@@ -106,6 +106,14 @@ fn refusal_of(state: AccountState) -> Option<HttpResponse> {
     })
 }
 
+/// Whether any account is throttled.
+fn is_throttled(world: &World) -> bool {
+    let grants: Vec<String> = world.accounts.borrow().keys().cloned().collect();
+    grants
+        .iter()
+        .any(|grant| account_state(world, grant) == AccountState::Throttled)
+}
+
 /// Whether the account has sent as many mails as it may today.
 fn is_used_up(world: &World, grant: &str) -> bool {
     let accepted = world.accepted.borrow();
@@ -123,6 +131,8 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
     let request: Value = serde_json::from_str(body).unwrap();
     let svix_id = request["metadata"]["key1"].as_str().unwrap().to_owned();
     let state = match account_state(world, grant) {
+        // The rate is the organization's, so one account's flood throttles all.
+        AccountState::Healthy if is_throttled(world) => AccountState::Throttled,
         AccountState::Healthy if is_used_up(world, grant) => AccountState::Capped,
         state => state,
     };
@@ -168,7 +178,7 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
             "503, mail not accepted",
             "504 after 110 s, mail accepted late",
             "429",
-            "400",
+            "402",
             "423",
             "nylas queues it (202) and cannot send it",
         ];
@@ -205,7 +215,8 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
                         world.rules.throttling_is_kept
                     }
                     9 => {
-                        answer = error(400, "invalid_request_error", "error parsing request body");
+                        let message = "Sending to at least one recipient failed";
+                        answer = error(402, "invalid_request_error", message);
                         true
                     }
                     _ => {
@@ -372,6 +383,8 @@ fn read(world: &World, grant: &str, what: &str) -> HttpResponse {
             };
             data(json!(FOLDERS.map(folder)))
         }
+        // No rule blocks anything here.
+        "/rule-evaluations" => data(json!([])),
         "/messages" => {
             let listed = list(world, grant, wanted);
             if let Some(svix_id) = svix_id {

@@ -2,6 +2,7 @@
 
 use crate::{
     agent::{self, AGENT_URL},
+    clerk::{self, CLERK_BASE},
     executor::Millis,
     invocation::Invocation,
     nylas, queue,
@@ -245,6 +246,9 @@ impl Http for Invocation {
         }
         if request.url == AGENT_URL {
             return agent::to_agent(self, &request, deadline).await;
+        }
+        if request.url.starts_with(CLERK_BASE) {
+            return clerk::answer(self, &request, deadline).await;
         }
         let path = request.url.split("/v3/grants/").nth(1).unwrap();
         let header = |name: &str| {

@@ -45,6 +45,7 @@ fn svix_id(text: &str) -> String {
         Some(Message::Mail(mail)) => mail.email.svix_id.to_string(),
         Some(Message::Notification { .. }) => "notification".to_owned(),
         Some(Message::HandOff { .. }) => "hand_off".to_owned(),
+        Some(Message::HandBack(_)) => "hand_back".to_owned(),
         _ => "undecodable".to_owned(),
     }
 }

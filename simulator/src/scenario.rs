@@ -3,6 +3,7 @@
 use crate::{
     agent,
     choices::{Choices, Exhaustive, Fork},
+    clerk::CLERK_KEY,
     executor::Millis,
     notifications::NYLAS_SECRET,
     ports::API_KEY,
@@ -57,6 +58,17 @@ pub struct Stage {
     /// Whom further codes go to, and when, after the start.
     pub sign_ups: Vec<(String, Millis)>,
     pub sabotage: Option<Sabotage>,
+    /// Clerk's API, if the relay has its key.
+    pub clerk: Option<ClerkApi>,
+}
+
+/// What Clerk's API is like.
+#[derive(Clone, Debug, Default)]
+pub struct ClerkApi {
+    /// The templates that are left to the relay at first.
+    pub templates: Vec<&'static str>,
+    /// From when to when it answers 500, after the start.
+    pub outage: Option<(Millis, Millis)>,
 }
 
 impl Stage {
@@ -158,6 +170,7 @@ impl Stage {
             one_recipient: die(3) == 0,
             sign_ups: Vec::new(),
             sabotage,
+            clerk: None,
         }
     }
 
@@ -176,6 +189,7 @@ impl Stage {
             one_recipient: false,
             sign_ups: Vec::new(),
             sabotage: None,
+            clerk: None,
         }
     }
 
@@ -228,6 +242,30 @@ impl Stage {
             messages: sign_ins.collect(),
             calm_after: 30 * MINUTE,
             incoming: incoming.collect(),
+            ..Self::single(rules, accounts, "verification_code")
+        }
+    }
+
+    /// A code every so often, and accounts that are paused a minute after the start, for so long.
+    pub fn paused(every: Millis, length: Millis, accounts: u32, clerk: Option<ClerkApi>) -> Self {
+        let codes =
+            (0..(length + 3 * MINUTE) / every).map(|number| ("verification_code", number * every));
+        let weather = (0..accounts).flat_map(|account| {
+            let paused = (account, MINUTE, AccountState::Paused);
+            let healthy = (account, MINUTE + length, AccountState::Healthy);
+            [paused, healthy]
+        });
+        let rules = Rules {
+            hears_nylas: false,
+            instances: 2,
+            ..Self::incoming(Writer::Own).rules
+        };
+        Self {
+            messages: codes.collect(),
+            incoming: Vec::new(),
+            weather: weather.collect(),
+            calm_after: 4 * HOUR,
+            clerk,
             ..Self::single(rules, accounts, "verification_code")
         }
     }
@@ -364,6 +402,12 @@ pub struct Outcome {
     pub alerts: u32,
     /// Codes by the kind of their recipient (regular, newcomer, made-up), and how many of these were sent.
     pub sign_ups: BTreeMap<&'static str, (u32, u32)>,
+    /// The messages that Clerk delivered itself.
+    pub by_clerk: u32,
+    /// When Clerk began to deliver each template, after the start.
+    pub switched: Vec<(Millis, &'static str)>,
+    /// Hand-backs that were queued.
+    pub hand_backs: u32,
     /// The longest that a mail of Clerk's took.
     pub slowest: Millis,
     pub forks: Vec<Fork>,
@@ -373,7 +417,13 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
-fn config(accounts: &[u32], budget_ms: u64, hears_nylas: bool, over_smtp: bool) -> Config {
+fn config(
+    accounts: &[u32],
+    budget_ms: u64,
+    hears_nylas: bool,
+    over_smtp: bool,
+    asks_clerk: bool,
+) -> Config {
     let accounts: Vec<_> = accounts
         .iter()
         .map(|account| {
@@ -388,6 +438,8 @@ fn config(accounts: &[u32], budget_ms: u64, hears_nylas: bool, over_smtp: bool) 
             format!("whsec_{}", STANDARD.encode(KEY)),
         ),
         ("NYLAS_API_KEY", API_KEY.to_owned()),
+        // On loopback, so that addresses nobody reads get their mails.
+        ("NYLAS_API_BASE", "http://127.0.0.1:1".to_owned()),
         ("NYLAS_ACCOUNTS", serde_json::to_string(&accounts).unwrap()),
         ("INLINE_SEND_BUDGET_MS", budget_ms.to_string()),
     ];
@@ -399,6 +451,9 @@ fn config(accounts: &[u32], budget_ms: u64, hears_nylas: bool, over_smtp: bool) 
             ("SMTP_HOST", "mail.example".to_owned()),
             ("SMTP_PASSWORD", serde_json::to_string(&passwords).unwrap()),
         ]);
+    }
+    if asks_clerk {
+        settings.push(("CLERK_SECRET_KEY", CLERK_KEY.to_owned()));
     }
     if hears_nylas {
         settings.extend([
@@ -443,12 +498,19 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
         weather.insert(format!("g{account}"), changes);
     }
     *world.accounts.borrow_mut() = weather;
+    if let Some(clerk) = &stage.clerk {
+        let templates = clerk.templates.iter().map(|slug| (*slug, false));
+        *world.clerk.templates.borrow_mut() = templates.collect();
+        world.clerk.outage.set(clerk.outage);
+    }
+    let asks_clerk = stage.clerk.is_some();
     let first: Vec<u32> = (0..stage.accounts).collect();
     *world.config.borrow_mut() = Some(config(
         &first,
         stage.inline_send_budget_ms,
         stage.rules.hears_nylas,
         stage.rules.over_smtp,
+        asks_clerk,
     ));
     for (at, accounts) in stage.changes.clone() {
         let (changing, budget_ms) = (world.clone(), stage.inline_send_budget_ms);
@@ -456,7 +518,8 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
         world.executor.spawn(async move {
             changing.executor.sleep(at).await;
             changing.note(|| format!("accounts are now {accounts:?}"));
-            *changing.config.borrow_mut() = Some(config(&accounts, budget_ms, false, over_smtp));
+            *changing.config.borrow_mut() =
+                Some(config(&accounts, budget_ms, false, over_smtp, asks_clerk));
         });
     }
     if stage.undecodable {
@@ -526,6 +589,15 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             .borrow()
             .iter()
             .any(|mail| mail.svix_id == *id && mail.failed);
+        // What Clerk delivered itself nobody else may send.
+        if world.clerk.has_delivered(id) {
+            if !accepted.is_empty() {
+                world.violate(format!(
+                    "{id} was delivered by Clerk, and here: {accepted:?}"
+                ));
+            }
+            continue;
+        }
         let mut outcomes = world.outcomes.borrow().get(id).cloned().unwrap_or_default();
         // If the instance crashed between the record and the log, only the record has the end.
         let stored = world.stored(&format!("mail:{id}")).unwrap_or_default();
@@ -693,6 +765,9 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     let records = world.records.borrow();
     let is_alert =
         |record: &&String| record.contains("_over_budget") && record.contains("\"alert\":true");
+    let is_hand_back = |record: &&String| {
+        record.contains(r#""event":"hand_back""#) && record.contains(r#""outcome":"queued""#)
+    };
     let took = messages.iter().filter_map(|message| {
         let mut mails = accepted.iter();
         let mail = mails.find(|mail| mail.svix_id == message.svix_id)?;
@@ -708,6 +783,9 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 .count(),
         ),
         alerts: count(records.iter().filter(is_alert).count()),
+        by_clerk: count(world.clerk.delivered.borrow().len()),
+        switched: switched(world),
+        hand_backs: count(records.iter().filter(is_hand_back).count()),
         sign_ups: sign_ups(world, messages),
         slowest: took.max().unwrap_or_default(),
         violations: world.violations.borrow().clone(),
@@ -802,6 +880,13 @@ fn judge_standstill(world: &World, messages: &[Message]) {
             "codes were answered `queued`, and lost, {after:?} ms after the first that was"
         ));
     }
+}
+
+/// When Clerk began to deliver each template, after the start.
+fn switched(world: &World) -> Vec<(Millis, &'static str)> {
+    let switched = world.clerk.switched.borrow();
+    let since = |(at, slug): &(Millis, &'static str)| (at - world.started_at, *slug);
+    switched.iter().map(since).collect()
 }
 
 /// Plays the run of a seed.

@@ -10,7 +10,7 @@ use clerk_nylas_relay::{config::Config, ports::HttpResponse};
 use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::{self, Debug, Formatter},
     rc::Rc,
 };
@@ -113,6 +113,26 @@ pub struct Mailroom {
     pub notifications: RefCell<Vec<Value>>,
 }
 
+/// Clerk's templates, and who delivers them.
+#[derive(Default)]
+pub struct Clerk {
+    /// The templates, and whether Clerk delivers each itself.
+    pub templates: RefCell<BTreeMap<&'static str, bool>>,
+    /// The messages that Clerk delivered itself.
+    pub delivered: RefCell<HashSet<String>>,
+    /// When each template was switched.
+    pub switched: RefCell<Vec<(Millis, &'static str)>>,
+    /// From when to when its API answers 500, after the start.
+    pub outage: Cell<Option<(Millis, Millis)>>,
+}
+
+impl Clerk {
+    /// Whether Clerk delivered this message itself.
+    pub fn has_delivered(&self, svix_id: &str) -> bool {
+        self.delivered.borrow().contains(svix_id)
+    }
+}
+
 /// What Nylas remembers under an idempotency key.
 pub struct Remembered {
     pub first_at: Millis,
@@ -171,6 +191,8 @@ pub struct World {
     pub keys_seen: RefCell<Vec<String>>,
     /// What the instances remember: the instance and the name, and until when.
     pub memory: RefCell<HashMap<(u32, String), (String, Millis)>>,
+    /// Clerk's templates.
+    pub clerk: Clerk,
     /// Mailboxes, notifications and hand-offs.
     pub mailroom: Mailroom,
     /// What happened, line by line. Only on demand, because it costs more than the run.
@@ -214,6 +236,7 @@ impl World {
             outcomes: RefCell::default(),
             keys_seen: RefCell::default(),
             memory: RefCell::default(),
+            clerk: Clerk::default(),
             mailroom: Mailroom::default(),
             trace: traced.then(RefCell::default),
             faults: RefCell::default(),

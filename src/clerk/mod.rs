@@ -1,3 +1,4 @@
-//! Clerk: what its webhook asks for.
+//! Clerk: what its webhook asks for, and its Backend API.
 
+pub mod api;
 pub mod event;

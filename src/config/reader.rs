@@ -5,8 +5,9 @@ use super::{
     origin::{ApiBase, is_endpoint},
     smtp::Smtp,
     values::{
-        ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_SECRET_PENDING, INLINE_SEND_BUDGET_MS_DEFAULT,
-        INLINE_SEND_BUDGET_MS_MAX, NYLAS_API_BASE_DEFAULT,
+        ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_API_BASE_DEFAULT, CLERK_SECRET_PENDING,
+        ClerkAccess, INLINE_SEND_BUDGET_MS_DEFAULT, INLINE_SEND_BUDGET_MS_MAX,
+        NYLAS_API_BASE_DEFAULT,
     },
 };
 use crate::{
@@ -116,6 +117,28 @@ impl<G: Fn(&str) -> Option<String>> Reader<G> {
             self.wrong(CLERK_SECRET, CLERK_SECRET_IS_PUBLIC);
         }
         secrets
+    }
+
+    /// What templates are handed back to Clerk with. That goes through the queue, so that it is repeated until it is
+    /// done.
+    pub fn clerk_api(&mut self, bound: Bound) -> Option<ClerkAccess> {
+        const KEY: &str = "CLERK_SECRET_KEY";
+        let key = self.optional(
+            KEY,
+            |key| key.starts_with("sk_") && is_header_value(key),
+            "is not a secret key of Clerk's (sk_live_... or sk_test_...): Clerk's dashboard, API keys",
+        )?;
+        let base = self.setting("CLERK_API_BASE");
+        let Some(base) = ApiBase::parse(base.as_deref().unwrap_or(CLERK_API_BASE_DEFAULT)) else {
+            self.off("CLERK_API_BASE", NOT_AN_ENDPOINT);
+            return None;
+        };
+        if !bound.outbox {
+            self.off(KEY, "needs a queue, and none is bound as OUTBOX");
+            return None;
+        }
+        let key = Secret::new(key);
+        Some(ClerkAccess { base, key })
     }
 }
 
@@ -311,10 +334,10 @@ impl<G: Fn(&str) -> Option<String>> Reader<G> {
         self.optional("ALERT_WEBHOOK_URL", is_endpoint, NOT_AN_ENDPOINT)
     }
 
-    pub fn daily_cap(&mut self) -> Option<u64> {
+    pub fn cap(&mut self, name: &'static str) -> Option<u64> {
         let cap = |text: &str| text.parse().ok().filter(|cap| *cap > 0_u64);
         let text = self.optional(
-            "NYLAS_DAILY_CAP",
+            name,
             |text| cap(text).is_some(),
             "is not a whole number from 1",
         )?;

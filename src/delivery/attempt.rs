@@ -5,7 +5,7 @@
 //! 1. After an ambiguous outcome (timeout, lost connection, 5xx) the mail stays. The next attempt uses the same hop,
 //!    and so the same key.
 //! 2. After a refusal that Nylas *replays* the mail leaves. Every attempt would get the same answer, so the hop is
-//!    dead.
+//!    dead. Throttling goes on at the same account, because all accounts share the rate.
 //! 3. After a refusal of the account that is not replayed the mail leaves for another account, once the mailbox shows
 //!    that it does not hold the mail. Every mail tries its first account anew. If a memory of which account is down
 //!    decided, two attempts that remember differently would send from two accounts.
@@ -20,13 +20,11 @@ use crate::{
     context::Context,
     model::{
         account::{Account, AccountFault, Identity},
-        alert::AlertKind,
         id::GrantId,
-        log::{Level, Record},
         mail::{Content, Email},
-        outcome::{Event, Outcome, Reason},
+        outcome::Reason,
         route::{Hop, KEY_TRUSTED_FOR, Route, order},
-        time::MINUTE,
+        time::{HOUR, UnixMillis},
     },
     nylas::{
         mailbox::{FindOutcome, IdentityOutcome},
@@ -42,9 +40,6 @@ pub const RECONCILING_TIME: Duration = Duration::from_secs(20);
 
 /// The same, where there was no answer at all: Nylas works on a send for two minutes at most.
 pub const RECONCILING_TIME_WITHOUT_ANSWER: Duration = Duration::from_secs(150);
-
-/// A mail that is still throttled at this age tries another account.
-pub const THROTTLING_TOLERATED: Duration = MINUTE;
 
 /// The delay while another request with the same key is in flight.
 const IN_FLIGHT_WAIT: Duration = Duration::from_secs(3);
@@ -68,8 +63,18 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn retry(reason: Reason) -> Self {
+    pub(super) fn retry(reason: Reason) -> Self {
         Self::Retry { reason, wait: None }
+    }
+
+    /// No account sends it now. A mail that outlives a used-up quota need not ask before that begins anew, but once an
+    /// hour, because a larger plan helps at once. One that does not outlive it goes on trying.
+    pub(super) fn wait_for(fault: AccountFault, email: &Email, now: UnixMillis) -> Self {
+        let reset = fault.reset(now).filter(|reset| !email.is_expired(*reset));
+        Self::Retry {
+            reason: fault.reason(),
+            wait: reset.map(|reset| reset.since(now).min(HOUR)),
+        }
     }
 }
 
@@ -83,13 +88,16 @@ pub struct Attempt<'a, 'c, P> {
 }
 
 /// What follows from the outcome at one hop.
-enum Next {
+pub(super) enum Next {
     /// The attempt ends. The mail stays at the hop.
     End(Verdict),
     /// Leave the hop: it is proven that the mail was not sent there.
     Leave,
+    /// Leave the hop for the account's next generation: it refuses for the time being, as every account would, and the
+    /// refusal is replayed.
+    LeaveKey,
     /// Leave the hop because its account is at fault. Without another account the mail stays.
-    LeaveAccount(Reason),
+    LeaveAccount(AccountFault),
     /// Leave the hop because its account is at fault. The refusal is replayed, so the mail cannot stay.
     LeaveDeadAccount,
     /// Stay, and look the mail up again after the delay.
@@ -153,12 +161,13 @@ impl<P: Ports> Attempt<'_, '_, P> {
             let advanced = match self.try_hop(hop, &so_far).await {
                 Next::End(verdict) => return verdict,
                 Next::Leave => then.advance(&order) || then.advance_anywhere(&order),
+                Next::LeaveKey => then.advance_generation() || then.advance(&order),
                 Next::LeaveDeadAccount => {
                     then.leave_account(&order) || then.advance_anywhere(&order)
                 }
-                Next::LeaveAccount(reason) => {
+                Next::LeaveAccount(fault) => {
                     if !then.leave_account(&order) {
-                        return Verdict::retry(reason);
+                        return Verdict::wait_for(fault, self.email, self.context.now());
                     }
                     true
                 }
@@ -286,24 +295,17 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 reason,
                 wait: Some(IN_FLIGHT_WAIT),
             }),
-            (SendOutcome::Rejected { .. } | SendOutcome::Throttled { .. }, true) => Next::Leave,
+            (SendOutcome::Rejected { .. }, true) => Next::Leave,
+            (SendOutcome::Throttled { .. }, true) => Next::LeaveKey,
             (SendOutcome::AccountAtFault(_), true) => Next::LeaveDeadAccount,
             (SendOutcome::Rejected { reason }, false) => Next::End(Verdict::Rejected { reason }),
-            (SendOutcome::Throttled { retry_after }, false) => {
-                let is_tolerated = self.email.age(self.context.now()) < THROTTLING_TOLERATED;
-                if is_tolerated || !self.has_other_account() {
-                    return Next::End(Verdict::Retry {
-                        reason,
-                        wait: retry_after,
-                    });
-                }
-                // The account does not count as at fault: an attempt that gets this 429 replayed leaves without that
-                // mark, and both must follow the same route.
-                match self.find(hop, route).await {
-                    FindOutcome::Found(mail) => self.sent(hop, mail),
-                    FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
-                    FindOutcome::Unknown => Next::End(Verdict::retry(reason)),
-                }
+            // The rate is the organization's: another account would be throttled, too.
+            (SendOutcome::Throttled { retry_after }, false) => Next::End(Verdict::Retry {
+                reason,
+                wait: retry_after,
+            }),
+            (SendOutcome::AccountAtFault(AccountFault::Forbidden), false) => {
+                self.forbidden(hop, route).await
             }
             (SendOutcome::AccountAtFault(fault), false) => {
                 self.account_fault(hop, fault, route).await
@@ -321,12 +323,12 @@ impl<P: Ports> Attempt<'_, '_, P> {
     }
 
     /// Whether more than one account may send the mail.
-    fn has_other_account(&self) -> bool {
+    pub(super) fn has_other_account(&self) -> bool {
         order(&self.context.config.accounts, self.email).len() > 1
     }
 
     /// Looks the mail up in the hop's mailbox.
-    async fn find(&self, hop: &Hop, route: &Route) -> FindOutcome {
+    pub(super) async fn find(&self, hop: &Hop, route: &Route) -> FindOutcome {
         let nylas = &self.context.nylas;
         nylas.find(&hop.account, self.email, route).await
     }
@@ -347,46 +349,10 @@ impl<P: Ports> Attempt<'_, '_, P> {
             .is_some_and(|since| self.context.now().since(since) >= needed)
     }
 
-    fn sent(&self, hop: &Hop, mail: SentMail) -> Next {
+    pub(super) fn sent(&self, hop: &Hop, mail: SentMail) -> Next {
         Next::End(Verdict::Sent {
             account: hop.account.clone(),
             mail,
         })
-    }
-
-    /// The account is at fault, not the mail: raises an alert once, and leaves if the mailbox does not hold the mail.
-    async fn account_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) -> Next {
-        self.report_fault(&hop.account, fault).await;
-        if !self.has_other_account() {
-            return Next::End(Verdict::retry(fault.reason()));
-        }
-        match self.find(hop, route).await {
-            FindOutcome::Found(mail) => self.sent(hop, mail),
-            FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault.reason()),
-            FindOutcome::Unknown => Next::End(Verdict::retry(fault.reason())),
-        }
-    }
-
-    /// Raises an alert about an account that is at fault, unless one was raised within the hour.
-    pub(super) async fn report_fault(&self, account: &GrantId, fault: AccountFault) {
-        if self.context.ledger.is_down(account).await {
-            return;
-        }
-        let marked = self.context.ledger.mark_down(account, fault).await;
-        let outcome = if marked.is_ok() {
-            Outcome::MarkedDown
-        } else {
-            Outcome::Down
-        };
-        self.context.report(
-            &Record {
-                level: Level::Error,
-                svix_id: Some(self.email.svix_id.clone()),
-                account: Some(account.clone()),
-                alert: Some(AlertKind::AccountDown),
-                ..Record::new(Event::AccountDown, outcome, fault.reason())
-            }
-            .with_answer(self.context.nylas.last()),
-        );
     }
 }

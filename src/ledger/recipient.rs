@@ -157,6 +157,12 @@ impl<P: Store + Clock> Ledger<'_, P> {
         Ok(row.map(|row| at(&row)))
     }
 
+    /// Reads in one operation what is known of a recipient, for `suppression` and `proven_at`.
+    pub async fn read_recipient_ahead(&self, recipient: &RecipientHash) {
+        let keys = vec![recipient.suppression_key(), recipient.proof_key()];
+        self.read_ahead(keys).await;
+    }
+
     /// Reads in one operation what a delivery event of this mail to this recipient needs.
     pub async fn read_delivery_ahead(&self, id: &SvixId, recipient: &RecipientHash) {
         let keys = vec![format!("fate:{id}"), recipient.proof_key()];

@@ -6,8 +6,9 @@ use crate::{
     context::Context,
     delivery::{
         attempt::{Attempt, Verdict},
-        record::{Accepted, record, record_sent},
+        record::{Accepted, record, record_sent, unsent},
     },
+    handback,
     ledger::{
         Ledger,
         mail::{MailRecord, MailState},
@@ -54,8 +55,8 @@ pub async fn process<P: Ports>(
     attempt: u32,
 ) -> (Disposition, Vec<Alert>) {
     let context = Context::new(ports, config, ports.now(), LIMITS);
-    let (svix_id, slug) = (mail.email.svix_id.clone(), mail.email.slug.clone());
-    let age = mail.email.age(context.started);
+    let email = mail.email.clone();
+    let age = email.age(context.started);
     let Ended {
         ending,
         account,
@@ -64,8 +65,8 @@ pub async fn process<P: Ports>(
     context.report_sender_name().await;
     context.report(&context.complete(Record {
         level: ending.level,
-        svix_id: Some(svix_id),
-        slug,
+        svix_id: Some(email.svix_id.clone()),
+        slug: email.slug.clone(),
         account,
         attempt: Some(attempt),
         retry_in_ms: retry_in.map(millis),
@@ -73,6 +74,7 @@ pub async fn process<P: Ports>(
         alert: ending.alert,
         ..Record::new(Event::Outbox, ending.outcome, ending.reason)
     }));
+    handback::trigger::consider(&context, &email).await;
     let disposition = retry_in.map_or(Disposition::Acknowledge, Disposition::Retry);
     (disposition, context.into_alerts())
 }
@@ -121,7 +123,10 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                 Verdict::Retry { reason, wait } => {
                     let replace = over_smtp
                         || decide::must_replace(&before, &route, queued_at, context.now());
-                    defer(context, &email, content, &route, replace, reason, wait).await
+                    let ended =
+                        defer(context, &email, content, &route, replace, reason, wait).await;
+                    note(context, &email, &route, &ended, attempt).await;
+                    ended
                 }
             }
         }
@@ -257,6 +262,42 @@ async fn defer<P: Ports>(
         retry_in: (!is_replaced).then_some(delay),
         ..decide::job_deferred(email, reason, is_replaced, now).into()
     }
+}
+
+/// Tells people how far a mail is that has waited for a minute: which try, when the next one is, what Nylas said. That
+/// is written each time it has waited four times as long: two writes for a code, six for a day. Safe to lose.
+async fn note<P: Ports>(
+    context: &Context<'_, P>,
+    email: &Email,
+    route: &Route,
+    ended: &Ended,
+    attempt: u32,
+) {
+    let now = context.now();
+    let age = email.age(now);
+    if age < MINUTE {
+        return;
+    }
+    // Another attempt may have sent it meanwhile.
+    let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
+    let is_news = known.is_some_and(|known| {
+        known.state == MailState::Queued && millis(age) >= known.age_ms.saturating_mul(4)
+    });
+    if !is_news {
+        return;
+    }
+    let record = MailRecord {
+        attempts: u64::from(attempt),
+        retry_at: ended.retry_in.map(|delay| now.plus(delay)),
+        ..unsent(
+            context,
+            email,
+            MailState::Queued,
+            ended.ending.reason,
+            route,
+        )
+    };
+    let _ = context.ledger.put_mail(&email.svix_id, &record).await;
 }
 
 /// Defers a queued mail while the settings are wrong, until it expires.

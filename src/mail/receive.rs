@@ -8,6 +8,7 @@ use crate::{
     clerk::event::{NotForUs, read_email},
     config::Config,
     context::Context,
+    handback,
     model::{
         alert::Alert,
         answer::Answer,
@@ -66,7 +67,7 @@ pub async fn receive<P: Ports>(
     };
     let verified = ports.now();
     let context = Context::new(ports, config, request.started, limits(config));
-    let (slug, read) = read_email(&webhook, config.smtp.is_some());
+    let (slug, times_differ, read) = read_email(&webhook, config.smtp.is_some());
     let log = |ended: &Ended, age: Option<Duration>| {
         let Ending {
             outcome,
@@ -82,6 +83,7 @@ pub async fn receive<P: Ports>(
             retry_in_ms: ended.retry_in.map(millis),
             verification_ms: Some(millis(verified.since(request.started))),
             age_ms: age.map(millis),
+            times_differ_ms: times_differ.map(millis),
             alert,
             ..Record::new(Event::ClerkWebhook, outcome, reason)
         }));
@@ -110,6 +112,7 @@ pub async fn receive<P: Ports>(
             mail.handle(may_have_been_tried, respond).await;
             context.report_sender_name().await;
             standstill::report(&context);
+            handback::trigger::consider(&context, &email).await;
         }
     }
     Handled {

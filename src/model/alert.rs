@@ -5,9 +5,11 @@ use super::{
     outcome::{Event, Outcome, Reason},
     problem::Problem,
 };
+use serde::{Deserialize, Serialize};
 
 /// The kind of trouble. It decides the words of the alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     /// A setting that mails need is wrong.
     Misconfigured,
@@ -49,6 +51,8 @@ pub enum AlertKind {
     GrantUpdated,
     /// Much of an account's daily quota is used up.
     CapNear,
+    /// Much of the organization's monthly quota is used up.
+    MonthlyCapNear,
     /// Too many mails bounce: Nylas pauses an account for that.
     BounceRate,
     /// Too many recipients complain: Nylas pauses an account for that.
@@ -59,6 +63,10 @@ pub enum AlertKind {
     Silence,
     /// Clerk's sender name is not the account's.
     SenderNameDiffers,
+    /// Every account is at fault, so Clerk was told to deliver its templates itself.
+    HandedBack,
+    /// The same, and Clerk could not be told.
+    HandBackFailed,
 }
 
 /// One alert. Like a log record it has no field that could hold anything private.
@@ -74,6 +82,8 @@ pub struct Alert {
     pub settings: Vec<Problem>,
     /// The receiving servers that it is about.
     pub receiver: Option<Receiver>,
+    /// The slugs of the templates that it is about.
+    pub templates: Vec<String>,
 }
 
 /// The servers of a domain that refuse mails. For the operator's alert only: it is neither logged nor stored.

@@ -66,6 +66,9 @@ pub struct Record {
     /// The time since Clerk made the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
+    /// By how much the event's own time and that of the Svix id differ, if that is over a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times_differ_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nylas_calls: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +97,9 @@ pub struct Record {
     pub alert: Option<AlertKind>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Problem>,
+    /// The slugs of the templates that were handed back to Clerk, or could not be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
     /// The receiving servers that the alert is about. Not logged.
     #[serde(skip)]
     pub receiver: Option<Receiver>,
@@ -120,6 +126,7 @@ impl Record {
             nylas_ms: None,
             total_ms: None,
             age_ms: None,
+            times_differ_ms: None,
             nylas_calls: None,
             nylas_status: None,
             nylas_error_type: None,
@@ -131,6 +138,7 @@ impl Record {
             agent_status: None,
             alert: None,
             settings: Vec::new(),
+            templates: Vec::new(),
             receiver: None,
         }
     }
@@ -156,6 +164,7 @@ impl Record {
             account: self.account.clone(),
             svix_id: self.svix_id.clone(),
             settings: self.settings.clone(),
+            templates: self.templates.clone(),
             receiver: self.receiver.clone(),
         })
     }
@@ -176,6 +185,20 @@ pub struct LastAnswer {
     pub request_id: Option<String>,
     /// Why there was no answer.
     pub error: Option<&'static str>,
+}
+
+impl LastAnswer {
+    /// What Nylas said, for people: `503 server_error`, `timeout`. `None`: nothing was asked, or it agreed.
+    pub fn in_words(&self) -> Option<String> {
+        let status = self.status.filter(|status| *status >= 300);
+        let status = status.map(|status| status.to_string());
+        let error_type = self.error_type.as_deref().filter(|_| status.is_some());
+        let words: Vec<&str> = [status.as_deref(), error_type, self.error]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
 }
 
 /// The relay's own version.

@@ -4,6 +4,8 @@
 //! (workers-rs#1013).
 
 use super::{
+    account::AccountFault,
+    id::SvixId,
     mail::{Content, Email},
     null_as_default,
     route::Route,
@@ -31,10 +33,27 @@ pub enum Message {
         key: String,
         body: Value,
     },
+    /// A probe of `relayctl prove`: how long does a message wait?
+    Probe {
+        id: String,
+        at: UnixMillis,
+    },
     /// A reply for the agent: the JSON to post.
     HandOff {
         payload: Value,
     },
+    HandBack(HandBack),
+}
+
+/// Templates are to be handed back to Clerk, because every account is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandBack {
+    /// When that was decided.
+    pub at: UnixMillis,
+    /// What is wrong with the account that was tried last.
+    pub fault: AccountFault,
+    /// The mails that found it so. If one of them was sent since, an account is well again.
+    pub mails: Vec<SvixId>,
 }
 
 /// Which of the two queues a message goes through. The consumer does not ask which one it came through, so that what an
@@ -98,6 +117,10 @@ impl Message {
     pub fn lane(&self) -> Lane {
         match self {
             Self::Mail(mail) => mail.lane(),
+            // It asks how long a code would wait.
+            Self::Probe { .. } => Lane::Outbox,
+            // The codes to come wait for it.
+            Self::HandBack(_) => Lane::Outbox,
             Self::Notification { .. } | Self::HandOff { .. } | Self::Alert { .. } => Lane::Inbox,
         }
     }

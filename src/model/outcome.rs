@@ -64,6 +64,8 @@ wire_strings! {
         Alert = "alert",
         /// A request to the operator's page or API.
         Operator = "operator",
+        /// Templates that are handed back to Clerk.
+        HandBack = "hand_back",
     }
 }
 
@@ -119,6 +121,7 @@ wire_strings! {
         Looked = "looked",
         Found = "found",
         Cap = "cap",
+        MonthlyCap = "monthly_cap",
         Bounces = "bounces",
         Complaints = "complaints",
         Webhook = "webhook",
@@ -127,6 +130,9 @@ wire_strings! {
         Backlog = "backlog",
         // An alert.
         GivenUp = "given_up",
+        // Templates.
+        HandedBack = "handed_back",
+        Ended = "ended",
     }
 }
 
@@ -153,6 +159,7 @@ wire_strings! {
         RecipientBouncedOrComplained = "recipient_bounced_or_complained",
         HeldBackByGuard = "held_back_by_guard",
         TemplateNotInTemplates = "template_not_in_TEMPLATES",
+        TestRecipient = "test_recipient",
         Redriven = "redriven",
         // Nylas' answers.
         NylasTimeout = "nylas_timeout",
@@ -170,6 +177,7 @@ wire_strings! {
         SmtpRefusedRecipient = "smtp_refused_recipient",
         SmtpOutcomeUnknown = "smtp_outcome_unknown",
         NylasRefusedRecipient = "nylas_refused_recipient",
+        NylasRuleBlocksRecipient = "nylas_rule_blocks_recipient",
         NylasTooLarge = "nylas_too_large",
         NylasProviderRefused = "nylas_provider_refused",
         NylasRefusedMail = "nylas_refused_mail",
@@ -182,6 +190,9 @@ wire_strings! {
         AccountPaused = "account_paused",
         AccountDomainNotVerified = "account_domain_not_verified",
         AccountDailyQuota = "account_daily_quota",
+        AccountMonthlyQuota = "account_monthly_quota",
+        AccountPlanLimit = "account_plan_limit",
+        AccountRefusalUnexplained = "account_refusal_unexplained",
         AccountRemoved = "account_removed",
         AccountAddressUnknown = "account_address_unknown",
         FromEmailNameDiffers = "from_email_name_differs",
@@ -273,6 +284,14 @@ wire_strings! {
         OverTwoPercent = "over_2_percent",
         OverATwentiethOfAPercent = "over_0.05_percent",
         NoMailForSixHours = "no_mail_for_six_hours",
+        // Handing templates back to Clerk.
+        HandedBackBefore = "handed_back_before",
+        AccountSendsAgain = "account_sends_again",
+        NothingToHandBack = "nothing_to_hand_back",
+        ClerkRefusesKey = "clerk_refuses_key",
+        ClerkEndpointGone = "clerk_endpoint_gone",
+        ClerkRefused = "clerk_refused",
+        ClerkNotAnswering = "clerk_not_answering",
         // Alerts.
         ReceiverRefused = "receiver_refused",
         // The operator.

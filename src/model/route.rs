@@ -2,7 +2,8 @@
 //!
 //! A **hop** is an account and a generation. Each hop has its own idempotency key at Nylas, so any number of sends at
 //! one hop within an hour are one mail. The hops of a mail come in a fixed order: every account at generation 0, in the
-//! recipient's own order, then every account at generation 1, and so on. The **route** is the hops tried so far.
+//! recipient's own order, then every account at generation 1, and so on; but throttling stays at its account. The
+//! **route** is the hops tried so far.
 
 use super::{
     account::Account,
@@ -215,6 +216,28 @@ impl Route {
         self.advance_to(configured, |_, _| true)
     }
 
+    /// Goes on to the current account's next generation. Returns `false`, and changes nothing, if there is none.
+    pub fn advance_generation(&mut self) -> bool {
+        let next = self.current().and_then(|hop| {
+            let generation = hop.generation.checked_add(1)?;
+            (generation < GENERATIONS_MAX).then(|| Hop {
+                account: hop.account.clone(),
+                generation,
+                reconciling_since: None,
+                account_at_fault: false,
+            })
+        });
+        let next = next.filter(|next| {
+            !self
+                .hops
+                .iter()
+                .any(|hop| hop.is_at(&next.account, next.generation))
+        });
+        let found = next.is_some();
+        self.hops.extend(next);
+        found
+    }
+
     /// Goes on to the next hop because the current account is at fault. Returns `false`, and changes nothing, if there
     /// is none.
     pub fn leave_account(&mut self, configured: &[&GrantId]) -> bool {
@@ -232,7 +255,8 @@ impl Route {
         }
     }
 
-    fn was_at_fault(&self, account: &GrantId) -> bool {
+    /// Whether the mail left this account because it was at fault.
+    pub fn was_at_fault(&self, account: &GrantId) -> bool {
         self.hops
             .iter()
             .any(|hop| hop.account == *account && hop.account_at_fault)

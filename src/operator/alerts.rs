@@ -2,7 +2,9 @@
 //!
 //! Alerts go through the queue, after the answer, so that none delays a mail. The same alert is held back for an hour.
 
+use super::{about::About, standing};
 use crate::{
+    config::Config,
     ledger::Ledger,
     model::{
         alert::{Alert, AlertKind},
@@ -21,23 +23,31 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Retries go on for two hours and a half. After that only the log has the alert.
 const TRIES: u32 = 11;
 
-/// Queues alerts for `url`, if there is one.
-pub async fn raise<P: Ports>(ports: &P, url: Option<&str>, alerts: Vec<Alert>) {
+/// Queues alerts for `url`, if there is one. `config`: the settings, if they are right.
+pub async fn raise<P: Ports>(
+    ports: &P,
+    config: Option<&Config>,
+    url: Option<&str>,
+    alerts: Vec<Alert>,
+) {
     let Some(url) = url else {
         return;
     };
     let ledger = Ledger::new(ports);
     for alert in alerts {
         let key = key(&alert);
-        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too.
-        let hour = ports.now().seconds() / 3600;
-        if !ports.first_seen(&format!("{key}@{hour}")) {
+        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too; not for long, because
+        // it is news again once its state has ended.
+        let while_unseen = ports.now().seconds() / 600;
+        if !ports.first_seen(&format!("{key}@{while_unseen}")) {
             continue;
         }
         if ledger.was_alerted(&key).await == Ok(true) {
             continue;
         }
-        let body = body(&alert);
+        standing::note(ports, &alert, &key).await;
+        let about = About::new(ports, config).await;
+        let body = body(&alert, &about).await;
         let message = Message::Alert {
             key: key.clone(),
             body: body.clone(),
@@ -124,7 +134,7 @@ fn held_back_for(event: Event) -> Duration {
 }
 
 /// The JSON that is posted. Slack and plain receivers show `text`, Discord shows `content`.
-fn body(alert: &Alert) -> Value {
+async fn body<P: Ports>(alert: &Alert, about: &About<'_, P>) -> Value {
     let mut text = format!("clerk-nylas-relay: {}", what_happened(alert.kind));
     for setting in &alert.settings {
         text.push(' ');
@@ -138,9 +148,10 @@ fn body(alert: &Alert) -> Value {
             receiver.domain, receiver.today
         );
     }
-    if let Some(account) = &alert.account {
-        let _ = write!(text, " Account {}.", account.as_str());
+    if !alert.templates.is_empty() {
+        let _ = write!(text, " {}.", alert.templates.join(", "));
     }
+    text.push_str(&about.account(alert.account.as_ref()).await);
     let _ = write!(
         text,
         " {} ({}",
@@ -151,7 +162,8 @@ fn body(alert: &Alert) -> Value {
         let _ = write!(text, ", {id}");
     }
     text.push(')');
-    json!({
+    text.push_str(&about.link(alert.svix_id.as_ref()));
+    let mut body = json!({
         "text": text,
         "content": text,
         "event": alert.event,
@@ -159,7 +171,11 @@ fn body(alert: &Alert) -> Value {
         "reason": alert.reason,
         "account": alert.account,
         "svix_id": alert.svix_id,
-    })
+    });
+    if let (Some(body), false) = (body.as_object_mut(), alert.templates.is_empty()) {
+        body.insert("templates".to_owned(), json!(alert.templates));
+    }
+    body
 }
 
 /// What happened.
@@ -185,13 +201,25 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::GrantGone => "an account's grant is gone.",
         AlertKind::GrantUpdated => "an account's grant was changed.",
         AlertKind::CapNear => "an account has used up much of its mails of the day.",
+        AlertKind::MonthlyCapNear => "the organization has used up much of its mails of the month.",
         AlertKind::BounceRate => "over 2 % of the mails bounce.",
         AlertKind::ComplaintRate => "over 0.05 % of the mails are called spam.",
         AlertKind::WebhookInactive => "Nylas' webhook is not active.",
         AlertKind::Silence => "no mail for six hours, after a day that had some.",
         AlertKind::SenderNameDiffers => "Clerk's sender name differs from the account's address.",
+        AlertKind::HandedBack => "no account sends, so Clerk delivers these mails itself now:",
+        AlertKind::HandBackFailed => {
+            "no account sends, and Clerk could not be told to deliver by itself:"
+        }
     }
 }
+
+const HANDED_BACK: &str = "Users get their codes, from Clerk's address. Look at the reason; when the account sends \
+                           again, run relayctl templates take --all.";
+const HAND_BACK_FAILED: &str = "Users get no codes. Switch \"Delivered by Clerk\" on in Clerk's dashboard, or run \
+                                relayctl templates give-back --all. clerk_refuses_key: CLERK_SECRET_KEY is wrong. \
+                                clerk_endpoint_gone: Clerk no longer has the operation, which it calls \
+                                deprecated, so only the dashboard is left.";
 
 /// What it means for users, and what to do.
 fn what_to_do(kind: AlertKind) -> &'static str {
@@ -245,7 +273,11 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::GrantGone => "It neither sends nor receives. Mend it in Nylas' dashboard.",
         AlertKind::GrantUpdated => "Was it you?",
         AlertKind::CapNear => {
-            "At 100 % it sends no more until midnight UTC. Add an account or a larger plan."
+            "At 100 % it sends no more until midnight UTC. Add an account, if the month's mails allow it, or take a \
+             larger plan."
+        }
+        AlertKind::MonthlyCapNear => {
+            "At 100 % no account sends until the month ends (UTC). Only a larger plan helps: more accounts share it."
         }
         AlertKind::BounceRate => {
             "At 10 % Nylas pauses the account, and nobody signs in. Look whether somebody makes up \
@@ -260,6 +292,8 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::SenderNameDiffers => {
             "Mails come from the account's address. Change one of the two."
         }
+        AlertKind::HandedBack => HANDED_BACK,
+        AlertKind::HandBackFailed => HAND_BACK_FAILED,
     }
 }
 

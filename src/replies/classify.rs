@@ -2,6 +2,7 @@
 
 use crate::{
     model::{
+        account::Folders,
         mail::is_plain_address,
         message_id::read_message_id,
         outcome::{Outcome, Reason},
@@ -97,17 +98,15 @@ impl<'a> InboundMail<'a> {
             .map(|value| value.trim().to_ascii_lowercase())
     }
 
-    fn is_in(&self, folders: &[&str]) -> bool {
+    fn is_junk(&self, known: &Folders) -> bool {
         let list = self.0.get("folders").and_then(Value::as_array);
-        list.into_iter().flatten().any(|folder| {
-            let name = folder.as_str().unwrap_or_default();
-            is_listed(name.trim_start_matches('\\'), folders)
-        })
+        let mut folders = list.into_iter().flatten().filter_map(Value::as_str);
+        folders.any(|folder| known.is_junk(folder))
     }
 
     /// Who wrote it, and what shows it. Our own mails are recognized first, because nobody may ever answer them.
-    pub fn classify(&self, own_addresses: &[String]) -> (Class, Reason) {
-        if let Some(sign) = sent_by_us(self.0) {
+    pub fn classify(&self, own_addresses: &[String], folders: &Folders) -> (Class, Reason) {
+        if let Some(sign) = sent_by_us(self.0, folders) {
             return (Class::Own, sign);
         }
         let from = self.from();
@@ -166,7 +165,7 @@ impl<'a> InboundMail<'a> {
         if VENDORS.iter().any(|name| header(name).is_some()) {
             return (Class::Automatic, Reason::VendorHeader);
         }
-        if self.is_in(&["junk", "spam"]) {
+        if self.is_junk(folders) {
             return (Class::Junk, Reason::JunkFolder);
         }
         (Class::Person, Reason::Person)

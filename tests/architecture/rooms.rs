@@ -4,13 +4,13 @@ use crate::imports::Arrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each room of `src/`, a folder or a file, and the rooms it may import. A room stands above all of them.
-pub const ROOMS: [(&str, &[&str]); 19] = [
+pub const ROOMS: [(&str, &[&str]); 20] = [
     ("model", &[]),
     ("redact", &[]),
     ("ports", &["model"]),
     ("signature", &["model"]),
-    ("clerk", &["model", "signature"]),
     ("config", &["model", "ports", "signature"]),
+    ("clerk", &["config", "model", "ports", "signature"]),
     ("ledger", &["model", "ports"]),
     ("nylas", &["config", "model", "ports", "signature"]),
     ("platform", &["config", "model", "ports"]),
@@ -23,13 +23,17 @@ pub const ROOMS: [(&str, &[&str]); 19] = [
         ],
     ),
     ("queue", &["context", "ledger", "model", "ports"]),
+    (
+        "handback",
+        &["clerk", "config", "context", "ledger", "model", "ports"],
+    ),
     ("mail", BELOW),
     ("operator", BELOW),
     ("replies", BELOW),
     (
         "consumer",
         &[
-            "config", "mail", "model", "operator", "ports", "queue", "replies",
+            "config", "handback", "mail", "model", "operator", "ports", "queue", "replies",
         ],
     ),
     (
@@ -59,6 +63,7 @@ const BELOW: &[&str] = &[
     "config",
     "context",
     "delivery",
+    "handback",
     "ledger",
     "model",
     "nylas",

@@ -15,6 +15,7 @@
 mod agent;
 mod clerk;
 mod compatibility;
+mod handback;
 mod operator;
 mod relay;
 mod relayctl;
@@ -38,6 +39,8 @@ pub const FIFTH: &str = "44444444-0000-4000-8000-000000000005";
 pub const SIXTH: &str = "44444444-0000-4000-8000-000000000006";
 pub const SEVENTH: &str = "44444444-0000-4000-8000-000000000007";
 pub const EIGHTH: &str = "44444444-0000-4000-8000-000000000008";
+/// The account that is paused while Clerk takes over.
+pub const NINTH: &str = "55555555-0000-4000-8000-000000000009";
 /// `INLINE_SEND_BUDGET_MS` of the usual settings.
 pub const INLINE_BUDGET: Duration = Duration::from_millis(1_500);
 /// The person who gets forwarded replies.
@@ -90,6 +93,7 @@ impl Stage {
                 account(SIXTH, "auth@sixth.example"),
                 account(SEVENTH, "auth@seventh.example"),
                 account(EIGHTH, "auth@eighth.example"),
+                account(NINTH, "auth@ninth.example"),
             ],
         );
         // Leaves enough time to start a Worker before the third attempt.
@@ -280,6 +284,7 @@ fn all() -> impl Iterator<Item = &'static (&'static str, fn(&Stage))> {
         compatibility::ALL,
         setup::ALL,
         smtp::ALL,
+        handback::ALL,
     ];
     files.into_iter().flatten()
 }

@@ -207,19 +207,22 @@ fn setup_makes_a_working_relay_from_nothing_and_then_changes_nothing(_: &Stage) 
         crate::relay::OTHER_SECRET
     );
     fs::write(world.folder.join(".dev.vars"), development).unwrap();
-    // A new account has no address on workers.dev. The operator has to choose one.
+    // A new account has no address on workers.dev, and takes no Worker: not even the draft that holds the secrets.
     world.ask("/refuse", "no workers.dev");
     let homeless = world.setup(&[]);
     assert_eq!(homeless.code, 1, "{}", homeless.all());
-    let error = homeless.json()["error"].as_str().unwrap().to_owned();
+    let said = homeless.json();
+    let (error, fix) = (
+        said["error"].as_str().unwrap(),
+        said["fix"].as_str().unwrap(),
+    );
     assert!(
-        error.contains("step deploy")
-            && error.contains("https://dash.cloudflare.com/account/workers/onboarding"),
-        "{error}"
+        error.contains("step secrets") && fix.contains("/workers/onboarding"),
+        "{said}"
     );
     // Cloudflare stores the code and then fails, so the queues, schedule and address are missing.
     world.ask("/refuse", "/consumers");
-    let stopped = world.setup(&["--only", "deploy"]);
+    let stopped = world.setup(&[]);
     assert_eq!(stopped.code, 1, "{}", stopped.all());
     let error = stopped.json()["error"].as_str().unwrap().to_owned();
     assert!(

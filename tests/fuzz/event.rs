@@ -23,7 +23,7 @@ pub fn execute(body: &[u8]) {
         _ => None,
     });
     let webhook = verify_clerk(&headers, body, std::slice::from_ref(&*SECRET), NOW).unwrap();
-    let (slug, read) = read_email(&webhook, true);
+    let (slug, _, read) = read_email(&webhook, true);
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
     assert!(
         slug.as_str()

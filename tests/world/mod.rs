@@ -19,7 +19,7 @@ use clerk_nylas_relay::{
     ports::{
         ANSWER_BYTES_MAX, Clock, Encryption, Gunzip, Http, HttpError, HttpRequest, HttpResponse,
         Listed, Log, Memory, Queue, QueueError, Random, Socket, SocketError, Sockets, Store,
-        StoreError, Timer,
+        StoreError, Timer, is_listable,
     },
     replies::intake::{self, NylasRequest},
     signature::SignatureHeaders,
@@ -55,6 +55,26 @@ pub struct Costs {
     pub lists: u32,
 }
 
+/// The ids of the Sent and Junk folders.
+pub const SENT: &str = "folder-7f3a";
+pub const JUNK: &str = "folder-91c0";
+
+/// An account's folders, as Nylas lists them.
+fn folders() -> Value {
+    let folder = |(id, name, attribute)| {
+        json!({
+            "id": id, "object": "folder", "grant_id": "g", "name": name, "system_folder": true,
+            "attributes": [attribute],
+        })
+    };
+    let all = [
+        ("folder-02be", "inbox", "\\Inbox"),
+        (SENT, "sent", "\\Sent"),
+        (JUNK, "junk", "\\Junk"),
+    ];
+    json!({"request_id": "r", "data": all.map(folder)})
+}
+
 /// Operations on the queues, which are what Cloudflare counts: one for each 64 kB that are written, read or deleted
 /// (<https://developers.cloudflare.com/queues/platform/pricing/>). Each delivery is a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +99,10 @@ fn operations(text: &str) -> u32 {
 pub struct World {
     pub now: Cell<UnixMillis>,
     pub ledger: RefCell<BTreeMap<String, String>>,
+    /// How many keys one list operation returns.
+    pub listed_max: Cell<usize>,
+    /// What is listed in place of a value.
+    pub listed: RefCell<BTreeMap<String, String>>,
     /// How long each was to be kept, when it was put there.
     pub lifetimes: RefCell<BTreeMap<String, Duration>>,
     pub queue: RefCell<Vec<String>>,
@@ -105,6 +129,8 @@ pub struct World {
     pub nylas_by_query: RefCell<Vec<(String, String, Value)>>,
     /// Every URL that was requested, but for the alert's address.
     pub requested: RefCell<Vec<String>>,
+    /// Every body that was posted to Clerk's API: the URL, the `Authorization` and the body.
+    pub told_clerk: RefCell<Vec<(String, String, String)>>,
     pub receiver_is_down: Cell<bool>,
     /// Whether Nylas says of its answers that it repeats them from memory.
     pub replays: Cell<bool>,
@@ -136,6 +162,8 @@ impl World {
         let usual = [
             ("CLERK_WEBHOOK_SIGNING_SECRET", CLERK_SECRET),
             ("NYLAS_API_KEY", "nyk_marker"),
+            // On loopback, so that addresses nobody reads get their mails.
+            ("NYLAS_API_BASE", "http://127.0.0.1:1"),
             ("NYLAS_WEBHOOK_SECRET", "marker-secret"),
             (
                 "NYLAS_ACCOUNTS",
@@ -158,6 +186,8 @@ impl World {
         Self {
             now: Cell::new(NOW),
             ledger: RefCell::default(),
+            listed_max: Cell::new(usize::MAX),
+            listed: RefCell::default(),
             lifetimes: RefCell::default(),
             queue: RefCell::default(),
             lanes: RefCell::default(),
@@ -168,11 +198,19 @@ impl World {
             heard: RefCell::default(),
             remembered: RefCell::default(),
             posted: RefCell::default(),
-            nylas: RefCell::default(),
+            nylas: RefCell::new(vec![
+                ("/folders".to_owned(), 200, folders()),
+                (
+                    "/rule-evaluations".to_owned(),
+                    200,
+                    json!({"request_id": "r", "data": []}),
+                ),
+            ]),
             sends: RefCell::default(),
             nylas_once: RefCell::default(),
             nylas_by_query: RefCell::default(),
             requested: RefCell::default(),
+            told_clerk: RefCell::default(),
             receiver_is_down: Cell::new(false),
             replays: Cell::new(false),
             request_takes: Cell::new(0),
@@ -242,15 +280,19 @@ impl World {
 
     /// Clerk's webhook with a code for that address, signed; the answer's status.
     pub fn receive(&self, id: &str, to: &str) -> &'static str {
-        self.receive_aged(id, to, 0)
+        self.receive_made_at(id, to, self.now.get().seconds())
     }
 
     /// The same, of an event that Clerk made so long ago.
     pub fn receive_aged(&self, id: &str, to: &str, age: u64) -> &'static str {
+        self.receive_made_at(id, to, self.now.get().seconds() - age / SECOND)
+    }
+
+    /// The same, of an event that says so of its own time.
+    pub fn receive_made_at(&self, id: &str, to: &str, timestamp: u64) -> &'static str {
         let seconds = i64::try_from(self.now.get().seconds()).unwrap();
-        let made_at = seconds - i64::try_from(age / SECOND).unwrap();
         let event = json!({
-            "object": "event", "type": "email.created", "timestamp": made_at,
+            "object": "event", "type": "email.created", "timestamp": timestamp,
             "data": {
                 "id": "ema_1", "slug": "verification_code", "from_email_name": "auth",
                 "to_email_address": to, "user_id": "user_1", "subject": "marker",
@@ -382,7 +424,12 @@ impl World {
         let logged = self.records.take();
         let logged: Vec<Alert> = logged.iter().filter_map(Record::to_alert).collect();
         assert_eq!(raised, logged);
-        done(alerts::raise(self, Some(ALERT_URL), raised));
+        done(alerts::raise(
+            self,
+            Some(&self.config),
+            Some(ALERT_URL),
+            raised,
+        ));
         self.deliver_alerts();
         let posted = std::mem::take(&mut *self.posted.borrow_mut());
         for body in &posted {
@@ -473,8 +520,22 @@ impl Store for World {
         self.wait();
         self.ledger_fails_at("put", key)?;
         self.lifetimes.borrow_mut().insert(key.to_owned(), lifetime);
+        self.listed.borrow_mut().remove(key);
         let mut ledger = self.ledger.borrow_mut();
         ledger.insert(key.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    async fn put_listed(
+        &self,
+        key: &str,
+        value: &str,
+        listed: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.put(key, value, lifetime).await?;
+        let mut all = self.listed.borrow_mut();
+        all.insert(key.to_owned(), listed.to_owned());
         Ok(())
     }
 
@@ -486,13 +547,16 @@ impl Store for World {
 
     async fn list(&self, prefix: &str) -> Result<Listed, StoreError> {
         self.count(|costs| costs.lists += 1);
-        let ledger = self.ledger.borrow();
-        let entries = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
+        let (ledger, listed) = (self.ledger.borrow(), self.listed.borrow());
+        let all = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
+        let is_complete = all.clone().count() <= self.listed_max.get();
+        let entries = all.take(self.listed_max.get()).map(|(key, value)| {
+            let text = listed.get(key).unwrap_or(value);
+            (key.clone(), is_listable(text).then(|| text.clone()))
+        });
         Ok(Listed {
-            entries: entries
-                .map(|(key, value)| (key.clone(), Some(value.clone())))
-                .collect(),
-            is_complete: true,
+            entries: entries.collect(),
+            is_complete,
         })
     }
 }
@@ -545,6 +609,16 @@ impl Http for World {
         }
         self.pass(self.request_takes.get());
         self.requested.borrow_mut().push(request.url.clone());
+        if let Some(body) = request
+            .body
+            .as_ref()
+            .filter(|_| request.url.contains("/v1/templates"))
+        {
+            let mut headers = request.headers.iter();
+            let found = headers.find(|(name, _)| *name == "Authorization");
+            let told = (request.url.clone(), found.unwrap().1.clone(), body.clone());
+            self.told_clerk.borrow_mut().push(told);
+        }
         let mut headers = request.headers.iter();
         if let Some((_, key)) =
             headers.find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"))

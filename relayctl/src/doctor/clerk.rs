@@ -1,10 +1,16 @@
 //! Checks at Clerk: which templates it leaves to the relay, and with which sender name.
 
 use super::{
-    finding::{Finding, fail, pass, skip, some_of, warn},
+    finding::{Finding, State, fail, pass, skip, some_of, warn},
     patient::Patient,
 };
-use crate::http::{Ask, list, text};
+use crate::{
+    http::{Ask, list, text},
+    templates::{
+        Filter,
+        clerk::{Clerk, Template},
+    },
+};
 use clerk_nylas_relay::model::mail::Slug;
 use serde_json::Value;
 
@@ -16,44 +22,28 @@ const CHECKS: [&str; 5] = [
     "clerk-domain",
 ];
 
+/// The most templates that Clerk lists at once. Without a limit it lists ten.
+const TEMPLATES_MAX: usize = 500;
+
 pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     let [key_id, rest @ ..] = CHECKS;
     let without = |first: Finding| {
         let others = rest.map(|id| skip(id, "Clerk was not asked", "see clerk-key"));
         std::iter::once(first).chain(others).collect::<Vec<_>>()
     };
-    let Some(key) = patient.secret("CLERK_SECRET_KEY") else {
+    let Some(found) = patient.secrets.get("CLERK_SECRET_KEY") else {
         return without(skip(
             key_id,
             "CLERK_SECRET_KEY is not known, so Clerk cannot be asked; it is optional",
             "put it into the environment for this one command: Clerk's dashboard, API keys, sk_...",
         ));
     };
+    let key = found.secret.reveal();
     let base = patient.args.clerk_base.trim_end_matches('/');
-    let ask = |path: &str| {
-        patient
-            .http
-            .call(&Ask::get(format!("{base}{path}")).bearer(key))
-    };
-    let reply = match ask("/v1/templates/email") {
-        Ok(reply) => reply,
+    let asked = Clerk::new(patient.http, base, found.secret.clone());
+    let templates = match asked.and_then(|clerk| clerk.templates()) {
+        Ok(templates) => templates,
         Err(failure) => return without(fail(key_id, failure.message, failure.fix)),
-    };
-    if reply.code != 200 {
-        let fix = match reply.code {
-            401 | 403 => {
-                "copy the secret key of the right instance from Clerk's dashboard, API keys: sk_test_ is \
-                 development, sk_live_ production"
-            }
-            _ => "try again; https://status.clerk.com",
-        };
-        return without(fail(key_id, format!("Clerk answered {}", reply.code), fix));
-    }
-    let body = reply.json();
-    // Clerk's API answers some lists bare and some in `data`.
-    let templates: Vec<Value> = match body.as_array() {
-        Some(all) => all.clone(),
-        None => list(&body, "/data").to_vec(),
     };
     let kind = if key.starts_with("sk_live_") {
         "production"
@@ -64,18 +54,17 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         key_id,
         format!("accepted ({kind} instance), {} templates", templates.len()),
     )];
-    let with = |by_clerk: bool| -> Vec<&Value> {
-        let is = move |template: &&Value| {
-            template.get("delivered_by_clerk") == Some(&Value::Bool(by_clerk))
-        };
-        templates.iter().filter(is).collect()
+    let with = |by_clerk: bool| -> Vec<&Template> {
+        let all = templates.iter();
+        all.filter(|template| template.delivered_by_clerk == by_clerk)
+            .collect()
     };
-    let slug = |template: &&Value| text(template, "/slug").to_owned();
+    let slug = |template: &&Template| template.slug.clone();
     let (ours, theirs) = (with(false), with(true));
     let still: Vec<String> = theirs.iter().map(slug).collect();
-    const SWITCH: &str =
-        "Clerk's dashboard, Customization, Emails, the template: switch \"Delivered by Clerk\" off";
-    findings.push(if templates.is_empty() {
+    const SWITCH: &str = "`relayctl templates take` the ones that the relay is to deliver; if the relay handed them \
+                          back, once the account sends again";
+    let by_whom = if templates.is_empty() {
         warn(
             "clerk-templates",
             "Clerk lists no templates",
@@ -108,16 +97,31 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             ),
             SWITCH,
         )
-    });
-    let filter = patient.variable("TEMPLATES");
-    let dropped: Vec<String> = match &filter {
-        Some(filter) => ours
-            .iter()
-            .map(slug)
-            .filter(|slug| !filter.split(',').any(|named| named.trim() == slug))
-            .collect(),
-        None => Vec::new(),
     };
+    findings.push(if templates.len() < TEMPLATES_MAX {
+        by_whom
+    } else {
+        // As bad as what is known, and no better than a warning.
+        Finding {
+            state: by_whom.state.max(State::Warn),
+            cause: format!(
+                "Clerk listed {}, the most it does, so there may be more; of these: {}",
+                templates.len(),
+                by_whom.cause
+            ),
+            fix: format!(
+                "look at Customization, Emails, for the others. {}",
+                by_whom.fix
+            ),
+            ..by_whom
+        }
+    });
+    let filter = Filter::read(patient.project.as_ref().ok());
+    let dropped: Vec<String> = ours
+        .iter()
+        .map(slug)
+        .filter(|slug| !filter.is_relayed(slug))
+        .collect();
     findings.push(if dropped.is_empty() {
         pass("clerk-filter", "every one does")
     } else {
@@ -127,14 +131,16 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
                 "Clerk does not deliver {}, and TEMPLATES leaves it out: nobody sends it",
                 some_of(&dropped, 8)
             ),
-            "add it to TEMPLATES in wrangler.toml, or switch \"Delivered by Clerk\" on for it",
+            "add it to TEMPLATES in wrangler.toml, or `relayctl templates give-back` it",
         )
     });
     findings.push(from(patient, &ours));
     findings.push(domain(
         patient,
         kind,
-        ask("/v1/domains")
+        patient
+            .http
+            .call(&Ask::get(format!("{base}/v1/domains")).bearer(key))
             .ok()
             .filter(|reply| reply.code == 200)
             .map(|reply| reply.json()),
@@ -142,7 +148,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     findings
 }
 
-fn from(patient: &Patient<'_>, ours: &[&Value]) -> Finding {
+fn from(patient: &Patient<'_>, ours: &[&Template]) -> Finding {
     const ID: &str = "clerk-from";
     let locals: Vec<&str> = patient
         .addresses
@@ -154,7 +160,7 @@ fn from(patient: &Patient<'_>, ours: &[&Value]) -> Finding {
     }
     let mut others: Vec<String> = ours
         .iter()
-        .map(|template| text(template, "/from_email_name"))
+        .map(|template| template.from.as_str())
         .filter(|name| {
             !name.is_empty() && !locals.iter().any(|local| local.eq_ignore_ascii_case(name))
         })

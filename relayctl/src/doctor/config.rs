@@ -29,7 +29,12 @@ const SETTINGS: [(&str, &[&str]); 11] = [
     ),
     (
         "config-operator",
-        &["ADMIN_TOKEN", "ALERT_WEBHOOK_URL", "NYLAS_DAILY_CAP"],
+        &[
+            "ADMIN_TOKEN",
+            "ALERT_WEBHOOK_URL",
+            "NYLAS_DAILY_CAP",
+            "NYLAS_MONTHLY_CAP",
+        ],
     ),
     ("config-smtp", &["SMTP_HOST", "SMTP_PORT", "SMTP_PASSWORD"]),
 ];

@@ -22,7 +22,7 @@ use patient::Patient;
 use serde_json::{Value, json};
 
 /// Every check: its id, which is also its section in `docs/doctor.md`, and what it asks.
-pub const CHECKS: [(&str, &str); 52] = [
+pub const CHECKS: &[(&str, &str)] = &[
     ("config-file", "wrangler.toml is there and can be read"),
     (
         "config-api-base",
@@ -58,7 +58,7 @@ pub const CHECKS: [(&str, &str); 52] = [
     ),
     (
         "config-operator",
-        "ADMIN_TOKEN, ALERT_WEBHOOK_URL and NYLAS_DAILY_CAP can be used",
+        "ADMIN_TOKEN, ALERT_WEBHOOK_URL, NYLAS_DAILY_CAP and NYLAS_MONTHLY_CAP can be used",
     ),
     (
         "config-smtp",
@@ -117,6 +117,10 @@ pub const CHECKS: [(&str, &str); 52] = [
     ),
     ("worker-url", "the Worker's address is known, and https"),
     ("worker-reachable", "the Worker answers"),
+    (
+        "worker-as-svix",
+        "nothing at Cloudflare stops Clerk's sender before the Worker",
+    ),
     ("worker-version", "the Worker is of this version"),
     ("worker-settings", "the Worker's settings are complete"),
     ("worker-clock", "clocks agree"),

@@ -4,7 +4,7 @@ use super::args::DoctorArgs;
 use crate::{
     failure::Failure,
     http::{Http, relay_base},
-    project::{Project, SECRETS, variable},
+    project::{self, Project, SECRETS, variable},
     secrets::{self, Found},
     sign,
 };
@@ -46,7 +46,7 @@ impl<'a> Patient<'a> {
             })
         });
         let mut known = BTreeMap::new();
-        for name in SECRETS.into_iter().chain(["CLERK_SECRET_KEY"]) {
+        for name in SECRETS {
             let found = if args.without_dev_vars {
                 secrets::from_environment(name)
             } else {
@@ -80,22 +80,7 @@ impl<'a> Patient<'a> {
             Ok(config) => config.degraded,
             Err(problems) => problems,
         };
-        // Read once more with the accounts alone, so that another wrong setting does not hide them.
-        let only_accounts = |name: &str| match name {
-            "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => setting(name),
-            "CLERK_WEBHOOK_SIGNING_SECRET" => Some(placeholder.clone()),
-            "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
-            _ => None,
-        };
-        let accounts = Config::read(
-            only_accounts,
-            Bound {
-                ledger: true,
-                outbox: true,
-            },
-        )
-        .map(|config| config.accounts)
-        .unwrap_or_default();
+        let accounts = project::accounts(project.as_ref().ok());
         let url = args
             .url
             .as_deref()

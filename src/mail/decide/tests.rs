@@ -253,3 +253,35 @@ fn an_ending_is_as_serious_as_its_name_and_an_alert_where_somebody_must_look() {
         assert_eq!((ending.level, ending.alert), (level, alert));
     }
 }
+
+#[test]
+fn an_address_that_nobody_reads_is_a_test_recipient() {
+    for address in [
+        "jane+clerk_test@acme.com",
+        "Jane+Clerk_Test@Acme.com",
+        "jane+signup+clerk_test@acme.com",
+        "jane@example.com",
+        "jane@EXAMPLE.net",
+        "jane@mail.example.org",
+        "jane@acme.test",
+        "jane@acme.invalid",
+        "jane@localhost",
+        "jane@acme.localhost",
+        "jane@acme.example",
+    ] {
+        assert!(is_test_recipient(address), "{address}");
+    }
+    for address in [
+        "jane@acme.com",
+        "clerk_test@acme.com",
+        "jane+clerk_testing@acme.com",
+        "jane@example.com.acme.com",
+        "jane@notexample.com",
+        "jane@example.co.uk",
+        "jane@acme.tested",
+        "jane@contest",
+        "example.com",
+    ] {
+        assert!(!is_test_recipient(address), "{address}");
+    }
+}

@@ -4,7 +4,7 @@
 use super::*;
 use std::collections::BTreeSet;
 
-const EVENTS: [&str; 13] = [
+const EVENTS: [&str; 14] = [
     "clerk_webhook",
     "outbox",
     "dead_letter",
@@ -18,9 +18,10 @@ const EVENTS: [&str; 13] = [
     "check",
     "alert",
     "operator",
+    "hand_back",
 ];
 
-const OUTCOMES: [&str; 50] = [
+const OUTCOMES: [&str; 53] = [
     "sent",
     "queued",
     "retry",
@@ -64,6 +65,7 @@ const OUTCOMES: [&str; 50] = [
     "looked",
     "found",
     "cap",
+    "monthly_cap",
     "bounces",
     "complaints",
     "webhook",
@@ -71,9 +73,11 @@ const OUTCOMES: [&str; 50] = [
     "drift",
     "backlog",
     "given_up",
+    "handed_back",
+    "ended",
 ];
 
-const REASONS: [&str; 140] = [
+const REASONS: [&str; 152] = [
     "accepted_by_nylas",
     "accepted_after_the_answer",
     "sent_but_not_recorded",
@@ -93,6 +97,7 @@ const REASONS: [&str; 140] = [
     "recipient_bounced_or_complained",
     "held_back_by_guard",
     "template_not_in_TEMPLATES",
+    "test_recipient",
     "redriven",
     "nylas_timeout",
     "nylas_unreachable",
@@ -108,6 +113,7 @@ const REASONS: [&str; 140] = [
     "smtp_refused_recipient",
     "smtp_outcome_unknown",
     "nylas_refused_recipient",
+    "nylas_rule_blocks_recipient",
     "nylas_too_large",
     "nylas_provider_refused",
     "nylas_refused_mail",
@@ -119,6 +125,9 @@ const REASONS: [&str; 140] = [
     "account_paused",
     "account_domain_not_verified",
     "account_daily_quota",
+    "account_monthly_quota",
+    "account_plan_limit",
+    "account_refusal_unexplained",
     "account_removed",
     "account_address_unknown",
     "from_email_name_differs",
@@ -201,6 +210,13 @@ const REASONS: [&str; 140] = [
     "over_2_percent",
     "over_0.05_percent",
     "no_mail_for_six_hours",
+    "handed_back_before",
+    "account_sends_again",
+    "nothing_to_hand_back",
+    "clerk_refuses_key",
+    "clerk_endpoint_gone",
+    "clerk_refused",
+    "clerk_not_answering",
     "receiver_refused",
     "wrong_token",
     "the signature, its headers or its time are not right: check CLERK_WEBHOOK_SIGNING_SECRET",

@@ -1,0 +1,183 @@
+//! Whether to hand templates back, and what follows from Clerk's answers: pure decisions.
+
+use crate::{
+    clerk::api::ApiError,
+    ledger::handback::Met,
+    model::{
+        id::SvixId,
+        outcome::Reason,
+        time::{MINUTE, UnixMillis},
+    },
+};
+use std::time::Duration;
+
+/// How long it must have lasted that no account sends, where only one mail says so.
+const LASTS: Duration = MINUTE;
+
+/// How often a hand-back is tried: for 54 minutes in all. A mail that finds every account at fault after an hour begins
+/// a new one.
+pub const TRIES: u32 = 25;
+/// From this try on, that Clerk does not answer is an alert. Until then half a minute has passed.
+const ALERT_FROM: u32 = 3;
+const RETRY_STEP: Duration = Duration::from_secs(10);
+const RETRY_MAX: Duration = MINUTE.saturating_mul(15);
+
+/// What follows when a mail finds every account at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// Nothing yet.
+    Wait,
+    /// Remember that this mail was the first.
+    Remember,
+    /// Hand the templates back.
+    HandBack,
+}
+
+/// Decides that. `first`: the first mail that found every account at fault lately.
+pub fn trigger(
+    svix_id: &SvixId,
+    first: Option<&Met>,
+    was_queued_lately: bool,
+    now: UnixMillis,
+) -> Trigger {
+    match first {
+        _ if was_queued_lately => Trigger::Wait,
+        None => Trigger::Remember,
+        Some(first) if first.svix_id != *svix_id || now.since(first.at) >= LASTS => {
+            Trigger::HandBack
+        }
+        Some(_) => Trigger::Wait,
+    }
+}
+
+/// What follows from Clerk's answers to one try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Everything is handed back.
+    Done,
+    /// Something is left. Try again after the delay.
+    Retry {
+        reason: Reason,
+        delay: Duration,
+        /// An operator should know by now.
+        is_alert: bool,
+    },
+    /// Something is left, and trying again is of no use.
+    GiveUp { reason: Reason },
+}
+
+/// Decides that. `errors`: one for each request that failed; `attempt` counts from 1.
+pub fn next(errors: &[ApiError], attempt: u32) -> Next {
+    let temporary = errors.iter().find(|error| error.is_temporary());
+    let Some(error) = temporary.or(errors.first()) else {
+        return Next::Done;
+    };
+    let reason = reason_of(*error);
+    if temporary.is_none() || attempt >= TRIES {
+        return Next::GiveUp { reason };
+    }
+    let asked = errors.iter().filter_map(|error| match error {
+        ApiError::Busy { retry_after } => *retry_after,
+        _ => None,
+    });
+    let delay = asked.fold(RETRY_STEP.saturating_mul(attempt), Duration::max);
+    Next::Retry {
+        reason,
+        delay: delay.min(RETRY_MAX),
+        is_alert: attempt >= ALERT_FROM,
+    }
+}
+
+/// As it is logged and alerted.
+pub fn reason_of(error: ApiError) -> Reason {
+    match error {
+        ApiError::WrongKey => Reason::ClerkRefusesKey,
+        ApiError::Gone => Reason::ClerkEndpointGone,
+        ApiError::Refused => Reason::ClerkRefused,
+        ApiError::Locked | ApiError::Busy { .. } => Reason::ClerkNotAnswering,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_handed_back_when_it_has_lasted_or_a_second_mail_meets_it() {
+        let id = |text| SvixId::parse(text).unwrap();
+        let now = UnixMillis(1_000_000);
+        let first = |id_of_first, ago_ms| {
+            Some(Met {
+                svix_id: id(id_of_first),
+                at: UnixMillis(now.0 - ago_ms),
+            })
+        };
+        for (first, was_queued_lately, expected) in [
+            (None, false, Trigger::Remember),
+            // The same mail, tried again.
+            (first("msg_1", 0), false, Trigger::Wait),
+            (first("msg_1", 59_999), false, Trigger::Wait),
+            (first("msg_1", 60_000), false, Trigger::HandBack),
+            (first("msg_1", 300_000), false, Trigger::HandBack),
+            // A second mail.
+            (first("msg_2", 0), false, Trigger::HandBack),
+            (first("msg_2", 300_000), false, Trigger::HandBack),
+            // Once an hour.
+            (None, true, Trigger::Wait),
+            (first("msg_1", 300_000), true, Trigger::Wait),
+            (first("msg_2", 300_000), true, Trigger::Wait),
+        ] {
+            let decided = trigger(&id("msg_1"), first.as_ref(), was_queued_lately, now);
+            assert_eq!(decided, expected, "{first:?} {was_queued_lately}");
+        }
+    }
+
+    #[test]
+    fn what_may_succeed_later_is_tried_again_and_the_rest_is_given_up() {
+        let busy = |seconds: Option<u64>| ApiError::Busy {
+            retry_after: seconds.map(Duration::from_secs),
+        };
+        let retry = |seconds, is_alert| Next::Retry {
+            reason: Reason::ClerkNotAnswering,
+            delay: Duration::from_secs(seconds),
+            is_alert,
+        };
+        let give_up = |reason| Next::GiveUp { reason };
+        for (errors, attempt, expected) in [
+            (vec![], 1, Next::Done),
+            (vec![busy(None)], 1, retry(10, false)),
+            (vec![busy(None)], 2, retry(20, false)),
+            (vec![busy(None)], 3, retry(30, true)),
+            (vec![ApiError::Locked], 1, retry(10, false)),
+            (vec![busy(Some(45))], 1, retry(45, false)),
+            (vec![busy(Some(5))], 1, retry(10, false)),
+            (vec![busy(Some(86_400))], 1, retry(900, false)),
+            (vec![busy(None)], 24, retry(240, true)),
+            (vec![busy(None)], 25, give_up(Reason::ClerkNotAnswering)),
+            (
+                vec![ApiError::WrongKey],
+                1,
+                give_up(Reason::ClerkRefusesKey),
+            ),
+            (vec![ApiError::Gone], 1, give_up(Reason::ClerkEndpointGone)),
+            (vec![ApiError::Refused], 1, give_up(Reason::ClerkRefused)),
+            // One template is refused, and another one may be handed back later.
+            (
+                vec![ApiError::Refused, ApiError::Locked],
+                1,
+                retry(10, false),
+            ),
+        ] {
+            assert_eq!(next(&errors, attempt), expected, "{errors:?} {attempt}");
+        }
+    }
+
+    #[test]
+    fn the_tries_take_less_than_the_hour_after_which_a_new_hand_back_may_begin() {
+        let delays = (1..TRIES).map(|attempt| match next(&[ApiError::Locked], attempt) {
+            Next::Retry { delay, .. } => delay,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(delays.sum::<Duration>(), Duration::from_secs(3_000));
+    }
+}
