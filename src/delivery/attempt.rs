@@ -20,13 +20,11 @@ use crate::{
     context::Context,
     model::{
         account::{Account, AccountFault, Identity},
-        alert::AlertKind,
         id::GrantId,
-        log::{Level, Record},
         mail::{Content, Email},
-        outcome::{Event, Outcome, Reason},
+        outcome::Reason,
         route::{Hop, KEY_TRUSTED_FOR, Route, order},
-        time::{HOUR, MINUTE, UnixMillis},
+        time::{HOUR, UnixMillis},
     },
     nylas::{
         mailbox::{FindOutcome, IdentityOutcome},
@@ -42,9 +40,6 @@ pub const RECONCILING_TIME: Duration = Duration::from_secs(20);
 
 /// The same, where there was no answer at all: Nylas works on a send for two minutes at most.
 pub const RECONCILING_TIME_WITHOUT_ANSWER: Duration = Duration::from_secs(150);
-
-/// How old the record of a rule may be that explains a refusal, by another clock than ours.
-const RULE_RECORD_MAX: Duration = MINUTE.saturating_mul(5);
 
 /// The delay while another request with the same key is in flight.
 const IN_FLIGHT_WAIT: Duration = Duration::from_secs(3);
@@ -68,13 +63,13 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn retry(reason: Reason) -> Self {
+    pub(super) fn retry(reason: Reason) -> Self {
         Self::Retry { reason, wait: None }
     }
 
     /// No account sends it now. A mail that outlives a used-up quota need not ask before that begins anew, but once an
     /// hour, because a larger plan helps at once. One that does not outlive it goes on trying.
-    fn wait_for(fault: AccountFault, email: &Email, now: UnixMillis) -> Self {
+    pub(super) fn wait_for(fault: AccountFault, email: &Email, now: UnixMillis) -> Self {
         let reset = fault.reset(now).filter(|reset| !email.is_expired(*reset));
         Self::Retry {
             reason: fault.reason(),
@@ -93,7 +88,7 @@ pub struct Attempt<'a, 'c, P> {
 }
 
 /// What follows from the outcome at one hop.
-enum Next {
+pub(super) enum Next {
     /// The attempt ends. The mail stays at the hop.
     End(Verdict),
     /// Leave the hop: it is proven that the mail was not sent there.
@@ -328,12 +323,12 @@ impl<P: Ports> Attempt<'_, '_, P> {
     }
 
     /// Whether more than one account may send the mail.
-    fn has_other_account(&self) -> bool {
+    pub(super) fn has_other_account(&self) -> bool {
         order(&self.context.config.accounts, self.email).len() > 1
     }
 
     /// Looks the mail up in the hop's mailbox.
-    async fn find(&self, hop: &Hop, route: &Route) -> FindOutcome {
+    pub(super) async fn find(&self, hop: &Hop, route: &Route) -> FindOutcome {
         let nylas = &self.context.nylas;
         nylas.find(&hop.account, self.email, route).await
     }
@@ -356,73 +351,10 @@ impl<P: Ports> Attempt<'_, '_, P> {
             .is_some_and(|since| self.context.now().since(since) >= needed)
     }
 
-    fn sent(&self, hop: &Hop, mail: SentMail) -> Next {
+    pub(super) fn sent(&self, hop: &Hop, mail: SentMail) -> Next {
         Next::End(Verdict::Sent {
             account: hop.account.clone(),
             mail,
         })
-    }
-
-    /// A 403 may be about the recipient alone: a rule of the operator's own blocks sends there.
-    async fn forbidden(&self, hop: &Hop, route: &Route) -> Next {
-        let (fault, now) = (AccountFault::Forbidden, self.context.now());
-        let since = now.minus(RULE_RECORD_MAX);
-        let nylas = &self.context.nylas;
-        let blocked = nylas.is_blocked_by_rule(&hop.account, &self.email.to, since);
-        match blocked.await {
-            Some(true) => Next::End(Verdict::Rejected {
-                reason: Reason::NylasRuleBlocksRecipient,
-            }),
-            // The queue has more time than a webhook. But a mail does not wait for this for long.
-            None if self.email.age(now) < MINUTE => Next::End(Verdict::retry(fault.reason())),
-            Some(false) | None => self.account_fault(hop, fault, route).await,
-        }
-    }
-
-    /// Notes it if no account is left that is not at fault. Then the next mail would end like this one.
-    fn note_at_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) {
-        let context = self.context;
-        context.note_at_fault(&hop.account);
-        let mut accounts = order(&context.config.accounts, self.email).into_iter();
-        if accounts.all(|account| context.is_at_fault(account) || route.was_at_fault(account)) {
-            context.note_all_at_fault(fault);
-        }
-    }
-
-    /// The account is at fault, not the mail: raises an alert once, and leaves if the mailbox does not hold the mail.
-    async fn account_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) -> Next {
-        self.note_at_fault(hop, fault, route);
-        self.report_fault(&hop.account, fault).await;
-        if !self.has_other_account() {
-            return Next::End(Verdict::wait_for(fault, self.email, self.context.now()));
-        }
-        match self.find(hop, route).await {
-            FindOutcome::Found(mail) => self.sent(hop, mail),
-            FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault),
-            FindOutcome::Unknown => Next::End(Verdict::retry(fault.reason())),
-        }
-    }
-
-    /// Raises an alert about an account that is at fault, unless one was raised within the hour.
-    pub(super) async fn report_fault(&self, account: &GrantId, fault: AccountFault) {
-        if self.context.ledger.is_down(account).await {
-            return;
-        }
-        let marked = self.context.ledger.mark_down(account, fault).await;
-        let outcome = if marked.is_ok() {
-            Outcome::MarkedDown
-        } else {
-            Outcome::Down
-        };
-        self.context.report(
-            &Record {
-                level: Level::Error,
-                svix_id: Some(self.email.svix_id.clone()),
-                account: Some(account.clone()),
-                alert: Some(AlertKind::AccountDown),
-                ..Record::new(Event::AccountDown, outcome, fault.reason())
-            }
-            .with_answer(self.context.nylas.last()),
-        );
     }
 }

@@ -207,7 +207,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
         if let Some(doubted) = doubted.filter(|doubted| order.contains(doubted)) {
             order = vec![doubted];
         }
-        let mut reason = Reason::NoAccount;
+        let mut none_left = retry(Reason::NoAccount, None);
         for grant_id in order {
             let (Some(account), Some(password)) = (
                 self.context.config.account(&grant_id),
@@ -226,12 +226,13 @@ impl<P: Ports> Attempt<'_, '_, P> {
             match self.hand_in(&sender, route, is_blind, &claim).await {
                 Ok(verdict) => return verdict,
                 Err(fault) => {
-                    reason = fault.reason();
+                    none_left = Verdict::wait_for(fault, self.email, self.context.now());
+                    self.note_at_fault(&grant_id, fault, &route.borrow());
                     self.report_fault(&grant_id, fault).await;
                 }
             }
         }
-        retry(reason, None)
+        none_left
     }
 
     /// Hands the mail in at one account. `Err`: the account is at fault, and the mail is unsent.

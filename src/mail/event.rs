@@ -92,12 +92,7 @@ impl<P: Ports> Mail<'_, '_, P> {
                 // The consumer's attempt gets 409 while the send is in flight, and its outcome afterwards.
                 let so_far = route.borrow().clone();
                 let over_smtp = so_far.is_over_smtp(context.config.smtp.is_some());
-                let is_in_doubt = so_far.doubt().is_some();
-                let (reason, wait) = match over_smtp {
-                    true => (Reason::SmtpTimeout, is_in_doubt.then_some(RECONCILING_TIME)),
-                    false => (Reason::NylasTimeout, None),
-                };
-                let queued = self.queue(&so_far, reason, wait).await;
+                let queued = self.queue_late(&so_far, over_smtp).await;
                 respond(&queued.ended);
                 queued.record(self, &so_far).await;
                 // Over SMTP the connection is broken off before the final dot, so that this attempt certainly sends
@@ -112,6 +107,18 @@ impl<P: Ports> Mail<'_, '_, P> {
         };
         let route = route.borrow().clone();
         self.conclude(verdict, &route, respond).await;
+    }
+
+    /// Queues the mail when the budget ends before its attempt does.
+    async fn queue_late(&self, route: &Route, over_smtp: bool) -> Queued {
+        let (reason, wait) = match over_smtp {
+            true => {
+                let in_doubt = route.doubt().map(|_| RECONCILING_TIME);
+                (Reason::SmtpTimeout, in_doubt)
+            }
+            false => (Reason::NylasTimeout, None),
+        };
+        self.queue(route, reason, wait).await
     }
 
     /// Reads what is known of the mail and its recipient, in one operation of the ledger, and decides.
