@@ -23,7 +23,7 @@ const need = (path) => {
 need("node_modules/wrangler");
 
 const version = process.argv[2];
-const { name, license, devDependencies } = packages[""];
-const root = { name, version, license, devDependencies: { wrangler: devDependencies.wrangler } };
+const { name, license, dependencies } = packages[""];
+const root = { name, version, license, devDependencies: { wrangler: dependencies.wrangler } };
 const kept = Object.entries(packages).filter(([path]) => needed.has(path));
 console.log(JSON.stringify({ ...lock, version, packages: { "": root, ...Object.fromEntries(kept) } }, null, 2));

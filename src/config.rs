@@ -4,7 +4,12 @@
 //! its own feature off: a typo in an optional setting must not keep users from signing in.
 
 use crate::{
-    model::{account::Account, id::GrantId, problem::Problem, secret::Secret},
+    model::{
+        account::Account,
+        id::{GrantId, is_sample},
+        problem::Problem,
+        secret::Secret,
+    },
     signature::SigningSecret,
 };
 use reader::Reader;
@@ -13,9 +18,11 @@ use std::time::Duration;
 mod accounts;
 mod origin;
 mod reader;
+mod smtp;
 mod values;
 
 pub use origin::{ApiBase, is_endpoint};
+pub use smtp::Smtp;
 pub use values::{
     ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_API_BASE_DEFAULT, CLERK_SECRET_PENDING, ClerkAccess,
     INLINE_SEND_BUDGET_MS_DEFAULT, INLINE_SEND_BUDGET_MS_MAX, NYLAS_API_BASE_DEFAULT,
@@ -43,15 +50,25 @@ pub struct Config {
     pub alert_url: Option<String>,
     /// `NYLAS_DAILY_CAP`: how many mails an account may send a day. `None`: that is not watched.
     pub daily_cap: Option<u64>,
+    /// `NYLAS_MONTHLY_CAP`: how many mails all accounts of the organization may send a month. `None`: the same.
+    pub monthly_cap: Option<u64>,
     /// `REPLY_FORWARD_TO`: the address of a person who gets users' replies, too.
     pub forward_to: Option<String>,
     /// Clerk's API, to hand templates back to Clerk while no account sends. `None`: nothing is handed back.
     pub clerk_api: Option<ClerkAccess>,
+    /// `SMTP_HOST` and what belongs to it: new mails go out there. `None`: through Nylas' API.
+    pub smtp: Option<Smtp>,
     /// Optional settings that are wrong. Their features are off.
     pub degraded: Vec<Problem>,
 }
 
 impl Config {
+    /// Whether a message of this id counts as a user's. A sample does only where Nylas is pretend, too: there are no
+    /// others.
+    pub fn counts(&self, svix_id: &str) -> bool {
+        !is_sample(svix_id) || is_nylas_local(self.nylas_api_base.as_str())
+    }
+
     /// Reads the settings. `get` returns the text of a variable or secret by its name.
     ///
     /// # Errors
@@ -71,8 +88,10 @@ impl Config {
         let forward_to = reader.forward_to(&accounts);
         let admin_token = reader.admin_token();
         let alert_url = reader.alert_url();
-        let daily_cap = reader.daily_cap();
+        let daily_cap = reader.cap("NYLAS_DAILY_CAP");
+        let monthly_cap = reader.cap("NYLAS_MONTHLY_CAP");
         let clerk_api = reader.clerk_api(bound);
+        let smtp = reader.smtp(&accounts);
         reader.check_ledger(bound);
         let needed = (nylas_api_key, nylas_api_base, inline_send_budget);
         match (reader.finish(), needed) {
@@ -91,8 +110,10 @@ impl Config {
                 admin_token,
                 alert_url,
                 daily_cap,
+                monthly_cap,
                 forward_to,
                 clerk_api,
+                smtp,
                 degraded,
             }),
             (Ok(problems) | Err(problems), _) => Err(problems),

@@ -10,11 +10,12 @@ use crate::{
         outcome::Event,
         problem::Problem,
     },
-    operator::{alerts, settings::report_misconfigured},
+    operator::{alerts, probe, settings::report_misconfigured},
     ports::Ports,
     queue::{backoff::patient_delay, dead_letter::dead_letter},
     replies::{agent, process},
 };
+use std::{future::poll_fn, pin::Pin, task::Poll};
 
 /// What becomes of a queue message, and the alerts raised on the way.
 pub type Processed = (Disposition, Vec<Alert>);
@@ -32,7 +33,9 @@ pub async fn process<P: Ports>(
     let config = match (config, &message) {
         (Ok(config), _) => config,
         // Without settings there is no address to post to. The alert about the settings does not go through the queue.
-        (Err(_), Message::Alert { .. }) => return (Disposition::Acknowledge, Vec::new()),
+        (Err(_), Message::Alert { .. } | Message::Probe { .. }) => {
+            return (Disposition::Acknowledge, Vec::new());
+        }
         (Err(problems), _) => return misconfigured(ports, problems, message, delivery).await,
     };
     let attempt = delivery.attempt;
@@ -43,6 +46,7 @@ pub async fn process<P: Ports>(
             let disposition = alerts::process(ports, url, &key, &body, attempt).await;
             return (disposition, Vec::new());
         }
+        Message::Probe { id, at } => return (probe::process(ports, &id, at).await, Vec::new()),
         Message::HandBack(job) => {
             return handback::process::process(ports, config, &job, attempt).await;
         }
@@ -57,6 +61,36 @@ pub async fn process<P: Ports>(
             (disposition, raised)
         }
     }
+}
+
+/// How many connections Cloudflare opens for one batch at the same time
+/// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
+pub const CONNECTIONS_MAX: usize = 6;
+
+/// Does the work on a batch. Each message has one request open at a time, so no more than six are at work: a seventh
+/// would wait for a connection while its time runs. `wrangler.toml` asks for batches of six; one that is older, or was
+/// edited, may ask for more.
+///
+/// Each is polled whenever one can go on, because a batch is a few messages; the library's `join_all` is for many, and
+/// eight kilobytes of the upload.
+pub async fn work_on_batch(mut work: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+    poll_fn(|context| {
+        let mut open = 0_usize;
+        work.retain_mut(|work| {
+            if open >= CONNECTIONS_MAX {
+                return true;
+            }
+            let is_open = work.as_mut().poll(context).is_pending();
+            open = open.saturating_add(usize::from(is_open));
+            is_open
+        });
+        if work.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// Records a message as a dead letter: one of the dead-letter queue, or one that a handler gave up.
@@ -77,6 +111,7 @@ async fn misconfigured<P: Ports>(
         Message::Notification { .. }
         | Message::HandOff { .. }
         | Message::Alert { .. }
+        | Message::Probe { .. }
         | Message::HandBack(_) => None,
     };
     let is_expired = |mail: &QueuedMail| mail.email.is_expired(ports.now());
@@ -92,3 +127,6 @@ async fn misconfigured<P: Ports>(
     raised.extend(more);
     (disposition, raised)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use crate::{
         id::GrantId,
         log::{Level, Record},
         mail::Email,
+        message::Lane,
         outcome::{Event, Outcome, Reason},
         time::{DAY, UnixMillis, millis},
     },
@@ -62,12 +63,19 @@ impl<'a, P: Ports> Context<'a, P> {
         RecipientHash::new(address, &self.config.nylas_api_key)
     }
 
-    /// Puts a text into the queue. `Ok` once it is durable there.
+    /// By what the ledger knows a recipient's codes of one template. `None` for what is no code.
+    pub fn codes(&self, email: &Email) -> Option<RecipientHash> {
+        let slug = email.slug.as_str().filter(|_| email.slug.is_code())?;
+        let key = &self.config.nylas_api_key;
+        Some(RecipientHash::of_template(&email.to, slug, key))
+    }
+
+    /// Puts a text into a queue. `Ok` once it is durable there.
     ///
     /// # Errors
     /// Why the queue refused it. The log record will say so, too.
-    pub async fn enqueue(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
-        let enqueued = self.ports.send_to_queue(text, delay).await;
+    pub async fn enqueue(&self, lane: Lane, text: &str, delay: Duration) -> Result<(), QueueError> {
+        let enqueued = self.ports.send_to_queue(lane, text, delay).await;
         if let Err(error) = enqueued {
             self.queue_error.set(Some(error));
         }

@@ -23,6 +23,7 @@ pub mod queue;
 pub mod redact;
 pub mod replies;
 pub mod signature;
+pub mod smtp;
 
 #[cfg(target_arch = "wasm32")]
 mod platform;
@@ -46,7 +47,7 @@ mod entry {
     };
     use futures_channel::oneshot;
     use futures_util::future::{Either, select};
-    use std::{cell::RefCell, future::poll_fn, pin::Pin, rc::Rc, sync::Once, task::Poll};
+    use std::{cell::RefCell, rc::Rc, sync::Once};
     use worker::{
         Env,
         js_sys::Promise,
@@ -82,7 +83,14 @@ mod entry {
                     .alerts
                     .extend(settings::report_degraded(platform, config));
             }
-            alerts::raise(platform, instance.alert_url.as_deref(), routed.alerts).await;
+            let config = settings.as_ref().ok();
+            alerts::raise(
+                platform,
+                config,
+                instance.alert_url.as_deref(),
+                routed.alerts,
+            )
+            .await;
             if let Some((slug, event)) = routed.first_event {
                 first_look::keep(platform, &slug, &event).await;
             }
@@ -137,22 +145,9 @@ mod entry {
             message.settle(disposition);
             raised.borrow_mut().extend(alerts);
         });
-        all(work.map(|work| Box::pin(work) as _).collect()).await;
-        alerts::raise(platform, instance.alert_url.as_deref(), raised.into_inner()).await;
-    }
-
-    /// Does all of the work at once. A batch is a few messages, so each is polled whenever one can go on; the library's
-    /// `join_all` is for many, and eight kilobytes of the upload.
-    async fn all(mut work: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
-        poll_fn(|context| {
-            work.retain_mut(|work| work.as_mut().poll(context).is_pending());
-            if work.is_empty() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        consumer::work_on_batch(work.map(|work| Box::pin(work) as _).collect()).await;
+        let raised = raised.into_inner();
+        alerts::raise(platform, config.ok(), instance.alert_url.as_deref(), raised).await;
     }
 
     /// Every quarter of an hour: `[triggers]` in `wrangler.toml`.
@@ -179,7 +174,8 @@ mod entry {
                 .into_iter()
                 .collect(),
         };
-        alerts::raise(platform, instance.alert_url.as_deref(), raised).await;
+        let config = instance.settings.as_ref().ok();
+        alerts::raise(platform, config, instance.alert_url.as_deref(), raised).await;
     }
 
     /// What an instance of the Worker reads once: its bindings and settings.

@@ -7,7 +7,7 @@
 // The Worker runs in one thread and its JavaScript handles are not `Send`; no caller needs the bound.
 #![allow(async_fn_in_trait)]
 
-use crate::model::{log::Record, time::UnixMillis};
+use crate::model::{log::Record, message::Lane, time::UnixMillis};
 use std::{error::Error, fmt, time::Duration};
 
 /// The clock.
@@ -133,25 +133,46 @@ pub trait Store {
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
     /// The first thousand keys that begin with `prefix`, in lexicographic order.
     async fn list(&self, prefix: &str) -> Result<Listed, StoreError>;
+    /// As `put`, with another text in its place where the key is listed.
+    async fn put_listed(
+        &self,
+        key: &str,
+        value: &str,
+        listed: &str,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        let _ = listed;
+        self.put(key, value, ttl).await
+    }
 }
 
 /// The keys that a listing found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// Each key, with its value where that is short enough to be listed: see [`LISTED_BYTES_MAX`].
+    /// Each key, with what is listed of it: its value, or what [`Store::put_listed`] said in its place. `None`: neither
+    /// [fits](is_listable), or an older version wrote it.
     pub entries: Vec<(String, Option<String>)>,
     /// Whether these are all the keys with the prefix.
     pub is_complete: bool,
 }
 
-/// The longest value that a listing returns. Such a value is also stored as its key's metadata, which KV limits to
-/// 1024 bytes of JSON, and escaping may double its length.
-pub const LISTED_BYTES_MAX: usize = 500;
+/// Whether a text is listed with its key. It is the key's metadata, which KV limits to 1024 bytes of JSON
+/// (<https://developers.cloudflare.com/kv/platform/limits/>).
+pub fn is_listable(text: &str) -> bool {
+    let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
+    let length = text.len().saturating_add(escaped.count());
+    length <= 1000 && !text.contains(char::is_control)
+}
 
-/// The producer's end of the queue: at least once, in any order.
+/// The producer's ends of the two queues: at least once, in any order.
 pub trait Queue {
-    /// Returns once the message is durable.
-    async fn send_to_queue(&self, text: &str, delay: Duration) -> Result<(), QueueError>;
+    /// Returns once the message is durable. Where only the queue of sign-in mails is bound, everything goes through it.
+    async fn send_to_queue(
+        &self,
+        lane: Lane,
+        text: &str,
+        delay: Duration,
+    ) -> Result<(), QueueError>;
 }
 
 /// One request. It holds the API key and the mail, so it has no `Debug`.
@@ -237,7 +258,68 @@ pub trait Log {
     fn log(&self, record: &Record);
 }
 
-/// All the ports. Every handler gets them as one value.
-pub trait Ports: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log {}
+/// Why a connection to a mail server failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketError {
+    /// No connection (unknown name, refused).
+    Unreachable,
+    /// No encryption: the handshake failed, or the certificate is not the server's.
+    NotEncrypted,
+    /// The connection was lost.
+    Lost,
+}
 
-impl<T: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log> Ports for T {}
+impl SocketError {
+    /// As it is logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::NotEncrypted => "not_encrypted",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+errors!(SocketError: "the connection");
+
+/// When a connection becomes encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// From its first byte (implicit TLS).
+    Implicit,
+    /// When asked for by [`Socket::start_tls`]; plain until then.
+    StartTls,
+}
+
+/// A connection to a mail server. Dropping it closes it, without waiting.
+pub trait Socket {
+    /// The next bytes. None: the server closed the connection.
+    async fn read(&mut self) -> Result<Vec<u8>, SocketError>;
+    /// Hands all the bytes to the network. After an error some may have gone out.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), SocketError>;
+    /// Encrypts from here on, for the host that was connected to. A failed handshake may show only at the next read.
+    async fn start_tls(&mut self) -> Result<(), SocketError>;
+}
+
+/// Connections to mail servers.
+pub trait Sockets {
+    type Socket: Socket;
+    /// Connects. A failure may show only at the first read.
+    async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        encryption: Encryption,
+    ) -> Result<Self::Socket, SocketError>;
+}
+
+/// All the ports. Every handler gets them as one value.
+pub trait Ports:
+    Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log + Sockets
+{
+}
+
+impl<T: Clock + Timer + Random + Store + Queue + Http + Gunzip + Memory + Log + Sockets> Ports
+    for T
+{
+}

@@ -11,8 +11,10 @@ use crate::{
         problem::Problem,
     },
     operator::{
+        about,
         api::{self, AdminRequest},
-        auth, form, page,
+        auth, form,
+        page::{self, Asked},
         settings::report_misconfigured,
     },
     platform::{self, Platform},
@@ -162,6 +164,8 @@ fn challenge(query: &str) -> Response {
             &[
                 ("content-type", "text/plain; charset=utf-8"),
                 ("x-content-type-options", "nosniff"),
+                // A compressed answer would lose its length, which Nylas asks for.
+                ("cache-control", "no-transform"),
                 ("content-length", &challenge.len().to_string()),
             ],
         ),
@@ -200,6 +204,7 @@ async fn admin(
     if method != "GET" && auth::is_cross_site(site.as_deref(), from.as_deref(), origin) {
         return json_response(403, &json!({"status": "forbidden"}), None);
     }
+    about::remember_page(platform, origin).await;
     let body = match method.as_str() {
         "GET" => Some(Vec::new()),
         _ => platform::read_body(request, ADMIN_BYTES_MAX).await,
@@ -214,6 +219,7 @@ async fn admin(
         method: &method,
         path,
         limit: parameter(query, "limit").and_then(|limit| limit.parse().ok()),
+        with_events: parameter(query, "events").is_some(),
         body: &body,
     };
     let (code, body): (u16, Value) = api::api(platform, config, &request).await;
@@ -231,29 +237,29 @@ async fn admin_page(
         let form = std::str::from_utf8(body).unwrap_or_default();
         let of = |name: &str| parameter(form, name).unwrap_or_default();
         let said = match form::act(platform, config, &of("action"), &of("subject")).await {
-            Ok(()) => return platform::response(303, "", &[("location", "/admin")]),
+            Ok(next) => return platform::response(303, "", &[("location", &next)]),
             Err(said) => said,
         };
-        return show_page(platform, config, None, Some(said)).await;
+        return show_page(platform, config, &Asked::default(), Some(said)).await;
     }
-    let id = parameter(query, "id");
-    show_page(platform, config, id.as_deref(), None).await
+    let asked = Asked::read(|name| parameter(query, name));
+    show_page(platform, config, &asked, None).await
 }
 
 /// The page, with what to say of a form that could not be done.
 async fn show_page(
     platform: &Platform,
     config: &Config,
-    id: Option<&str>,
+    asked: &Asked,
     said: Option<form::Said>,
 ) -> Response {
-    match page::page(platform, config, id, said.map(|said| said.text)).await {
+    match page::page(platform, config, asked, said.map(|said| said.text)).await {
         Some(page) => platform::response(
             said.map_or(200, |said| said.code),
             &page,
             &[
                 ("content-type", "text/html; charset=utf-8"),
-                ("content-security-policy", page::PAGE_POLICY),
+                ("content-security-policy", &page::policy()),
                 ("cache-control", "no-store"),
                 // Not `no-referrer`: a browser then says `Origin: null` with the page's own forms.
                 ("referrer-policy", "same-origin"),

@@ -12,9 +12,17 @@
 
 mod world;
 
-use clerk_nylas_relay::{model::message::Body, operator::settings::report_degraded, ports::Clock};
+use clerk_nylas_relay::{
+    model::{message::Body, outcome::Event},
+    operator::{
+        about::remember_page,
+        alerts,
+        settings::{report_degraded, report_misconfigured},
+    },
+    ports::Clock,
+};
 use serde_json::{Value, json};
-use world::{HOUR, MINUTE, NOW, SECOND, World};
+use world::{HOUR, MINUTE, NOW, SECOND, World, done};
 
 /// The queue message of a mail with a code that Clerk made `ago` milliseconds ago.
 fn queued(id: &str, ago: u64) -> String {
@@ -44,13 +52,17 @@ const SEND: &str = "/messages/send";
 
 #[test]
 fn an_optional_setting_that_is_wrong() {
-    let world = World::with(&[("ADMIN_TOKEN", "short"), ("NYLAS_DAILY_CAP", "many")]);
+    let world = World::with(&[
+        ("ADMIN_TOKEN", "short"),
+        ("NYLAS_DAILY_CAP", "many"),
+        ("NYLAS_MONTHLY_CAP", "0"),
+    ]);
     world.raise(report_degraded(&world, &world.config));
     says(
         &world.alerts(),
         &[
             "optional settings are malformed",
-            "ADMIN_TOKEN NYLAS_DAILY_CAP",
+            "ADMIN_TOKEN NYLAS_DAILY_CAP NYLAS_MONTHLY_CAP",
             "Sign-in mails are sent all the same",
         ],
     );
@@ -73,7 +85,7 @@ fn an_account_that_cannot_send() {
         &alerts,
         &[
             "an account cannot send",
-            "Account g2.",
+            "Account auth@g2.example (g2).",
             "Other accounts stand in",
             "account_paused",
         ],
@@ -89,16 +101,21 @@ fn an_account_that_replaces_another() {
     world.answers(SEND, 200, accepted);
     // A mail from its first account is no alert.
     assert_eq!(world.delivered(&queued("msg_1", SECOND), false), [""; 0]);
-    // No account is down: the first one is throttled for longer than a user waits.
-    let throttled = refused("rate_limit_error", "slow down");
-    world.answers("g2/messages/send", 429, throttled);
+    // That the first one is down has been said.
+    let down = json!({"reason": "account_paused", "since": NOW.0, "until": NOW.0 + HOUR});
+    world.keep("down:g2", &down);
+    let paused = refused(
+        "api.invalid_request_error",
+        "Sending is paused for this account",
+    );
+    world.answers("g2/messages/send", 400, paused);
     world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
     let alerts = world.delivered(&queued("msg_2", 61 * SECOND), false);
     says(
         &alerts,
         &[
             "stands in for another",
-            "Account g1.",
+            "Account auth@g1.example (g1).",
             "Users get their mails",
         ],
     );
@@ -107,6 +124,23 @@ fn an_account_that_replaces_another() {
         world.delivered(&queued("msg_3", 61 * SECOND), false),
         [""; 0]
     );
+}
+
+/// No user waits for what `relayctl trigger` sends. An account that cannot send is news all the same.
+#[test]
+fn a_sample_is_no_lost_user() {
+    let world = World::new();
+    let old = 3600 * SECOND;
+    assert_eq!(
+        world.delivered(&queued("msg_sample_1", old), false),
+        [""; 0]
+    );
+    assert_eq!(world.delivered(&queued("msg_sample_1", old), true), [""; 0]);
+    assert_eq!(world.delivered(&queued("msg_1", old), false).len(), 1);
+    let paused = refused("api.forbidden", "account is paused");
+    world.answers("g2/messages/send", 403, paused);
+    let alerts = world.delivered(&queued("msg_sample_2", SECOND), false);
+    says(&alerts, &["an account cannot send"]);
 }
 
 #[test]
@@ -164,7 +198,7 @@ fn a_message_that_is_not_text_is_dead_lettered_whole() {
 #[test]
 fn a_mail_nylas_refuses() {
     let world = World::new();
-    world.answers(SEND, 400, refused("invalid_request_error", "bad marker"));
+    world.answers(SEND, 402, refused("invalid_request_error", "bad marker"));
     let alerts = world.delivered(&queued("msg_1", SECOND), false);
     says(&alerts, &["refused a mail for good", "Resend", "msg_1"]);
 }
@@ -182,7 +216,7 @@ fn a_grant_that_is_gone() {
     world.answers("/v3/grants/g1", 404, refused("not_found_error", "none"));
     says(
         &world.checked(),
-        &["grant is gone", "Account g1.", "Mend it"],
+        &["grant is gone", "Account auth@g1.example (g1).", "Mend it"],
     );
 }
 
@@ -202,10 +236,31 @@ fn the_mails_of_the_day_half_three_quarters_and_all_used_up() {
         world.answers("g1/messages", 200, mails);
         let alerts = world.checked();
         match reason {
-            Some(reason) => says(&alerts, &[reason, "midnight UTC", "Account g1."]),
+            Some(reason) => says(
+                &alerts,
+                &[reason, "midnight UTC", "Account auth@g1.example (g1)."],
+            ),
             None => assert_eq!(alerts, [""; 0]),
         }
     }
+}
+
+#[test]
+fn the_mails_of_the_month_of_all_accounts_used_up() {
+    let world = World::with(&[("NYLAS_MONTHLY_CAP", "10")]);
+    let mails = |count: usize| json!({"data": vec![json!({"id": "m"}); count]});
+    world.answers("g1/messages", 200, mails(3));
+    world.answers("g2/messages", 200, mails(4));
+    let alerts = world.checked();
+    says(
+        &alerts,
+        &[
+            "70_percent_of_the_cap",
+            "mails of the month",
+            "more accounts share it",
+        ],
+    );
+    assert!(!alerts[0].contains("Account"), "{alerts:?}");
 }
 
 #[test]
@@ -271,7 +326,7 @@ fn an_alert_of_a_check_comes_once_a_day_and_one_of_an_event_once_an_hour() {
     assert_eq!(world.checked().len(), 1);
     world.pass(HOUR);
     assert_eq!(world.checked(), [""; 0]);
-    world.answers(SEND, 400, refused("invalid_request_error", "bad"));
+    world.answers(SEND, 402, refused("invalid_request_error", "bad"));
     let soon = |id: &str| queued(id, 0).replace(&NOW.0.to_string(), &world.now().0.to_string());
     assert_eq!(world.delivered(&soon("msg_a"), false).len(), 1);
     assert_eq!(world.delivered(&soon("msg_b"), false), [""; 0]);
@@ -314,9 +369,240 @@ fn replies_that_stay_in_the_mailbox() {
     }
     let words = [
         "replies stay in the mailbox",
-        "Account g1.",
+        "Account auth@g1.example (g1).",
         "relayctl list --replies",
         "sender_over_budget",
     ];
     says(&alerts, &words);
+}
+
+// ---- The account, the page, and the end ----
+
+/// A relay whose operator has opened the page.
+fn watched() -> World {
+    let world = World::with(&[("ADMIN_TOKEN", "an-operators-token-for-tests")]);
+    done(remember_page(&world, "https://relay.example"));
+    world
+}
+
+#[test]
+fn an_alert_names_the_account_by_its_address_and_links_to_the_page() {
+    let world = watched();
+    world.answers(SEND, 400, refused("invalid_request_error", "no"));
+    assert_eq!(world.receive("msg_1", "marker@example.com"), "rejected");
+    let alerts = world.alerts();
+    says(&alerts, &["(nylas_refused_mail, msg_1)"]);
+    assert!(
+        alerts[0].ends_with(" https://relay.example/admin?id=msg_1"),
+        "{alerts:?}"
+    );
+    world.answers(SEND, 403, refused("x", "sending is paused"));
+    world.receive("msg_2", "marker-2@example.com");
+    let alerts = world.alerts();
+    let is_said = |account: &str, grant: &str| {
+        let said = format!("an account cannot send. Account {account} ({grant}).");
+        alerts.iter().any(|alert| alert.contains(&said))
+    };
+    assert!(
+        is_said("auth@g1.example", "g1") || is_said("auth@g2.example", "g2"),
+        "{alerts:?}"
+    );
+}
+
+/// Its address is not configured, but was looked up before.
+#[test]
+fn an_alert_names_an_account_by_the_address_that_is_remembered() {
+    let world = World::with(&[("NYLAS_ACCOUNTS", ""), ("NYLAS_GRANT_ID", "g1")]);
+    world.keep("account:g1", &json!({"email": "login@acme.example"}));
+    world.answers("/grants/g1", 404, refused("not_found_error", "no"));
+    says(&world.checked(), &["Account login@acme.example (g1)."]);
+}
+
+/// Nobody has opened the page, or there is none.
+#[test]
+fn an_alert_without_a_page_has_no_link() {
+    for token in ["", "an-operators-token-for-tests"] {
+        let world = World::with(&[("ADMIN_TOKEN", token)]);
+        if token.is_empty() {
+            done(remember_page(&world, "https://relay.example"));
+        }
+        world.answers(SEND, 400, refused("invalid_request_error", "no"));
+        world.receive("msg_1", "marker@example.com");
+        let alerts = world.alerts();
+        assert!(alerts[0].ends_with("msg_1)"), "{alerts:?}");
+    }
+}
+
+/// A relay that is checked, with nothing wrong but what a test does.
+fn checked() -> World {
+    let world = watched();
+    for grant in ["g1", "g2"] {
+        let account =
+            json!({"id": grant, "email": format!("auth@{grant}.example"), "grant_status": "valid"});
+        world.answers(
+            &format!("/grants/{grant}"),
+            200,
+            json!({"request_id": "r", "data": account}),
+        );
+    }
+    world.answers("/v3/webhooks", 200, json!({"request_id": "r", "data": []}));
+    world
+}
+
+const QUARTER: u64 = 15 * MINUTE;
+
+/// The mails that wait are left alone: these tests say themselves what becomes of them.
+fn forget_queue(world: &World) {
+    world.queue.take();
+    world.records.take();
+    world.raised.take();
+}
+
+#[test]
+fn when_an_account_sends_again_one_message_says_so() {
+    let world = checked();
+    world.answers(SEND, 403, refused("x", "sending is paused"));
+    world.receive("msg_1", "marker@example.com");
+    world.queue.take();
+    assert!(!world.alerts().is_empty());
+    forget_queue(&world);
+    world.pass(QUARTER);
+    // It is not over while nothing was sent.
+    assert!(!world.checked().iter().any(|alert| alert.contains("over:")));
+    let sent = |account: &str, at: u64| {
+        let row = json!({"state": "sent", "at": at, "account": account, "age_ms": 80});
+        world.keep(format!("mail:msg_of_{account}"), &row);
+    };
+    let standing = world.kept("standing:alerts").unwrap();
+    for one in standing.as_array().unwrap() {
+        sent(one["account"].as_str().unwrap_or("g1"), NOW.0 + QUARTER);
+    }
+    world.pass(QUARTER);
+    let over = world.checked();
+    let is_over = |part: &str| over.iter().filter(|alert| alert.contains(part)).count();
+    assert_eq!(
+        is_over("over: an account sends again. Account auth@g2.example (g2)."),
+        1,
+        "{over:?}"
+    );
+    assert!(
+        over[0].contains("It was first said 30 min ago. https://relay.example/admin"),
+        "{over:?}"
+    );
+    world.pass(QUARTER);
+    assert!(world.checked().is_empty());
+    // It is over: if it begins again, that is news.
+    world.receive("msg_3", "marker@example.com");
+    world.queue.take();
+    assert!(!world.alerts().is_empty());
+}
+
+#[test]
+fn when_nobody_waits_any_more_one_message_says_so() {
+    let world = checked();
+    world.answers(SEND, 503, refused("x", "no"));
+    let row = json!({"state": "queued", "at": NOW.0, "age_ms": 70 * SECOND});
+    world.keep("mail:msg_1", &row);
+    world.delivered(&queued("msg_1", 70 * SECOND), false);
+    forget_queue(&world);
+    world.pass(QUARTER);
+    // The queue holds it, and it is not over.
+    says(
+        &world.checked(),
+        &["mails have been in the queue for over a minute"],
+    );
+    world.keep(
+        "mail:msg_1",
+        &json!({"state": "expired", "at": NOW.0, "age_ms": 600 * SECOND}),
+    );
+    world.pass(QUARTER);
+    let over = world.checked();
+    for says in [
+        "over: no mail is waiting for over a minute any more. It was first said 30 min ago.",
+        "over: the queue moves: no mail has been in it for over a minute. It was first said 15 min ago.",
+    ] {
+        assert_eq!(
+            over.iter().filter(|alert| alert.contains(says)).count(),
+            1,
+            "{over:?}"
+        );
+    }
+    assert_eq!(world.kept("standing:alerts"), None);
+}
+
+#[test]
+fn the_ends_of_what_the_schedule_found_are_said() {
+    let world = checked();
+    world.answers("/grants/g1", 404, refused("not_found_error", "no"));
+    world.mails(100, HOUR, "bounced", 5);
+    let inactive =
+        json!([{"webhook_url": "https://relay.example/api/webhooks/nylas", "status": "failing"}]);
+    world.answers(
+        "/v3/webhooks",
+        200,
+        json!({"request_id": "r", "data": inactive}),
+    );
+    assert_eq!(world.checked().len(), 3);
+    let again = checked();
+    *world.nylas.borrow_mut() = again.nylas.take();
+    let active =
+        json!([{"webhook_url": "https://relay.example/api/webhooks/nylas", "status": "active"}]);
+    world.answers(
+        "/v3/webhooks",
+        200,
+        json!({"request_id": "r", "data": active}),
+    );
+    world
+        .ledger
+        .borrow_mut()
+        .retain(|key, _| !key.starts_with("fate:"));
+    world.pass(QUARTER);
+    let over = world.checked();
+    for says in [
+        "over: an account's grant is valid again. Account auth@g1.example (g1).",
+        "over: Nylas' webhook is active again.",
+        "over: fewer than 2 % of the mails bounce again.",
+    ] {
+        assert_eq!(
+            over.iter().filter(|alert| alert.contains(says)).count(),
+            1,
+            "{over:?}"
+        );
+    }
+    assert_eq!(over.len(), 3, "{over:?}");
+}
+
+#[test]
+fn the_end_of_wrong_settings_is_said_by_the_first_check() {
+    let world = checked();
+    let alert = report_misconfigured(&world, Event::Sweep, &[]);
+    world.records.borrow_mut().clear();
+    done(alerts::raise(
+        &world,
+        None,
+        Some(world::ALERT_URL),
+        alert.into_iter().collect(),
+    ));
+    world.posted.borrow_mut().clear();
+    says(&world.checked(), &["over: the settings are right again"]);
+}
+
+/// A guard's end is the next midnight, at the latest.
+#[test]
+fn the_end_of_a_guard_is_said() {
+    let world = checked();
+    let standing =
+        json!([{"kind": "guard_up", "account": "g2", "key": "k", "since": NOW, "last": NOW}]);
+    world.keep("standing:alerts", &standing);
+    let guard = json!({"since": NOW, "bounced": 50, "sent": 100, "counted_at": NOW});
+    world.keep("guard:g2", &guard);
+    assert!(world.checked().is_empty());
+    world.pass(24 * HOUR);
+    says(
+        &world.checked(),
+        &[
+            "over: an account's guard is down",
+            "Account auth@g2.example (g2).",
+        ],
+    );
 }

@@ -224,14 +224,10 @@ fn long_functions(text: &str) -> Vec<String> {
         let end = format!("{}}}", &line[..line.len() - code.len()]);
         let body = lines[at..].iter().take_while(|line| **line != end);
         // A declaration has no body.
-        let is_declared = lines[at..]
-            .iter()
-            .take(8)
-            .any(|line| line.trim_end().ends_with(';'))
-            && !lines[at..]
-                .iter()
-                .take(8)
-                .any(|line| line.trim_end().ends_with('{'));
+        let mut heads = lines[at..].iter();
+        let is_declared = heads
+            .find(|line| line.ends_with([';', '{', '}']))
+            .is_some_and(|line| line.ends_with(';'));
         let has_reason = lines[..at]
             .iter()
             .rev()

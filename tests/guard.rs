@@ -113,6 +113,7 @@ fn call(world: &World, method: &str, path: &str, body: &Value) -> (u16, Value) {
         path,
         limit: None,
         body: body.as_bytes(),
+        with_events: false,
     };
     done(api::api(world, &world.config, &request))
 }
@@ -135,7 +136,15 @@ fn the_guard_is_an_alert_at_once_and_shown_to_the_operator() {
         (&account["bounced_today"], &account["held_back_percent"]),
         (&json!(10), &json!(100))
     );
-    let page = |world: &World| done(page::page(world, &world.config, None, None)).unwrap();
+    let page = |world: &World| {
+        done(page::page(
+            world,
+            &world.config,
+            &page::Asked::default(),
+            None,
+        ))
+        .unwrap()
+    };
     assert!(page(&world).contains("lift-guard"));
     lift(&world);
     assert!(!page(&world).contains("lift-guard"));

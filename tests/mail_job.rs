@@ -229,13 +229,13 @@ fn a_sent_mail_that_the_ledger_does_not_take_comes_back_until_it_does() {
 #[test]
 fn a_mail_that_nylas_refuses_for_good_is_rejected() {
     let world = World::new();
-    world.answers(SEND, 400, refused("invalid_request_error"));
+    world.answers(SEND, 402, refused("invalid_request_error"));
     let ended = world.process(&code(), 1);
-    assert_eq!(ended, (ACKNOWLEDGED, "rejected", "nylas_refused_mail"));
+    assert_eq!(ended, (ACKNOWLEDGED, "rejected", "nylas_refused_recipient"));
     let known = record(&world).unwrap();
     assert_eq!(
         (&known["state"], &known["reason"]),
-        (&json!("rejected"), &json!("nylas_refused_mail"))
+        (&json!("rejected"), &json!("nylas_refused_recipient"))
     );
     assert_eq!(alerts(&world), ["rejected"]);
 }
@@ -307,30 +307,11 @@ fn sent_by(world: &World) -> Vec<String> {
     sends.iter().map(|(url, ..)| account(url)).collect()
 }
 
-/// Throttling ends by itself, so it is waited out for a minute. Then the next account gets the mail, and none is left
-/// out.
-#[test]
-fn a_mail_that_was_throttled_for_a_minute_goes_on_to_the_next_account() {
-    let throttled = |ago: u64| {
-        let world = World::new();
-        world.answers(SEND, 200, accepted());
-        world.answers("g2/messages/send", 429, refused("rate_limit_error"));
-        world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
-        let (_, outcome, _) = world.process(&tried(queued("verification_code", ago)), 1);
-        (outcome, sent_by(&world))
-    };
-    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(throttled(MINUTE - SECOND), ("retry", names(&["g2"])));
-    for ago in [MINUTE, 5 * MINUTE] {
-        assert_eq!(throttled(ago), ("sent", names(&["g2", "g1"])));
-    }
-}
-
 /// With one account there is nowhere to go: it is not even looked for.
 #[test]
 fn with_one_account_a_refused_mail_stays_there() {
     let one = r#"[{"grant_id":"g2","email":"auth@g2.example"}]"#;
-    for (status, kind) in [(429, "rate_limit_error"), (403, "api.forbidden")] {
+    for (status, kind) in [(423, "api.resource_blocked"), (429, "rate_limit_error")] {
         let world = World::with(&[("NYLAS_ACCOUNTS", one)]);
         world.answers(SEND, status, refused(kind));
         world.answers("g2/messages", 200, json!({"request_id": "r", "data": []}));
@@ -694,10 +675,7 @@ fn a_forward_waits_while_its_account_has_nearly_used_its_day() {
     world.answers(SEND, 200, accepted());
     world.keep("used:g1", &json!({"sent": 90, "at": NOW.0}));
     let (disposition, outcome, reason) = world.process(&forward(SECOND), 1);
-    assert_eq!(
-        disposition,
-        Disposition::Retry(Duration::from_secs(15 * 60))
-    );
+    assert_eq!(disposition, Disposition::Retry(Duration::from_secs(3600)));
     assert_eq!((outcome, reason), ("retry", "quota_nearly_used"));
     assert_eq!((sends(&world), alerts(&world)), (0, Vec::new()));
     // A code does not wait.

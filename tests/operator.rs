@@ -17,7 +17,8 @@ use clerk_nylas_relay::{
     model::{log::Record, secret::Secret},
     operator::{
         api::{self, AdminRequest},
-        auth, page,
+        auth,
+        page::{self, Asked},
     },
 };
 use serde_json::{Value, json};
@@ -32,6 +33,7 @@ fn call(world: &World, method: &str, path: &str) -> (u16, Value) {
         method,
         path,
         limit: None,
+        with_events: false,
         body: b"",
     };
     done(api::api(world, &world.config, &request))
@@ -107,11 +109,17 @@ fn of_a_dead_letter_its_id_kind_time_and_template_are_shown_and_no_more() {
 #[test]
 fn the_page_shows_no_more_of_a_dead_letter_either() {
     let world = world_with_letters();
-    let page = done(page::page(&world, &world.config, None, None)).unwrap();
-    for (id, _) in letters() {
-        assert!(page.contains(id), "{id}: {page}");
+    for show in [None, Some("dead")] {
+        let asked = Asked {
+            show: show.map(str::to_owned),
+            ..Asked::default()
+        };
+        let page = done(page::page(&world, &world.config, &asked, None)).unwrap();
+        for (id, _) in letters() {
+            assert!(page.contains(id), "{id}: {page}");
+        }
+        assert!(!page.contains(MARKER), "{page}");
     }
-    assert!(!page.contains(MARKER), "{page}");
 }
 
 /// What is not shown is not lost: the agent gets the reply as it was.
@@ -182,4 +190,18 @@ fn failed_logins_are_logged_once_a_minute_without_what_was_shown() {
     world.pass(1);
     knock(&world, "Bearer marker");
     assert_eq!(logged(), [line]);
+}
+
+#[test]
+fn samples_do_not_count_among_users_mails_unless_nylas_is_pretend() {
+    let accepted = json!({"request_id": "r", "data": {"id": "m", "thread_id": "t"}});
+    let sent = |world: &World| {
+        world.answers("/messages/send", 200, accepted.clone());
+        world.receive("msg_1", "ada@example.com");
+        world.receive("msg_sample_1", "ada@example.com");
+        call(world, "GET", "summary").1["deliveries"]["sent"].clone()
+    };
+    assert_eq!(sent(&World::new()), 1);
+    let base = ("NYLAS_API_BASE", "http://127.0.0.1:4010");
+    assert_eq!(sent(&World::with(&[base])), 2);
 }

@@ -25,11 +25,13 @@ use clerk_nylas_relay::{
         guard::Guard,
         handback::{HandedBack, Met},
         mail::{MailRecord, MailState, Pending},
+        queued::{Newest, Oldest},
         recipient::{RecipientHash, Suppression},
         reply::{DeliveryEventRecord, ReplyRecord, Thread},
+        seen::Standing,
     },
     model::{
-        account::{AccountFault, Identity},
+        account::{AccountFault, Folders, Identity},
         alert::{Alert, AlertKind},
         id::{GrantId, SvixId},
         log::{Level, Record, VERSION},
@@ -133,6 +135,7 @@ fn mail() -> QueuedMail {
         email: email(),
         content: QueuedContent::Here(html()),
         queued_at: NOW,
+        is_oldest: false,
         route: route(),
     }
 }
@@ -154,6 +157,7 @@ fn plain_mail() -> QueuedMail {
         email: plain_email(),
         content: QueuedContent::Here(plain_text()),
         queued_at: NOW,
+        is_oldest: false,
         route: Route::default(),
     }
 }
@@ -165,13 +169,14 @@ fn mail_in_ledger() -> QueuedMail {
     }
 }
 
-const STATES: [(&str, MailState); 6] = [
+const STATES: [(&str, MailState); 7] = [
     ("sent", MailState::Sent),
     ("queued", MailState::Queued),
     ("waiting", MailState::Waiting),
     ("rejected", MailState::Rejected),
     ("expired", MailState::Expired),
     ("dead_lettered", MailState::DeadLettered),
+    ("superseded", MailState::Superseded),
 ];
 
 fn mail_record(state: MailState) -> MailRecord {
@@ -187,6 +192,8 @@ fn mail_record(state: MailState) -> MailRecord {
         recipient: None,
         age_ms: 2000,
         attempts: 3,
+        retry_at: None,
+        said: None,
         route: route(),
     }
 }
@@ -204,6 +211,8 @@ fn plain_mail_record() -> MailRecord {
         recipient: None,
         age_ms: 0,
         attempts: 0,
+        retry_at: None,
+        said: None,
         route: Route::default(),
     }
 }
@@ -541,6 +550,23 @@ fn an_account() {
 }
 
 #[test]
+fn an_accounts_folders() {
+    let folders = Folders {
+        sent: Some("folder-7f3a".to_owned()),
+        junk: Some("folder-91c0".to_owned()),
+    };
+    let written = put(async |ledger| {
+        ledger.put_folders(&grant(), &folders).await.unwrap();
+    });
+    let key = "folders:b1a2c3d4-0000-4000-8000-000000000001";
+    is_put(written, key, "folders", 30 * DAY);
+    for text in [text("folders"), with_more(&text("folders"), &[""])] {
+        let known = get(key, &text, async |ledger| ledger.folders(&grant()).await);
+        assert_eq!(known, Some(folders.clone()));
+    }
+}
+
+#[test]
 fn an_account_that_is_down() {
     let faults = [
         AccountFault::Unauthorized,
@@ -549,6 +575,9 @@ fn an_account_that_is_down() {
         AccountFault::Paused,
         AccountFault::DomainNotVerified,
         AccountFault::DailyQuota,
+        AccountFault::MonthlyQuota,
+        AccountFault::PlanLimit,
+        AccountFault::Unexplained,
     ];
     for fault in faults {
         let file = format!("down.{}", fault.reason().as_str());
@@ -556,7 +585,9 @@ fn an_account_that_is_down() {
         let key = "down:b1a2c3d4-0000-4000-8000-000000000001";
         let kept = match fault {
             // The time until midnight UTC.
-            AccountFault::DailyQuota => 8 * HOUR,
+            AccountFault::DailyQuota | AccountFault::PlanLimit => 8 * HOUR,
+            // The time until the end of the month.
+            AccountFault::MonthlyQuota => 6 * DAY + 8 * HOUR,
             _ => HOUR,
         };
         is_put(written, key, &file, kept);
@@ -650,6 +681,39 @@ fn refusals_of_a_domain() {
     assert_eq!(again, Ok(2));
 }
 
+#[test]
+fn the_oldest_code_in_the_queue() {
+    let oldest = Oldest {
+        id: id(),
+        due_by: NOW,
+    };
+    let written = put(async |ledger| ledger.put_oldest_queued(&oldest).await.unwrap());
+    let key = "queued:oldest";
+    is_put(written, key, "oldest", DAY);
+    for text in [text("oldest"), with_more(&text("oldest"), &[""])] {
+        let known = get(key, &text, async |ledger| ledger.read_oldest_queued().await);
+        assert_eq!(known, Ok(Some(oldest.clone())));
+    }
+}
+
+#[test]
+fn the_newest_code_to_a_recipient() {
+    let codes = RecipientHash::of_template("Ada@Example.com", "verification_code", &key());
+    let written = put(async |ledger| ledger.put_newest_queued(&codes, &email()).await.unwrap());
+    let key = "latest:6889ea3998163989e57d9caddd693e60a9aad88ddc87559234a35a8c01842f1e";
+    is_put(written, key, "latest", 10 * MINUTE);
+    for text in [text("latest"), with_more(&text("latest"), &[""])] {
+        let known = get(key, &text, async |ledger| {
+            ledger.queued(&email(), Some(&codes)).await.newest
+        });
+        let newest = Newest {
+            id: id(),
+            created_at: email().created_at,
+        };
+        assert_eq!(known, Some(newest));
+    }
+}
+
 /// 0.2.0 did not say to whom a mail was sent.
 #[test]
 fn to_whom_a_mail_was_sent() {
@@ -660,6 +724,68 @@ fn to_whom_a_mail_was_sent() {
     let written = put(async |ledger| ledger.put_mail(&id(), &record).await.unwrap());
     is_text(&written.1, "mail.recipient");
     assert_eq!(read::<MailRecord>(&written.1), record);
+}
+
+/// 0.2.0 did not say when it tries again, nor what Nylas said.
+#[test]
+fn what_a_mail_waits_for() {
+    let record = MailRecord {
+        retry_at: Some(NOW.plus(MINUTE)),
+        said: Some("503 server_error".to_owned()),
+        ..plain_mail_record()
+    };
+    let written = put(async |ledger| ledger.put_mail(&id(), &record).await.unwrap());
+    is_text(&written.1, "mail.said");
+    assert_eq!(read::<MailRecord>(&written.1), record);
+}
+
+#[test]
+fn what_became_of_a_mail_before_it_was_redriven() {
+    let past = [json!({"at": NOW, "event": "dead_lettered", "reason": "retries_used_up"})];
+    let written = put(async |ledger| ledger.put_past(&id(), &past).await.unwrap());
+    is_put(
+        written,
+        "past:msg_2f0cVvJ8kqYtq0F3xW1aZ9bQe7L",
+        "past",
+        14 * DAY,
+    );
+}
+
+#[test]
+fn the_alerts_that_stand() {
+    let standing = [Standing {
+        kind: AlertKind::AccountDown,
+        account: Some(grant()),
+        key: "account_down.marked_down.account_paused.g1".to_owned(),
+        since: NOW,
+        last: NOW,
+    }];
+    let written = put(async |ledger| ledger.put_standing(&standing).await.unwrap());
+    is_put(written, "standing:alerts", "standing", 7 * DAY);
+    let known = get("standing:alerts", &text("standing"), async |ledger| {
+        ledger.standing().await
+    });
+    assert_eq!(known, standing);
+    // Of a later version: none can be read.
+    let later = text("standing").replace(r#""kind":"account_down""#, r#""kind":"of_later""#);
+    assert!(
+        get("standing:alerts", &later, async |ledger| ledger
+            .standing()
+            .await)
+        .is_empty()
+    );
+}
+
+#[test]
+fn where_the_page_is() {
+    let written = put(async |ledger| {
+        ledger
+            .put_page_origin("https://relay.example")
+            .await
+            .unwrap();
+    });
+    let origin = "https://relay.example".to_owned();
+    assert_eq!(written, ("page:origin".to_owned(), origin, 3650 * DAY));
 }
 
 #[test]
@@ -913,6 +1039,15 @@ fn a_queued_mail() {
 }
 
 #[test]
+fn a_queued_mail_that_is_named_as_the_oldest_code() {
+    let mail = QueuedMail {
+        is_oldest: true,
+        ..plain_mail()
+    };
+    round_trips(&Message::Mail(Box::new(mail)), "queue.mail.oldest");
+}
+
+#[test]
 fn a_queued_mail_with_fields_of_a_later_version() {
     let places = ["/mail", "/mail/email", "/mail/trail", "/mail/trail/slots/0"];
     let text = with_more(&text("queue.mail"), &places);
@@ -1042,6 +1177,12 @@ fn a_queued_alert() {
     round_trips(&Message::Alert { key, body }, "queue.alert");
 }
 
+#[test]
+fn a_queued_probe() {
+    let id = "prove_0123456789abcdef".to_owned();
+    round_trips(&Message::Probe { id, at: NOW }, "queue.probe");
+}
+
 /// The wording of the text may change. The key round_trips, because it stops the alert from being given twice.
 #[test]
 fn an_alert_is_queued_in_that_form() {
@@ -1057,7 +1198,7 @@ fn an_alert_is_queued_in_that_form() {
         receiver: None,
         templates: Vec::new(),
     };
-    done(alerts::raise(&world, Some(ALERT_URL), vec![raised]));
+    done(alerts::raise(&world, None, Some(ALERT_URL), vec![raised]));
     let queued = world.queue.take().remove(0);
     let Some(Message::Alert { body, .. }) = Message::from_text(&queued) else {
         panic!("not an alert: {queued}");

@@ -1,11 +1,12 @@
-//! The answers stored under `Idempotency-Key`s: any answer, for one hour from the first request, per account.
+//! The answers stored under `Idempotency-Key`s: any answer, for one hour from the first request, per account, unless
+//! [`Unknowns`] says otherwise. Later requests do not extend the hour.
 
+use crate::clock::millis;
 use crate::model::answer::Answer;
+use crate::model::unknowns::{OtherBytes, Unknowns};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
-/// "Cached for 1 hour after the first request" (Nylas). Later requests do not extend it.
-const KEPT_MS: u64 = 60 * 60 * 1000;
 /// The longest key that is accepted.
 pub const LONGEST: usize = 256;
 
@@ -41,15 +42,25 @@ pub enum Begin {
 }
 
 impl Keys {
-    pub fn begin(&mut self, grant_id: &str, key: &str, payload: &[u8], now_ms: u64) -> Begin {
+    pub fn begin(
+        &mut self,
+        grant_id: &str,
+        key: &str,
+        payload: &[u8],
+        now_ms: u64,
+        unknowns: &Unknowns,
+    ) -> Begin {
         let place = (grant_id.to_owned(), key.to_owned());
         // The bytes are compared, not the parsed JSON. Nylas doesn't document how it compares; this is stricter.
         let payload: [u8; 32] = Sha256::digest(payload).into();
         if let Some(entry) = self.entries.get(&place)
-            && now_ms < entry.first_ms + KEPT_MS
+            && now_ms < entry.first_ms + millis(unknowns.keeps_for)
+            && (entry.payload == payload || unknowns.other_bytes != OtherBytes::Sent)
         {
             return match &entry.answer {
-                _ if entry.payload != payload => Begin::DifferentPayload,
+                _ if entry.payload != payload && unknowns.other_bytes == OtherBytes::Refused => {
+                    Begin::DifferentPayload
+                }
                 None => Begin::InFlight,
                 Some(answer) => Begin::Replay(answer.clone()),
             };

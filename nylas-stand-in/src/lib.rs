@@ -21,6 +21,7 @@ mod api;
 mod events;
 mod inbound;
 mod notify;
+mod submitted;
 
 mod shared;
 mod state;
@@ -38,8 +39,10 @@ pub use model::account::{Account, AccountState};
 pub use model::call::SeenRequest;
 pub use model::mail::Mail;
 pub use model::script::{Action, RequestKind, Rule};
+pub use model::unknowns::{OnHangUp, OtherBytes, Unknowns};
 pub use model::webhook::Notified;
 pub use shared::Options;
+pub use submitted::Submitted;
 
 use api::webhooks;
 use clock::Clock;
@@ -50,7 +53,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// A running stand-in, on a thread of its own. Stops when dropped.
 pub struct StandIn {
@@ -81,8 +84,10 @@ impl StandIn {
         let clock = Clock::new();
         let state = Mutex::new(State::new(options.accounts.clone(), clock.now_ms()));
         let (mail_came, mails_seen) = (Condvar::new(), watch::Sender::new(0));
+        let connections = options.connections.map(Semaphore::new);
         let shared = Arc::new(Shared {
             options,
+            connections,
             clock,
             runtime: runtime.handle().clone(),
             state,
@@ -130,6 +135,19 @@ impl StandIn {
             .collect()
     }
 
+    /// The account's app password, which Nylas itself shows to nobody.
+    pub fn app_password(&self, grant_id: &str) -> Option<String> {
+        let state = self.shared.lock();
+        let mut passwords = state.app_passwords.iter();
+        let found = passwords.find(|(known, _)| known == grant_id);
+        found.map(|(_, password)| password.clone())
+    }
+
+    /// An account sent a mail over SMTP. Returns its id, or None if there is no such account.
+    pub fn submitted(&self, submitted: &Submitted) -> Option<String> {
+        submitted::store(&self.shared, &mut self.shared.lock(), submitted)
+    }
+
     /// The newest mail to this address. If there is none, blocks the thread for at most this long, in real time.
     pub fn wait_for_mail(&self, address: &str, at_most: Duration) -> Option<Mail> {
         let none_yet = |state: &mut State| !state.mails.iter().any(|mail| mail.is_to(address));
@@ -154,6 +172,11 @@ impl StandIn {
     /// Adds a rule after those already there.
     pub fn script(&self, rule: Rule) {
         self.shared.lock().rules.push(rule);
+    }
+
+    /// Has an outbound rule of the workspace block sends to this address: 403, and a record among the rule evaluations.
+    pub fn block_recipient(&self, address: &str) {
+        self.shared.lock().blocked.push(address.to_owned());
     }
 
     /// Changes the state of an account, if there is one with this id.

@@ -8,11 +8,13 @@ use std::time::Duration;
 const HELP: &str = "\
 Answers as Nylas does, on this machine, and shows the mails it accepted.
 
-nylas-stand-in --api-key KEY --account GRANT_ID=EMAIL[=NAME] [--account ...] [--listen ADDRESS:PORT] [--quiet]
+nylas-stand-in --api-key KEY --account GRANT_ID=EMAIL[=NAME] [--account ...] [--listen ADDRESS:PORT]
+               [--webhook URL=SECRET] [--quiet]
 
   --listen ADDRESS:PORT            where it listens (127.0.0.1:4010)
   --api-key KEY                    the key that requests must bear
   --account GRANT_ID=EMAIL[=NAME]  an account there is; repeatable
+  --webhook URL=SECRET             a destination of all notifications, without asking it first; repeatable
   --quiet                          no line for each mail
   --help                           this
 
@@ -21,6 +23,20 @@ The accepted mails are shown at / , as JSON at /inbox.json; /inbox/wait?to=ADDRE
 wrong, to .../accounts changes an account, .../clock moves the clock, .../inbound brings a mail in, .../webhooks adds
 a destination, .../mail-events and .../grant-events report to it, .../notifications sends it anything.
 ";
+
+/// What the stand-in notifies of.
+const TRIGGERS: [&str; 10] = [
+    "message.created",
+    "message.send_failed",
+    "message.delivered",
+    "message.bounced",
+    "message.complaint",
+    "message.rejected",
+    "grant.created",
+    "grant.updated",
+    "grant.expired",
+    "grant.deleted",
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,7 +47,11 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let (options, quiet) = match read(arguments) {
+    let Read {
+        options,
+        webhooks,
+        quiet,
+    } = match read(arguments) {
         Ok(read) => read,
         Err(problem) => return fail(2, &format!("{problem} (see --help)")),
     };
@@ -48,6 +68,9 @@ fn main() -> ExitCode {
         }
         Err(error) => return fail(1, &format!("cannot listen on {listen}: {error}")),
     };
+    for (url, secret) in &webhooks {
+        stand_in.add_webhook(url, secret, &TRIGGERS);
+    }
     say(format_args!("listening on {}", stand_in.base_url()));
     show(&stand_in, quiet)
 }
@@ -81,7 +104,16 @@ fn fail(code: u8, problem: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn read(arguments: Vec<String>) -> Result<(Options, bool), String> {
+/// What the command line says.
+struct Read {
+    options: Options,
+    /// Addresses and secrets.
+    webhooks: Vec<(String, String)>,
+    quiet: bool,
+}
+
+fn read(arguments: Vec<String>) -> Result<Read, String> {
+    let mut webhooks = Vec::new();
     let mut options = Options::new("", Vec::new());
     options.listen.set_port(4010);
     let mut quiet = false;
@@ -91,7 +123,7 @@ fn read(arguments: Vec<String>) -> Result<(Options, bool), String> {
             quiet = true;
             continue;
         }
-        if !["--listen", "--api-key", "--account"].contains(&name.as_str()) {
+        if !["--listen", "--api-key", "--account", "--webhook"].contains(&name.as_str()) {
             return Err(format!("unknown option {name}"));
         }
         let value = arguments
@@ -104,13 +136,23 @@ fn read(arguments: Vec<String>) -> Result<(Options, bool), String> {
                     .map_err(|_| format!("--listen {value}: not ADDRESS:PORT"))?
             }
             "--api-key" => options.api_key = value,
+            "--webhook" => {
+                let pair = value.rsplit_once('=').filter(|(url, _)| !url.is_empty());
+                let (url, secret) =
+                    pair.ok_or_else(|| format!("--webhook {value}: not URL=SECRET"))?;
+                webhooks.push((url.to_owned(), secret.to_owned()));
+            }
             _ => options.accounts.push(account(&value)?),
         }
     }
     match () {
         () if options.api_key.is_empty() => Err("--api-key is missing".to_owned()),
         () if options.accounts.is_empty() => Err("--account is missing".to_owned()),
-        () => Ok((options, quiet)),
+        () => Ok(Read {
+            options,
+            webhooks,
+            quiet,
+        }),
     }
 }
 

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The most that is read. It is more than is accepted, so that a request that is too large gets an answer.
 const READ_AT_MOST: usize = 16 * validate::LARGEST;
@@ -79,6 +80,10 @@ async fn serve(
     };
     let api = call.segments.first().is_some_and(|first| first == "v3");
     let seen = api.then(|| note(&shared, &call));
+    let _connection = match &shared.connections {
+        Some(connections) if api => Some(connect(&shared, connections, seen).await),
+        _ => None,
+    };
     let outcome = if !fits {
         let message = "request entity too large";
         Outcome::answered(shared.lock().error(413, "invalid_request_error", message))
@@ -99,6 +104,25 @@ async fn serve(
     Ok(response(answer, &request_id))
 }
 
+/// Waits for one of the connections, which is closed when the permit is dropped.
+async fn connect<'a>(
+    shared: &Shared,
+    connections: &'a Semaphore,
+    seen: Option<usize>,
+) -> Option<SemaphorePermit<'a>> {
+    if let Ok(free) = connections.try_acquire() {
+        return Some(free);
+    }
+    if let Some(at) = seen {
+        let mut state = shared.lock();
+        if let Some(request) = state.requests.get_mut(at) {
+            request.waited = true;
+        }
+    }
+    // Fails only once the stand-in has ended.
+    connections.acquire().await.ok()
+}
+
 /// Answers what Nylas does not have: the inbox and the controls.
 async fn local(shared: &Arc<Shared>, call: &Call) -> Answer {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
@@ -107,6 +131,10 @@ async fn local(shared: &Arc<Shared>, call: &Call) -> Answer {
         ("GET", ["inbox.css"]) => inbox::style(),
         ("GET", ["inbox.js"]) => inbox::script(),
         ("GET", ["inbox.json"]) => inbox::json(shared),
+        ("GET", ["answers.json"]) => inbox::answers(shared),
+        ("DELETE", ["inbox"]) => inbox::delete(shared, None),
+        ("DELETE", ["inbox", id]) => inbox::delete(shared, Some(id)),
+        ("GET", ["inbox", id, "raw"]) => inbox::raw(shared, id),
         ("GET", ["requests.json"]) => Answer::json(200, &json!(shared.lock().requests)),
         ("GET", ["notified.json"]) => Answer::json(200, &json!(shared.lock().notified)),
         ("GET", ["inbox", "wait"]) => inbox::wait(shared, call).await,
@@ -141,6 +169,7 @@ fn note(shared: &Shared, call: &Call) -> usize {
         status: None,
         replayed: false,
         at_ms: shared.clock.now_ms(),
+        waited: false,
     };
     state.requests.push(request);
     state.requests.len() - 1
@@ -190,6 +219,7 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
     };
     match (call.method.as_str(), rest) {
         ("POST", ["messages", "send"]) => send::send(shared, call, &account).await,
+        ("PATCH", []) => Outcome::answered(connect::update(shared, call, &account)),
         ("GET", []) => scripted(shared, call, RequestKind::Grant, &account, messages::grant).await,
         ("GET", ["messages"]) => {
             scripted(shared, call, RequestKind::Find, &account, messages::list).await
@@ -199,6 +229,10 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
         }
         ("GET", ["folders"]) => {
             scripted(shared, call, RequestKind::Any, &account, messages::folders).await
+        }
+        ("GET", ["rule-evaluations"]) => {
+            let answer = messages::rule_evaluations;
+            scripted(shared, call, RequestKind::Any, &account, answer).await
         }
         _ => not_found(shared),
     }

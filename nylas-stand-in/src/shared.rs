@@ -2,11 +2,12 @@
 
 use crate::clock::Clock;
 use crate::model::account::Account;
+use crate::model::unknowns::Unknowns;
 use crate::state::State;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// The options of a stand-in.
 #[derive(Clone, Debug)]
@@ -25,6 +26,11 @@ pub struct Options {
     /// The time between the first and the second attempt to deliver a notification, on the stand-in's clock. The third
     /// comes after twice that time. Nylas' last attempt comes 10 to 20 minutes after the first.
     pub notify_interval: Duration,
+    /// How many requests to the API may be open at the same time. One more waits until one is answered, while its
+    /// caller's time runs, as Cloudflare has a Worker's seventh wait. `None`: any number.
+    pub connections: Option<usize>,
+    /// What Nylas does not document.
+    pub unknowns: Unknowns,
 }
 
 impl Options {
@@ -37,6 +43,8 @@ impl Options {
             keeps_throttling: true,
             keeps_account_refusals: true,
             notify_interval: Duration::from_secs(1),
+            connections: None,
+            unknowns: Unknowns::default(),
         }
     }
 }
@@ -47,6 +55,8 @@ pub struct Shared {
     pub clock: Clock,
     pub runtime: tokio::runtime::Handle,
     pub state: Mutex<State>,
+    /// A permit for each request that may be open.
+    pub connections: Option<Semaphore>,
     /// Wakes the threads that wait for a mail.
     pub mail_came: Condvar,
     /// The number of accepted mails, for the tasks that wait for one.

@@ -11,10 +11,13 @@ use crate::model::script::Rule;
 use crate::model::webhook::{Notified, Webhook};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 pub struct State {
     pub accounts: Vec<Held>,
     pub mails: Vec<Mail>,
+    /// The ids of mails that somebody deleted from the page.
+    pub deleted: BTreeSet<String>,
     pub messages: Vec<Stored>,
     pub requests: Vec<SeenRequest>,
     pub rules: Vec<Rule>,
@@ -22,6 +25,12 @@ pub struct State {
     pub webhooks: Vec<Webhook>,
     pub notified: Vec<Notified>,
     pub policies: Vec<Value>,
+    /// Recipients that a rule of the workspace blocks.
+    pub blocked: Vec<String>,
+    /// What that rule did to each send, newest last.
+    pub evaluations: Vec<Value>,
+    /// Grant id and app password.
+    pub app_passwords: Vec<(String, String)>,
     /// The policy of the default workspace.
     pub workspace_policy: Option<String>,
     seed: u64,
@@ -38,6 +47,7 @@ impl State {
         State {
             accounts: accounts.into_iter().map(held).collect(),
             mails: Vec::new(),
+            deleted: BTreeSet::new(),
             messages: Vec::new(),
             requests: Vec::new(),
             rules: Vec::new(),
@@ -45,6 +55,9 @@ impl State {
             webhooks: Vec::new(),
             notified: Vec::new(),
             policies: Vec::new(),
+            blocked: Vec::new(),
+            evaluations: Vec::new(),
+            app_passwords: Vec::new(),
             workspace_policy: None,
             seed: now_ms,
             ids: 0,

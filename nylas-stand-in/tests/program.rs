@@ -61,13 +61,14 @@ fn a_port_in_use_is_one_clear_line() {
 
 #[test]
 fn what_is_missing_or_unknown_is_named() {
-    let table: [(&[&str], &str); 6] = [
+    let table: [(&[&str], &str); 7] = [
         (&[], "--api-key is missing"),
         (&["--api-key", "k"], "--account is missing"),
         (&["--api-key"], "--api-key needs a value"),
         (&["--account", "g1"], "--account g1: not GRANT_ID=EMAIL"),
         (&["--listen", "4010"], "--listen 4010: not ADDRESS:PORT"),
         (&["--port", "1"], "unknown option --port"),
+        (&["--webhook", "x"], "--webhook x: not URL=SECRET"),
     ];
     for (arguments, problem) in table {
         let output = run(arguments);

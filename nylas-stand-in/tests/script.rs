@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{GRANT, OTHER, get, mail, send, send_briefly, start, try_get, try_send};
-use nylas_stand_in::{Action, RequestKind, Rule};
+use common::{GRANT, OTHER, get, mail, options, send, send_briefly, start, try_get, try_send};
+use nylas_stand_in::{Action, Options, RequestKind, Rule, StandIn};
 use serde_json::json;
 use std::time::Duration;
 
@@ -215,4 +215,34 @@ fn a_rule_in_json() {
     ] {
         serde_json::from_value::<Rule>(json!({ "kind": "any", "action": action })).unwrap();
     }
+}
+
+/// As Cloudflare has a Worker's seventh request wait for a connection.
+#[test]
+fn one_request_more_than_there_are_connections_waits() {
+    let nylas = StandIn::start_blocking(Options {
+        connections: Some(2),
+        ..options()
+    })
+    .unwrap();
+    let late = Action::AcceptThenDelay(Duration::from_millis(600));
+    nylas.script(Rule {
+        times: None,
+        ..Rule::once(late)
+    });
+    std::thread::scope(|scope| {
+        for number in 0..3 {
+            let nylas = &nylas;
+            scope.spawn(move || {
+                let key = format!("k{number}");
+                send(nylas, &key, &mail("a@example.com"));
+            });
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let accepted = nylas.mails().len();
+        assert_eq!(accepted, 2, "the third is not begun yet");
+    });
+    let waited: Vec<bool> = nylas.requests().iter().map(|one| one.waited).collect();
+    assert_eq!(waited, [false, false, true]);
+    assert_eq!(nylas.mails().len(), 3);
 }

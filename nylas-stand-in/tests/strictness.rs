@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{GRANT, KEY, OTHER, mail, post, send, start, try_send};
+use common::{GRANT, KEY, OTHER, get, mail, post, send, send_from, start, try_send};
 use nylas_stand_in::AccountState;
 use serde_json::{Value, json};
 
@@ -343,4 +343,70 @@ fn a_burst_is_queued_until_the_queue_is_full() {
     statuses.push(send(&nylas, "e", &mail("a@example.com")).status);
     assert_eq!(statuses, [200, 200, 202, 429, 200]);
     assert_eq!(nylas.mails().len(), 4);
+}
+
+/// Nylas pools the rate and the month's mails over the organization.
+#[test]
+fn what_is_the_organizations_holds_for_every_account() {
+    for state in [
+        AccountState::RateLimited,
+        AccountState::PerSecond { mails: 1, queue: 0 },
+        AccountState::MonthlyCap(1),
+    ] {
+        let nylas = start();
+        send(&nylas, "a", &mail("a@example.com"));
+        nylas.set_account_state(GRANT, state);
+        let mut other = mail("b@example.com");
+        other["from"] = json!([{ "email": "login2@app.example.com" }]);
+        let refused = send_from(&nylas, OTHER, "b", &other);
+        assert_eq!((refused.status, refused.kind()), (429, "rate_limit_error"));
+    }
+}
+
+#[test]
+fn the_months_mails_count_from_its_first_midnight() {
+    let nylas = start();
+    nylas.set_account_state(GRANT, AccountState::MonthlyCap(1));
+    assert_eq!(send(&nylas, "a", &mail("a@example.com")).status, 200);
+    let refused = send(&nylas, "b", &mail("a@example.com"));
+    assert_eq!(
+        (refused.status, refused.message()),
+        (429, "Monthly send limit exceeded")
+    );
+    nylas.advance_clock(std::time::Duration::from_secs(31 * 24 * 60 * 60));
+    assert_eq!(send(&nylas, "c", &mail("a@example.com")).status, 200);
+}
+
+/// The refusal of a blocked recipient looks like any other 403.
+#[test]
+fn an_outbound_rule_blocks_a_recipient_and_its_record_tells() {
+    let nylas = start();
+    nylas.block_recipient("Bob@example.com");
+    assert_eq!(send(&nylas, "a", &mail("a@example.com")).status, 200);
+    let refused = send(&nylas, "b", &mail("bob@example.com"));
+    assert_eq!((refused.status, refused.kind()), (403, "api.forbidden"));
+    assert!(!refused.message().contains("rule"));
+    assert_eq!(nylas.mails().len(), 1);
+    let path = format!("/v3/grants/{GRANT}/rule-evaluations");
+    let records = get(&nylas, &format!("{path}?limit=10")).body["data"].clone();
+    let told: Vec<(&Value, &Value)> = records
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| {
+            assert_eq!(record["evaluation_stage"], "outbound_send");
+            let input = &record["evaluation_input"]["recipient_addresses"][0];
+            (input, &record["applied_actions"]["blocked"])
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (&json!("bob@example.com"), &json!(true)),
+            (&json!("a@example.com"), &json!(false))
+        ]
+    );
+    assert_eq!(get(&nylas, &format!("{path}?colour=red")).status, 400);
+    let of_other = get(&nylas, &format!("/v3/grants/{OTHER}/rule-evaluations"));
+    assert_eq!(of_other.body["data"], json!([]));
 }

@@ -7,11 +7,18 @@ use crate::{
     http::{Ask, Http, Reply, list, relay_base, text},
     nylas::encode,
     secrets,
-    ui::{BAD, BOLD, DIM, GOOD, Ui, WARN, length, table},
+    ui::{BAD, BOLD, Cell, DIM, GOOD, Ui, WARN, length, styled_table, table},
 };
 use anstyle::Style;
-use clap::Args;
-use clerk_nylas_relay::model::{id::SvixId, secret::Secret, time::UnixMillis};
+use clap::{Args, builder::PossibleValuesParser};
+use clerk_nylas_relay::{
+    ledger::mail::MailState,
+    model::{
+        id::SvixId,
+        secret::Secret,
+        time::{MINUTE, UnixMillis, millis},
+    },
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -47,9 +54,12 @@ pub struct ListArgs {
     /// How many, newest first
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub limit: u64,
-    /// Only those in this state: sent, queued, rejected, expired ...
-    #[arg(long)]
+    /// Only those in this state, or of which Nylas reported this
+    #[arg(long, value_parser = states())]
     pub state: Option<String>,
+    /// Only those to this address; the relay compares keyed hashes
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["dead", "replies"])]
+    pub to: Option<String>,
     /// Only of this template
     #[arg(long)]
     pub slug: Option<String>,
@@ -64,11 +74,20 @@ pub struct ListArgs {
     pub target: Target,
 }
 
+/// What Nylas reports of a mail that was sent.
+const EVENTS: [&str; 5] = ["delivered", "bounced", "complained", "failed", "resent"];
+
+/// The states that there are. `rejected` is also an event.
+fn states() -> PossibleValuesParser {
+    let states = MailState::ALL.map(MailState::as_str);
+    PossibleValuesParser::new(states.into_iter().chain(EVENTS))
+}
+
 /// The arguments of `tail`.
 #[derive(Args, Debug)]
 pub struct TailArgs {
-    /// Seconds between two looks
-    #[arg(long, default_value_t = 2.0)]
+    /// Seconds between two looks; more while nothing happens
+    #[arg(long, default_value_t = 10.0)]
     pub every: f64,
     /// Ends after that many looks; otherwise never
     #[arg(long)]
@@ -111,10 +130,13 @@ pub(crate) struct Admin<'a> {
     http: &'a Http,
     base: String,
     token: Secret,
+    /// Where the token was found.
+    from: String,
 }
 
 impl<'a> Admin<'a> {
     pub(crate) fn new(target: &Target, http: &'a Http) -> Result<Self, Failure> {
+        crate::http::check_url(&target.url)?;
         let found = secrets::require("ADMIN_TOKEN", target.token_file.as_deref(), Path::new("."))?;
         secrets::check_admin_token(&found.secret, &found.from)?;
         let base = relay_base(&target.url).to_owned();
@@ -128,6 +150,7 @@ impl<'a> Admin<'a> {
             http,
             base,
             token: found.secret,
+            from: found.from,
         })
     }
 
@@ -146,7 +169,7 @@ impl<'a> Admin<'a> {
         let reply = self.http.call(&ask)?;
         match reply.code {
             401 => Err(Failure::new(
-                "the Worker has another ADMIN_TOKEN",
+                format!("the Worker has another ADMIN_TOKEN than {}", self.from),
                 "use the one it has, or store this one: `npx wrangler secret put ADMIN_TOKEN`",
             )),
             404 if path == "summary" || text(&reply.json(), "/status").is_empty() => {
@@ -187,10 +210,38 @@ impl<'a> Admin<'a> {
     ) -> Result<Vec<Value>, Failure> {
         // The filter is applied here, so the Worker is asked for as many as it gives at once.
         let all = self.get("deliveries?limit=1000")?;
-        let matching = list(&all, "/deliveries").iter().filter(|row| matches(row));
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Ok(matching.take(limit).cloned().collect())
+        Ok(matching(&all, limit, matches))
     }
+
+    /// The same, with what Nylas reported of each; those to one address, if one is named.
+    fn deliveries_with_events(
+        &self,
+        to: Option<&str>,
+        limit: u64,
+        matches: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>, Failure> {
+        const PATH: &str = "deliveries?limit=1000&events=true";
+        let Some(to) = to else {
+            return Ok(matching(&self.get(PATH)?, limit, matches));
+        };
+        // In the body: an address is not for anybody's log of requests.
+        let reply = self.call("POST", PATH, Some(&json!({"address": to})))?;
+        match reply.code {
+            200 => Ok(matching(&reply.json(), limit, matches)),
+            400 => Err(Failure::usage(
+                format!("{to} is not one plain e-mail address"),
+                "--to jane@example.com",
+            )),
+            _ => Err(unexpected(&reply)),
+        }
+    }
+}
+
+/// The first deliveries of an answer that match.
+fn matching(all: &Value, limit: u64, matches: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let matching = list(all, "/deliveries").iter().filter(|row| matches(row));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    matching.take(limit).cloned().collect()
 }
 
 pub(crate) fn unexpected(reply: &Reply) -> Failure {
@@ -221,15 +272,44 @@ fn for_time(value: &Value, pointer: &str) -> String {
     number(value, pointer).map_or_else(|| "-".to_owned(), length)
 }
 
+/// How long ago it was, or how long it will be.
+fn ago(value: &Value, pointer: &str) -> String {
+    let Some(at) = number(value, pointer) else {
+        return "-".to_owned();
+    };
+    let now = clock::now().0;
+    let away = length(now.abs_diff(at) / 1000 * 1000);
+    match at > now {
+        true => format!("in {away}"),
+        false if away == "0 ms" => "now".to_owned(),
+        false => format!("{away} ago"),
+    }
+}
+
+/// The state as it is shown: of a mail that was sent, what Nylas reported.
+fn shown(delivery: &Value) -> &str {
+    match (text(delivery, "/state"), text(delivery, "/fate")) {
+        ("sent", event) if !event.is_empty() => event,
+        (state, _) => state,
+    }
+}
+
+/// Whether something has waited for longer than a user does.
+fn is_too_long(ms: u64) -> bool {
+    ms >= millis(MINUTE)
+}
+
 fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
 fn colour(state: &str) -> Style {
     match state {
-        "sent" | "up" | "redriven" => GOOD,
-        "queued" | "waiting" => WARN,
-        "rejected" | "expired" | "dead_lettered" | "down" => BAD,
+        "sent" | "delivered" | "up" | "redriven" => GOOD,
+        "queued" | "waiting" | "resent" => WARN,
+        "rejected" | "expired" | "dead_lettered" | "bounced" | "complained" | "failed" | "down" => {
+            BAD
+        }
         _ => Style::new(),
     }
 }
@@ -255,15 +335,37 @@ pub fn status(args: &StatusArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     let body = reply.json();
     let delivery = body.get("delivery").cloned().unwrap_or_default();
     let state = text(&delivery, "/state");
-    let style = colour(state);
+    let (seen, style) = (shown(&delivery), colour(shown(&delivery)));
     ui.line(format!(
-        "{style}{state}{style:#} {id} {DIM}{}{DIM:#}",
+        "{style}{seen}{style:#} {id} {DIM}{}{DIM:#}",
         text(&delivery, "/reason")
     ));
+    let is_waiting = matches!(state, "queued" | "waiting");
+    if is_waiting {
+        ui.line(format!(
+            "  it waits for {}",
+            or_dash(text(&delivery, "/waits_for"))
+        ));
+    }
+    let at = number(&delivery, "/at").unwrap_or_default();
+    let made = at.saturating_sub(number(&delivery, "/age_ms").unwrap_or_default());
+    let waiting = clock::now().0.saturating_sub(made);
+    let waited = match is_waiting {
+        true => format!("{}, and still waits", length(waiting)),
+        false => for_time(&delivery, "/age_ms"),
+    };
     let rows = [
         ("template", or_dash(text(&delivery, "/slug")).to_owned()),
-        ("at", time(&delivery, "/at")),
-        ("user waited", for_time(&delivery, "/age_ms")),
+        (
+            "at",
+            format!("{}, {}", time(&delivery, "/at"), ago(&delivery, "/at")),
+        ),
+        ("user waited", waited),
+        ("next try", ago(&delivery, "/retry_at")),
+        (
+            "Nylas said last",
+            or_dash(text(&delivery, "/said")).to_owned(),
+        ),
         (
             "attempts",
             number(&delivery, "/attempts").map_or_else(|| "-".into(), |count| count.to_string()),
@@ -305,7 +407,7 @@ pub fn status(args: &StatusArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     ui.document(
         &json!({"ok": true, "delivery": delivery, "dead_letter": dead, "history": history}),
     );
-    Ok(!matches!(state, "rejected" | "expired" | "dead_lettered"))
+    Ok(colour(seen) != BAD && !(is_waiting && is_too_long(waiting)))
 }
 
 fn summary(admin: &Admin<'_>, ui: &Ui) -> Result<bool, Failure> {
@@ -315,23 +417,41 @@ fn summary(admin: &Admin<'_>, ui: &Ui) -> Result<bool, Failure> {
         admin.base,
         text(&summary, "/version")
     ));
+    // A Worker of 0.2.0 does not say what Nylas reported.
     let states = summary
-        .get("deliveries")
+        .get("shown")
+        .or(summary.get("deliveries"))
         .and_then(Value::as_object)
         .cloned()
         .unwrap_or_default();
     let counts: Vec<String> = states
         .iter()
-        .map(|(state, count)| format!("{count} {state}"))
+        .filter(|(_, count)| count.as_u64() != Some(0))
+        .map(|(state, count)| {
+            let style = colour(state);
+            format!("{style}{count} {state}{style:#}")
+        })
         .collect();
     ui.line(format!("  mails     {}", counts.join(", ")));
     let ms = |name: &str| for_time(&summary, &format!("/latency_ms/{name}"));
     ui.line(format!(
-        "  latency   p50 {}, p90 {}, p99 {}",
+        "  waited    p50 {}, p90 {}, p99 {}",
         ms("p50"),
         ms("p90"),
         ms("p99")
     ));
+    let found = list(&summary, "/attention");
+    for one in found {
+        let since = match number(one, "/since") {
+            Some(_) => format!("since {}, {}", time(one, "/since"), ago(one, "/since")),
+            None => String::new(),
+        };
+        ui.line(format!(
+            "  {WARN}look at{WARN:#}   {} {DIM}{since}{DIM:#}",
+            text(one, "/says")
+        ));
+    }
+    let oldest = number(&summary, "/oldest_queued_ms").unwrap_or_default();
     if number(&summary, "/oldest_queued_ms").is_some() {
         ui.line(format!(
             "  waiting   the oldest for {}",
@@ -359,24 +479,40 @@ fn summary(admin: &Admin<'_>, ui: &Ui) -> Result<bool, Failure> {
         ui.line(
             format!(
                 "  account   {} {style}{state}{style:#} {sent} {until}",
-                text(account, "/grant_id")
+                match text(account, "/email") {
+                    "" => text(account, "/grant_id"),
+                    email => email,
+                }
             )
             .trim_end(),
         );
     }
-    ui.document(&json!({"ok": all_up, "summary": summary}));
-    Ok(all_up)
+    let ok = all_up && found.is_empty() && !is_too_long(oldest);
+    ui.document(&json!({"ok": ok, "summary": summary}));
+    Ok(ok)
 }
 
-fn delivery_row(delivery: &Value) -> Vec<String> {
+fn delivery_row(delivery: &Value) -> Vec<Cell> {
+    let state = shown(delivery);
+    let reason = match text(delivery, "/reason") {
+        "accepted_by_nylas" => "",
+        reason => reason,
+    };
     vec![
-        time(delivery, "/at"),
-        text(delivery, "/svix_id").to_owned(),
-        or_dash(text(delivery, "/slug")).to_owned(),
-        text(delivery, "/state").to_owned(),
-        or_dash(text(delivery, "/reason")).to_owned(),
-        for_time(delivery, "/age_ms"),
+        dim(ago(delivery, "/at")),
+        text(delivery, "/svix_id").to_owned().into(),
+        or_dash(text(delivery, "/slug")).to_owned().into(),
+        Cell {
+            text: state.to_owned(),
+            style: colour(state),
+        },
+        for_time(delivery, "/age_ms").into(),
+        dim(reason.to_owned()),
     ]
+}
+
+fn dim(text: String) -> Cell {
+    Cell { text, style: DIM }
 }
 
 /// What is printed of a dead letter. A Worker of 0.2.0 lists a whole reply.
@@ -396,7 +532,7 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
             && args
                 .state
                 .as_deref()
-                .is_none_or(|state| text(entry, "/state") == state)
+                .is_none_or(|state| text(entry, "/state") == state || text(entry, "/fate") == state)
     };
     let (name, found, mut rows) = if args.dead {
         let all = admin.get("dead")?;
@@ -409,10 +545,10 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
             .iter()
             .map(|entry| {
                 vec![
-                    time(entry, "/at"),
-                    text(entry, "/id").to_owned(),
-                    or_dash(text(entry, "/kind")).to_owned(),
-                    or_dash(text(entry, "/slug")).to_owned(),
+                    dim(ago(entry, "/at")),
+                    text(entry, "/id").to_owned().into(),
+                    or_dash(text(entry, "/kind")).to_owned().into(),
+                    or_dash(text(entry, "/slug")).to_owned().into(),
                 ]
             })
             .collect::<Vec<_>>();
@@ -428,18 +564,18 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
                     .filter_map(Value::as_str)
                     .collect();
                 vec![
-                    time(entry, "/at"),
-                    text(entry, "/id").to_owned(),
-                    text(entry, "/class").to_owned(),
-                    or_dash(text(entry, "/svix_id")).to_owned(),
-                    to.join(", "),
-                    text(entry, "/held_back").to_owned(),
+                    dim(ago(entry, "/at")),
+                    text(entry, "/id").to_owned().into(),
+                    text(entry, "/class").to_owned().into(),
+                    or_dash(text(entry, "/svix_id")).to_owned().into(),
+                    to.join(", ").into(),
+                    text(entry, "/held_back").to_owned().into(),
                 ]
             })
             .collect::<Vec<_>>();
         ("replies", found, rows)
     } else {
-        let found = admin.deliveries(args.limit, matches)?;
+        let found = admin.deliveries_with_events(args.to.as_deref(), args.limit, matches)?;
         let rows = found.iter().map(delivery_row).collect::<Vec<_>>();
         ("deliveries", found, rows)
     };
@@ -447,11 +583,28 @@ pub fn run_list(args: &ListArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     if rows.is_empty() {
         ui.line(format!("no {}", name.replace('_', " ")));
     }
-    for row in table(&rows) {
+    for row in styled_table(&rows) {
         ui.line(row);
     }
     ui.document(&json!({"ok": true, name: found}));
     Ok(true)
+}
+
+/// The longest pause between two looks of `tail`, unless a longer one is asked for: 720 looks a day.
+const IDLE: Duration = Duration::from_secs(120);
+/// After so many looks `tail` looks only that often, so that a day of it stays within 1,000.
+const LOOKS_AT_FULL_SPEED: u64 = 200;
+
+/// How long `tail` waits for its next look: twice as long as before while nothing happens.
+fn pause_after(every: Duration, before: Duration, looks: u64, has_news: bool) -> Duration {
+    let longest = IDLE.max(every);
+    if looks >= LOOKS_AT_FULL_SPEED {
+        longest
+    } else if has_news {
+        every
+    } else {
+        before.saturating_mul(2).clamp(every, longest)
+    }
 }
 
 /// Runs `tail`: prints new deliveries and changes of state, oldest first, until it is interrupted.
@@ -459,10 +612,18 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     if !(0.1..=3600.0).contains(&args.every) {
         return Err(Failure::usage(
             "--every takes seconds from 0.1 to 3600",
-            "--every 2",
+            "--every 10",
         ));
     }
     let admin = Admin::new(&args.target, http)?;
+    ui.note(format!(
+        "a look every {} s, up to every {} s while nothing happens or after {LOOKS_AT_FULL_SPEED} looks: each lists \
+         the ledger, and Cloudflare's free plan has 1,000 list operations a day",
+        args.every,
+        IDLE.as_secs()
+    ));
+    let every = Duration::from_secs_f64(args.every);
+    let mut pause = every;
     let mut seen: BTreeSet<(String, String, u64)> = BTreeSet::new();
     let (mut look, mut failures) = (0_u64, 0_u32);
     loop {
@@ -484,6 +645,7 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
                 if look == 0 {
                     new.truncate(usize::try_from(args.before).unwrap_or(0));
                 }
+                let has_news = !new.is_empty();
                 for delivery in new.into_iter().rev() {
                     let state = text(delivery, "/state");
                     let style = colour(state);
@@ -497,6 +659,7 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
                     ));
                     ui.document(delivery);
                 }
+                pause = pause_after(every, pause, look, has_news);
                 // An entry that left the list of the newest does not return to it, so it need not be remembered.
                 seen = found.iter().map(key).collect();
             }
@@ -512,7 +675,7 @@ pub fn tail(args: &TailArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
         if args.looks.is_some_and(|looks| look >= looks) || std::io::stdout().flush().is_err() {
             return Ok(true);
         }
-        std::thread::sleep(Duration::from_secs_f64(args.every));
+        std::thread::sleep(pause);
     }
 }
 
@@ -607,4 +770,36 @@ pub fn inspect(args: &InspectArgs, http: &Http, ui: &Ui) -> Result<bool, Failure
     }
     ui.document(&json!({"ok": !found.is_empty(), "templates": found}));
     Ok(!found.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_of_tail_stays_within_the_free_plans_list_operations() {
+        let every = Duration::from_secs(10);
+        for has_news in [true, false] {
+            let (mut elapsed, mut pause, mut looks) = (Duration::ZERO, every, 0_u64);
+            while elapsed < Duration::from_secs(24 * 3600) {
+                pause = pause_after(every, pause, looks, has_news);
+                elapsed += pause;
+                looks += 1;
+            }
+            assert!(looks < 950, "{looks} looks");
+        }
+    }
+
+    #[test]
+    fn tail_slows_down_while_nothing_happens_and_is_quick_again_after() {
+        let seconds = Duration::from_secs;
+        let (every, slow) = (seconds(10), pause_after(seconds(10), seconds(10), 1, false));
+        assert_eq!(slow, seconds(20));
+        assert_eq!(pause_after(every, seconds(100), 5, false), IDLE);
+        assert_eq!(pause_after(every, IDLE, 6, true), every);
+        assert_eq!(
+            pause_after(seconds(600), seconds(600), 7, false),
+            seconds(600)
+        );
+    }
 }

@@ -1,18 +1,32 @@
 //! The command line.
 
-use crate::{admin, doctor, recipients, roundtrip, setup, templates, trigger, verify};
+use crate::{
+    admin, doctor, prove, recipients, roundtrip, setup, shell, templates, trigger, verify,
+};
 use clap::{Parser, Subcommand};
 
-const AFTER: &str =
-    "Exit codes: 0 done, or all well; 1 failed, or a problem was found; 2 called wrongly.
-Secrets come from the environment, from .dev.vars in the current folder, from a file or a prompt; \
-never from an argument.
-setup does not read .dev.vars: secrets for development are not deployed.
-NO_COLOR=1 turns colours off. Everything is explained in docs/relayctl.md.";
+/// What stands below every help: examples, then what holds for all commands.
+macro_rules! after {
+    ($($examples:literal),* $(,)?) => {
+        concat!(
+            "Examples:\n", $("  ", $examples, "\n",)* "\n",
+            "Exit codes: 0 done, or all well; 1 failed, or a problem was found; 2 called wrongly.\n",
+            "Secrets come from the environment, from .dev.vars in the current folder, from a file or a prompt; ",
+            "never from an argument.\n",
+            "setup does not read .dev.vars: secrets for development are not deployed.\n",
+            "NO_COLOR=1 turns colours off. Everything is explained in docs/relayctl.md."
+        )
+    };
+}
 
 /// Sets up, checks, tries out and repairs a clerk-nylas-relay.
 #[derive(Parser, Debug)]
-#[command(name = "relayctl", version, after_help = AFTER)]
+#[command(name = "relayctl", version, after_help = after!(
+    "relayctl setup                        from empty accounts to a working relay",
+    "relayctl doctor                       what is wrong, and what fixes it",
+    "relayctl trigger --to you@example.com a sample mail",
+    "relayctl --local status               the relay of `make dev`",
+))]
 pub struct Cli {
     /// Prints one JSON document (`tail`: one a line) in place of text
     #[arg(long, global = true)]
@@ -26,6 +40,9 @@ pub struct Cli {
         value_parser = clap::value_parser!(u64).range(1..=600)
     )]
     pub timeout: u64,
+    /// Takes address and secrets from the relay that `make dev` runs here
+    #[arg(long, global = true)]
+    pub local: bool,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -35,42 +52,110 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// From empty accounts to a working relay, step by step; can be repeated
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl setup --dry-run               shows every step, and does nothing",
+        "relayctl setup                         does them, and asks for what it does not know",
+        "relayctl setup --only webhook,doctor   these steps",
+        "relayctl setup --yes --email login@acme.example --region eu   asks nothing",
+    ))]
     Setup(setup::SetupArgs),
     /// Plays Clerk: sends signed samples, hostile variants, small loads
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl trigger --local",
+        "relayctl trigger invitation --url https://relay.acme.workers.dev --to you@example.com --wait",
+        "relayctl trigger --set data.otp_code=424242 --print",
+        "relayctl trigger --local --repeat 10   the same request ten times at once: one mail",
+        "relayctl trigger --local --hostile all",
+        "relayctl trigger list",
+    ))]
     Trigger(trigger::TriggerArgs),
     /// Judges a captured request and says why it fails
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl verify --headers headers.txt --body body.json",
+        "relayctl verify -H 'svix-id: msg_...' -H 'svix-timestamp: ...' -H 'svix-signature: v1,...' --body -",
+    ))]
     Verify(verify::VerifyArgs),
     /// Checks everything: settings, Clerk, Nylas, the Worker, DNS
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl doctor --url https://relay.acme.workers.dev",
+        "relayctl doctor --only worker,dns",
+        "relayctl doctor --strict --json",
+    ))]
     Doctor(doctor::DoctorArgs),
     /// Sends a mail from the account to itself and times it
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl roundtrip",
+        "relayctl roundtrip --wait 300",
+    ))]
     Roundtrip(roundtrip::RoundtripArgs),
+    /// Asks the live services what no document says, with mails from the account to itself
+    #[command(after_help = after!(
+        "relayctl prove --hold 65   also asks after an hour whether Nylas still knows its answers",
+        "relayctl prove",
+    ))]
+    Prove(prove::ProveArgs),
     /// Who delivers Clerk's templates: lists them, takes them, gives them back
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl templates",
+        "relayctl templates take verification_code --dry-run",
+        "relayctl templates give-back verification_code",
+    ))]
     Templates(templates::TemplatesArgs),
     /// What became of one message, or how the relay is doing
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl status",
+        "relayctl status msg_2tTEaTtwZ0xYyYzVxWwUuTtSsRr",
+    ))]
     Status(admin::StatusArgs),
     /// Recent deliveries, dead letters, answers
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl list --limit 50 --state queued",
+        "relayctl list --dead",
+        "relayctl list --replies --json",
+    ))]
     List(admin::ListArgs),
     /// Follows deliveries as they happen
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl tail",
+        "relayctl tail --json | jq 'select(.state == \"rejected\")'",
+    ))]
     Tail(admin::TailArgs),
     /// Sends a dead letter again, or all of them
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl redrive msg_2tTEaTtwZ0xYyYzVxWwUuTtSsRr",
+        "relayctl redrive --dead",
+    ))]
     Redrive(admin::RedriveArgs),
     /// Who gets no mail
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl suppression check ada@example.com",
+        "relayctl suppression remove ada@example.com",
+        "relayctl suppression list --since 2h",
+    ))]
     Suppression(recipients::SuppressionArgs),
     /// Whom an account holds back while others' mails bounce
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl guard list",
+        "relayctl guard lift 2555ba67-ab7a-4d98-a8a4-df4a0e1a6c1e",
+    ))]
     Guard(recipients::GuardArgs),
     /// The shape of the first real event of each template
-    #[command(after_help = AFTER)]
+    #[command(after_help = after!(
+        "relayctl inspect",
+        "relayctl inspect verification_code",
+    ))]
     Inspect(admin::InspectArgs),
+    /// Prints a script that completes commands and options in your shell
+    #[command(after_help = after!(
+        "relayctl completions bash > ~/.local/share/bash-completion/completions/relayctl",
+        "relayctl completions zsh > ~/.zfunc/_relayctl   (with fpath+=~/.zfunc in ~/.zshrc)",
+        "relayctl completions fish > ~/.config/fish/completions/relayctl.fish",
+    ))]
+    Completions(shell::CompletionsArgs),
+    /// Prints the manual page
+    #[command(after_help = after!(
+        "relayctl man | man -l -",
+        "relayctl man --out ~/.local/share/man/man1   a page for each command",
+    ))]
+    Man(shell::ManArgs),
 }

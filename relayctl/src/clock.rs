@@ -3,6 +3,7 @@
 // They are disallowed because they panic in a Worker. relayctl never runs in one.
 #![allow(clippy::disallowed_methods)]
 
+pub use clerk_nylas_relay::model::time::utc;
 use clerk_nylas_relay::model::time::{UnixMillis, millis};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -36,39 +37,6 @@ impl Stopwatch {
     }
 }
 
-/// The moment in UTC, as `2026-11-23 15:04:05Z`.
-pub fn utc(moment: UnixMillis) -> String {
-    let seconds = moment.seconds();
-    let (days, in_day) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z",
-        in_day / 3600,
-        in_day % 3600 / 60,
-        in_day % 60
-    )
-}
-
-/// Days since the epoch to a date of the Gregorian calendar (Howard Hinnant's `civil_from_days`).
-#[allow(clippy::arithmetic_side_effects)] // Cannot overflow: the days come from a u64 of milliseconds.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
-}
-
 /// The `Date` header of an HTTP answer (RFC 9110: `Mon, 23 Nov 2026 15:04:05 GMT`).
 pub fn http_date(text: &str) -> Option<UnixMillis> {
     let mut words = text.split_whitespace().skip(1);
@@ -98,7 +66,7 @@ pub fn http_date(text: &str) -> Option<UnixMillis> {
     Some(UnixMillis::from_seconds(seconds))
 }
 
-/// The inverse of [`civil`].
+/// Days since the epoch of a date of the Gregorian calendar (Howard Hinnant's `days_from_civil`).
 #[allow(clippy::arithmetic_side_effects)] // Cannot overflow: the caller allows years 1970 to 9999.
 fn days_of(year: u64, month: u64, day: u64) -> u64 {
     let year = year - u64::from(month <= 2);

@@ -25,6 +25,8 @@ pub struct Ask {
     pub headers: Vec<(String, String)>,
     /// The body, if any.
     pub body: Option<Vec<u8>>,
+    /// Hangs up after that time, in place of the client's own limit.
+    pub limit: Option<Duration>,
 }
 
 impl Ask {
@@ -197,7 +199,10 @@ fn with_headers<Kind>(
     for (name, value) in &ask.headers {
         request = request.header(name, value);
     }
-    request
+    match ask.limit {
+        None => request,
+        limit => request.config().timeout_global(limit).build(),
+    }
 }
 
 /// Host and port of an address.
@@ -243,6 +248,44 @@ pub fn is_private(url: &str) -> bool {
 
 fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(start, _)| start)
+}
+
+/// Whether what follows the host, if anything does, is a port.
+fn has_good_port(host: &str) -> bool {
+    let after_brackets = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    after_brackets
+        .rsplit_once(':')
+        .is_none_or(|(_, port)| port.parse::<u16>().is_ok())
+}
+
+/// Refuses what is no address, and says what is wrong with it.
+pub fn check_url(url: &str) -> Result<(), Failure> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        let scheme = if is_loopback(&format!("http://{url}")) {
+            "http"
+        } else {
+            "https"
+        };
+        return Err(Failure::usage(
+            format!("\"{url}\" is not an address: https:// is missing"),
+            format!("did you mean {scheme}://{url} ?"),
+        ));
+    };
+    let problem = if !["http", "https"].contains(&scheme) {
+        format!("{scheme}:// is not https:// or http://")
+    } else if rest.contains(char::is_whitespace) {
+        "there is a space in it".to_owned()
+    } else if host(url).is_empty() {
+        "it names no host".to_owned()
+    } else if url.parse::<ureq::http::Uri>().is_err() || !has_good_port(host(url)) {
+        format!("{} is no host and port", host(url))
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(
+        format!("\"{}\" is not an address: {problem}", without_query(url)),
+        "write it as https://host or http://127.0.0.1:port",
+    ))
 }
 
 /// The relay's address without the path of a route, so that a user may give either.
@@ -299,6 +342,38 @@ mod tests {
         ] {
             assert!(!is_loopback(elsewhere), "{elsewhere}");
             assert!(!is_private(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_why() {
+        for (url, why, fix) in [
+            (
+                "relay.example",
+                "https:// is missing",
+                "https://relay.example ?",
+            ),
+            (
+                "localhost:8787",
+                "https:// is missing",
+                "http://localhost:8787 ?",
+            ),
+            ("ftp://relay.example", "ftp:// is not", "https://host"),
+            ("https://", "names no host", "https://host"),
+            ("https://relay example", "a space", "https://host"),
+            ("http://127.0.0.1:port", "no host and port", "https://host"),
+        ] {
+            let failure = check_url(url).unwrap_err();
+            assert!(failure.message.contains(why), "{url}: {failure}");
+            assert!(failure.fix.contains(fix), "{url}: {failure}");
+            assert_eq!(failure.exit_code(), 2);
+        }
+        for good in [
+            "https://relay.example",
+            "http://127.0.0.1:8787/admin",
+            "http://[::1]:1",
+        ] {
+            assert_eq!(check_url(good), Ok(()), "{good}");
         }
     }
 

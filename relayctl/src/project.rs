@@ -3,8 +3,12 @@
 use crate::{
     failure::Failure,
     http::{list, text},
+    sign::random_secret,
 };
-use clerk_nylas_relay::config::Bound;
+use clerk_nylas_relay::{
+    config::{Bound, Config},
+    model::account::Account,
+};
 use serde_json::Value;
 use std::{
     fs, io,
@@ -13,7 +17,7 @@ use std::{
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 /// The settings that are secrets: never in `wrangler.toml`.
-pub const SECRETS: [&str; 7] = [
+pub const SECRETS: [&str; 8] = [
     "CLERK_WEBHOOK_SIGNING_SECRET",
     "NYLAS_API_KEY",
     "NYLAS_WEBHOOK_SECRET",
@@ -21,6 +25,7 @@ pub const SECRETS: [&str; 7] = [
     "REPLY_WEBHOOK_SECRET",
     "ALERT_WEBHOOK_URL",
     "CLERK_SECRET_KEY",
+    "SMTP_PASSWORD",
 ];
 
 /// One `wrangler.toml`.
@@ -226,7 +231,8 @@ impl Project {
 
     /// Every queue that is named anywhere.
     pub fn queues(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.producer("OUTBOX").into_iter().collect();
+        let bound = ["OUTBOX", "INBOX"].into_iter();
+        let mut names: Vec<String> = bound.filter_map(|binding| self.producer(binding)).collect();
         for (queue, dead, _) in self.consumers() {
             names.push(queue);
             names.push(dead);
@@ -257,6 +263,23 @@ impl Project {
                 .is_some_and(|queue| !queue.is_empty()),
         }
     }
+}
+
+/// The configured accounts, by the relay's own rule. Another wrong setting does not hide them.
+pub fn accounts(project: Option<&Project>) -> Vec<Account> {
+    let only_accounts = |name: &str| match name {
+        "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => variable(project, name),
+        // Any will do: it is not used.
+        "CLERK_WEBHOOK_SIGNING_SECRET" => random_secret().ok(),
+        "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
+        _ => None,
+    };
+    let bound = Bound {
+        ledger: true,
+        outbox: true,
+    };
+    let config = Config::read(only_accounts, bound);
+    config.map(|config| config.accounts).unwrap_or_default()
 }
 
 /// A variable, from the environment or `wrangler.toml`.
@@ -299,7 +322,11 @@ mod tests {
         assert_eq!(project.namespace("LEDGER").as_deref(), Some(""));
         assert_eq!(
             project.queues(),
-            ["clerk-nylas-relay-dead", "clerk-nylas-relay-outbox"]
+            [
+                "clerk-nylas-relay-dead",
+                "clerk-nylas-relay-inbox",
+                "clerk-nylas-relay-outbox"
+            ]
         );
         assert_eq!(project.var("NYLAS_GRANT_ID"), None);
         assert!(project.set_var("NYLAS_GRANT_ID", Some("grant-1")));

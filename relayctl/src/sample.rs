@@ -1,6 +1,6 @@
 //! A made-up but realistic `email.created` for every template that Clerk is known to have.
 
-use crate::{clock, failure::Failure, secrets};
+use crate::{clock, failure::Failure, near::nearest, secrets};
 use clerk_nylas_relay::model::time::UnixMillis;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -129,10 +129,12 @@ fn unknown(slug: &str) -> Failure {
         format!("there is no sample of a template \"{slug}\""),
         match hint {
             Some((_, right)) => format!("Clerk calls it {right}"),
-            None => format!(
-                "known: {}; any other as --set slug={slug}",
-                slugs().join(", ")
-            ),
+            None => {
+                let known = slugs();
+                let near = nearest(slug, known.iter().map(String::as_str));
+                let meant = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
+                format!("{meant}`relayctl trigger list` names all; any other as --set slug={slug}")
+            }
         },
     )
 }

@@ -16,6 +16,7 @@ use crate::{
     protection::{self, POLICY, Protection, SUMMARY},
     secrets,
     sign::Signer,
+    smtp,
     templates::{
         self,
         guided::{self, Guided},
@@ -40,10 +41,15 @@ use std::{
 
 /// The template of a new `wrangler.toml`.
 const WRANGLER_TOML: &str = include_str!("../../wrangler.toml");
+/// What a dry run adds where it could not look.
+const UNSEEN: &str = " (not looked: wrangler is not logged in)";
+const UNSEEN_AT_NYLAS: &str = " (not looked: NYLAS_API_KEY is not known)";
 /// How long Cloudflare may take to bring a change to the Worker that answers.
 const PROPAGATION: Duration = Duration::from_secs(45);
 /// The setting that holds Clerk's signing secret.
 const CLERK_SECRET: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
+/// The setting that says where alerts go.
+const ALERTS: &str = "ALERT_WEBHOOK_URL";
 /// The setting that holds the key to Clerk's API.
 const CLERK_KEY: &str = "CLERK_SECRET_KEY";
 
@@ -238,7 +244,10 @@ impl Setup<'_> {
             return Ok(found.secret);
         }
         let asked = if self.can_ask() {
-            secrets::ask("Nylas' API key (dashboard.nylas.com, API keys)", NAME)?
+            secrets::ask(
+                "Nylas' API key (dashboard.nylas.com: your application, API keys, Generate; shown once)",
+                NAME,
+            )?
         } else {
             None
         };
@@ -283,6 +292,23 @@ impl Setup<'_> {
                 "`relayctl setup --only settings` writes it",
             )
         })
+    }
+
+    /// Whether Cloudflare can be asked. A dry run goes on without it, and says that it has not looked.
+    fn may_look(&mut self) -> Result<bool, Failure> {
+        match self.login() {
+            Ok(()) => Ok(true),
+            Err(_) if self.args.dry_run => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether this is a dry run that cannot ask Nylas.
+    fn has_no_key(&self) -> bool {
+        self.args.dry_run
+            && self.key.is_none()
+            && !self.can_ask()
+            && secrets::from_environment("NYLAS_API_KEY").is_none()
     }
 
     fn login(&mut self) -> Result<(), Failure> {
@@ -345,6 +371,17 @@ impl Setup<'_> {
     }
 
     fn account(&mut self) -> Result<Outcome, Failure> {
+        if self.has_no_key() {
+            let emails = self.args.email.join(", ");
+            let named = if emails.is_empty() {
+                "the address you name (--email)"
+            } else {
+                &emails
+            };
+            return Ok(Outcome::Would(format!(
+                "POST /v3/connect/custom for {named}; an account that exists is kept{UNSEEN_AT_NYLAS}"
+            )));
+        }
         let configured = Self::configured(self.project()?.as_ref());
         let mut emails = self.args.email.clone();
         emails.retain(|email| !email.trim().is_empty());
@@ -381,7 +418,9 @@ impl Setup<'_> {
         }
         if emails.is_empty() {
             emails.push(self.question(
-                "The address your mails come from (on a domain that is verified at Nylas, or *.nylas.email)",
+                "The address your mails come from (its domain: dashboard.nylas.com, Agent Accounts, Domains; \
+                 *.nylas.email to try; a subdomain as mail.acme.com if your domain has mail, because its MX record \
+                 goes to Nylas)",
                 "the Agent Account's address is not known",
                 "--email login@mail.example.com",
             )?);
@@ -529,7 +568,11 @@ impl Setup<'_> {
             ));
         };
         let title = format!("{}-ledger", project.name());
-        self.login()?;
+        if !self.may_look()? {
+            return Ok(Outcome::Would(format!(
+                "wrangler kv namespace create {title}, unless it exists{UNSEEN}"
+            )));
+        }
         let id_of = |all: &Value, wanted: &dyn Fn(&Value) -> bool| {
             list(all, "")
                 .iter()
@@ -593,7 +636,12 @@ impl Setup<'_> {
                 "wrangler.toml names no queue".to_owned(),
             ));
         }
-        self.login()?;
+        if !self.may_look()? {
+            return Ok(Outcome::Would(format!(
+                "wrangler queues create {}, those that do not exist{UNSEEN}",
+                names.join(" and ")
+            )));
+        }
         let mut missing = Vec::new();
         for name in &names {
             let command = ["queues", "info", name];
@@ -623,7 +671,9 @@ impl Setup<'_> {
 
     /// The names of the secrets that the Worker has. Without a Worker there are none.
     fn stored(&mut self) -> Result<Vec<String>, Failure> {
-        self.login()?;
+        if !self.may_look()? {
+            return Ok(Vec::new());
+        }
         let command = ["secret", "list", "--format", "json"];
         let printed = self.wrangler.try_run(&command, None)?;
         let no_worker = ["10007", "not found", "does not exist"];
@@ -648,13 +698,24 @@ impl Setup<'_> {
         };
         let has = |name: &str| stored.iter().any(|stored| stored == name);
         let mut wanted = vec!["NYLAS_API_KEY", CLERK_SECRET];
-        if self.args.admin_token_file.is_some() {
+        // Offered at the first set-up, and to whoever asks for this step.
+        let offers = !has("NYLAS_API_KEY") || self.args.only.contains(&Step::Secrets);
+        let token_file = self.wanted_token(offers && !has("ADMIN_TOKEN"));
+        let alerts = self.wanted_alerts(offers && !has(ALERTS))?;
+        if token_file.is_some() {
             wanted.push("ADMIN_TOKEN");
+        }
+        if alerts.is_some() {
+            wanted.push(ALERTS);
         }
         // With it the Worker hands templates back to Clerk while no account sends.
         let clerk_key = secrets::from_environment(CLERK_KEY);
         if clerk_key.is_some() {
             wanted.push(CLERK_KEY);
+        }
+        let project = self.project()?;
+        if project.is_some_and(|project| project.var("SMTP_HOST").is_some()) {
+            wanted.push("SMTP_PASSWORD");
         }
         wanted.retain(|name| !has(name));
         let clerk = secrets::from_environment(CLERK_SECRET);
@@ -668,8 +729,9 @@ impl Setup<'_> {
             )));
         }
         if self.args.dry_run {
+            let unseen = if self.logged_in { "" } else { UNSEEN };
             return Ok(Outcome::Would(format!(
-                "wrangler secret bulk: {}",
+                "wrangler secret bulk: {}{unseen}",
                 wanted.join(", ")
             )));
         }
@@ -677,7 +739,16 @@ impl Setup<'_> {
         for name in wanted {
             let value = match name {
                 "NYLAS_API_KEY" => self.nylas()?.key.reveal().to_owned(),
-                "ADMIN_TOKEN" => admin_token(self.args.admin_token_file.as_deref())?,
+                "SMTP_PASSWORD" => {
+                    self.need_accounts()?;
+                    let accounts = self.accounts.clone();
+                    let passwords = smtp::renew_passwords(&self.nylas()?, &accounts)?;
+                    passwords.reveal().to_owned()
+                }
+                "ADMIN_TOKEN" => admin_token(token_file.as_deref())?,
+                ALERTS => alerts
+                    .as_ref()
+                    .map_or_else(String::new, |address| address.reveal().to_owned()),
                 CLERK_KEY => clerk_key
                     .as_ref()
                     .map_or_else(String::new, |found| found.secret.reveal().to_owned()),
@@ -709,6 +780,45 @@ impl Setup<'_> {
         )))
     }
 
+    /// The file of the operator's token: the one named, or a new one if whoever is asked wants the operator's page.
+    fn wanted_token(&self, offers: bool) -> Option<PathBuf> {
+        if self.args.admin_token_file.is_some() {
+            return self.args.admin_token_file.clone();
+        }
+        if !offers || self.args.dry_run || !self.can_ask() {
+            return None;
+        }
+        let file = self.args.folder.join("admin-token");
+        let question = format!(
+            "A token (ADMIN_TOKEN) for the operator's page /admin and for relayctl status, list, redrive? It goes to \
+             Cloudflare, and into {} for you (Enter: yes; no)",
+            file.display()
+        );
+        let is_refused =
+            typed(&question).is_some_and(|answer| answer.to_ascii_lowercase().starts_with('n'));
+        (!is_refused).then_some(file)
+    }
+
+    /// Where alerts go: from the environment, or asked.
+    fn wanted_alerts(&self, offers: bool) -> Result<Option<Secret>, Failure> {
+        let address = match secrets::from_environment(ALERTS) {
+            Some(found) => Some(found.secret),
+            None if !offers || self.args.dry_run || !self.can_ask() => None,
+            None => secrets::ask(
+                "Where alerts go (ALERT_WEBHOOK_URL): the address of an incoming webhook of Slack, Discord or your \
+                 own (Enter: nowhere for now)",
+                ALERTS,
+            )?,
+        };
+        match address {
+            Some(address) if !is_private(address.reveal()) => Err(Failure::usage(
+                format!("{ALERTS} is no https address"),
+                "Slack: api.slack.com/apps, Incoming Webhooks; Discord: the channel's settings, Integrations, Webhooks",
+            )),
+            address => Ok(address),
+        }
+    }
+
     fn deploy(&mut self) -> Result<Outcome, Failure> {
         let Some(project) = self.project()? else {
             if self.args.dry_run {
@@ -726,7 +836,11 @@ impl Setup<'_> {
             ));
         }
         let tag = fingerprint(&self.args.folder, &project);
-        self.login()?;
+        if !self.may_look()? {
+            return Ok(Outcome::Would(format!(
+                "wrangler deploy, unless this version runs{UNSEEN}"
+            )));
+        }
         if self.deployed_tag()?.as_deref() == Some(&tag) {
             if self.args.dry_run {
                 return Ok(Outcome::Unchanged(format!("version {tag}")));
@@ -815,9 +929,17 @@ impl Setup<'_> {
     }
 
     fn webhook(&mut self) -> Result<Outcome, Failure> {
-        if self.args.dry_run && self.url.is_none() && self.url_from_webhook()?.is_none() {
+        let unseen = if self.has_no_key() {
+            UNSEEN_AT_NYLAS
+        } else {
+            ""
+        };
+        let is_unseen = !unseen.is_empty();
+        if self.args.dry_run
+            && (is_unseen || (self.url.is_none() && self.url_from_webhook()?.is_none()))
+        {
             return Ok(Outcome::Would(format!(
-                "POST /v3/webhooks to the Worker's {WEBHOOK_PATH} ({}), its secret to Cloudflare",
+                "POST /v3/webhooks to the Worker's {WEBHOOK_PATH} ({}), its secret to Cloudflare{unseen}",
                 TRIGGERS.join(", ")
             )));
         }
@@ -874,6 +996,9 @@ impl Setup<'_> {
         self.need_accounts()?;
         let grants: Vec<String> = self.accounts.iter().map(|(id, ..)| id.clone()).collect();
         let would = format!("a policy {POLICY} at Nylas, on the account's workspace: {SUMMARY}");
+        if self.has_no_key() {
+            return Ok(Outcome::Would(format!("{would}{UNSEEN_AT_NYLAS}")));
+        }
         if grants.iter().any(String::is_empty) {
             // In a dry run the account is not made.
             return Ok(Outcome::Would(would));
@@ -967,11 +1092,9 @@ impl Setup<'_> {
             "  1. Configure, Webhooks, Add endpoint".to_owned(),
             format!("     Endpoint URL: {BOLD}{url}/api/webhooks/clerk{BOLD:#}"),
             "     Subscribe to events: email.created, and no other".to_owned(),
-            "  2. On the endpoint's page: Signing Secret, copy (whsec_...)".to_owned(),
-            format!(
-                "  3. {DIM}When doctor is content:{DIM:#} relayctl trigger --url {url} --to \
-                     {DIM}you@example.com{DIM:#}"
-            ),
+            "  2. On the endpoint's page, on the right: Signing Secret, the eye shows it, copy (whsec_...)".to_owned(),
+            format!("  3. {DIM}When doctor is content:{DIM:#} relayctl trigger --url {url} --to \
+                     {DIM}you@example.com{DIM:#}"),
             "     A sample with a made-up code arrives.".to_owned(),
             "  4. Customization, Emails, one template, e.g. Verification code:".to_owned(),
             "     \"Delivered by Clerk\" off. Sign in with a test user. Then the other templates."

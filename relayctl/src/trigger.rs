@@ -5,16 +5,21 @@
 use crate::{
     clock::{self, Stopwatch},
     failure::Failure,
-    http::{Ask, Http, Reply, is_loopback, relay_base, text},
+    http::{Ask, Http, Reply, check_url, is_loopback, relay_base, text},
     sample::{self, Wanted},
     secrets,
     sign::Signer,
-    ui::{BAD, BOLD, DIM, GOOD, Ui},
+    ui::{BAD, BOLD, DIM, GOOD, Ui, WARN},
+    wait,
 };
 use clap::{Args, ValueEnum};
 use clerk_nylas_relay::{
     mail::receive::WEBHOOK_BYTES_MAX,
-    model::{mail::Slug, time::UnixMillis},
+    model::{
+        id::{SAMPLE_PREFIX, SvixId},
+        mail::Slug,
+        time::UnixMillis,
+    },
 };
 use serde_json::{Value, json};
 use std::{
@@ -58,6 +63,31 @@ pub struct TriggerArgs {
     /// How many at the same time, at most
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=256))]
     pub parallel: u64,
+    /// The same request so many times at once: one mail must come of it
+    #[arg(long, conflicts_with_all = ["count", "rate", "hostile"],
+        value_parser = clap::value_parser!(u64).range(2..=100))]
+    pub repeat: Option<u64>,
+    /// The message's id; the same id again is the same message
+    #[arg(long, value_name = "ID", conflicts_with_all = ["count", "hostile"])]
+    pub id: Option<String>,
+    /// Pretends that Clerk made the event so long ago
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub age: u64,
+    /// An event of your own in place of a sample. Its time is set to now, and `delivered_by_clerk` to false
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["set", "hostile"])]
+    pub file: Option<PathBuf>,
+    /// Waits for what becomes of the mail, and exits with 0 only if it was sent. Needs ADMIN_TOKEN
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60",
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub wait: Option<u64>,
+    /// A file with the token for --wait; otherwise the environment's ADMIN_TOKEN, or .dev.vars
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Shows the event instead of sending it
     #[arg(long)]
     pub print: bool,
@@ -123,6 +153,12 @@ const ACCEPTED: Expected = Expected {
     statuses: &["sent", "queued"],
 };
 
+/// The right answers to a message that may have come before.
+const ACCEPTED_OR_KNOWN: Expected = Expected {
+    code: 200,
+    statuses: &["sent", "queued", "duplicate"],
+};
+
 const fn expect(code: u16, statuses: &'static [&'static str]) -> Expected {
     Expected { code, statuses }
 }
@@ -175,7 +211,20 @@ impl Attempt {
         self.result.as_ref().is_ok_and(|reply| {
             reply.code == self.expected.code
                 && self.expected.statuses.contains(&reply.status().as_str())
-        })
+        }) && self.held().is_none()
+    }
+
+    /// Why the mail was only queued, if that is for the operator to fix: it would wait until it is too old.
+    fn held(&self) -> Option<&'static str> {
+        let reply = self.result.as_ref().ok()?;
+        if reply.status() != "queued" {
+            return None;
+        }
+        remedy(text(&reply.json(), "/reason"))
+    }
+
+    fn is_queued(&self) -> bool {
+        matches!(&self.result, Ok(reply) if reply.status() == "queued")
     }
 
     fn label(&self) -> String {
@@ -230,7 +279,16 @@ pub fn run(args: &TriggerArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
         ui.document(&json!({"ok": true, "slugs": slugs}));
         return Ok(true);
     }
+    check_url(&args.url)?;
     let url = format!("{}/api/webhooks/clerk", relay_base(&args.url));
+    if let Some(id) = &args.id
+        && SvixId::parse(id).is_none()
+    {
+        return Err(Failure::usage(
+            format!("\"{id}\" is no message id"),
+            "letters, digits, _ and -: --id msg_again",
+        ));
+    }
     let sends = args.hostile.is_none_or(Hostile::sends_a_mail);
     let to = match (&args.to, is_loopback(&url) || !sends || args.print) {
         (Some(to), _) => to.clone(),
@@ -253,8 +311,12 @@ pub fn run(args: &TriggerArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
         at: clock::now(),
         set,
     };
+    let file = args.file.as_deref().map(read_event).transpose()?;
     if args.print {
-        let event = sample::event(&wanted)?;
+        let event = match file {
+            Some(event) => event,
+            None => sample::event(&wanted)?,
+        };
         ui.line(format!("{event:#}"));
         ui.document(&event);
         return Ok(true);
@@ -279,6 +341,18 @@ pub fn run(args: &TriggerArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
         url: &url,
         signer: &signer,
         wanted: &wanted,
+        file: file.as_ref(),
+        id: args.id.as_deref(),
+        age: Duration::from_secs(args.age),
+    };
+    let waiter = match args.wait {
+        Some(seconds) => Some(wait::Waiter::new(
+            http,
+            &args.url,
+            args.token_file.clone(),
+            Duration::from_secs(seconds),
+        )?),
+        None => None,
     };
 
     let watch = Stopwatch::start();
@@ -295,10 +369,74 @@ pub fn run(args: &TriggerArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
         Some(variant) => {
             sender.many(args.count, args.parallel, rate, || sender.hostile(variant))?
         }
-        None => sender.many(args.count, args.parallel, rate, || sender.plain())?,
+        None => match args.repeat {
+            Some(times) => sender.repeated(times)?,
+            None => sender.many(args.count, args.parallel, rate, || sender.plain())?,
+        },
     };
-    report(&attempts, watch.elapsed(), &url, ui);
-    Ok(attempts.iter().all(Attempt::as_expected))
+    let mut ok = attempts.iter().all(Attempt::as_expected);
+    let elapsed = watch.elapsed();
+    let (mut mails, mut outcomes) = (None, Vec::new());
+    if args.repeat.is_some() {
+        let id = attempts.first().map_or("", |attempt| &attempt.id);
+        mails = wait::mails_at_stand_in(http, id);
+        ok &= mails.is_none_or(|mails| mails == 1);
+    }
+    report(&attempts, elapsed, mails, ui);
+    if let Some(waiter) = &waiter {
+        let mut ids: Vec<&str> = attempts.iter().map(|attempt| attempt.id.as_str()).collect();
+        ids.dedup();
+        for id in ids {
+            let outcome = waiter.wait(id, ui)?;
+            ok &= outcome.is_sent;
+            outcomes.push(outcome.document);
+        }
+    }
+    ui.document(&document(&attempts, ok, elapsed, &url, mails, &outcomes));
+    Ok(ok)
+}
+
+/// An event from a file, as if it had been made now and were left to the relay.
+fn read_event(file: &std::path::Path) -> Result<Value, Failure> {
+    let wrong = |problem: String| {
+        Failure::usage(
+            format!("{} is no event: {problem}", file.display()),
+            "`relayctl trigger --print` shows one",
+        )
+    };
+    let content = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let mut event: Value =
+        serde_json::from_slice(&content).map_err(|error| wrong(error.to_string()))?;
+    if !event.is_object() {
+        return Err(wrong("it is no JSON object".to_owned()));
+    }
+    sample::set(&mut event, "timestamp", json!(clock::now().0))?;
+    if event.get("data").is_some_and(Value::is_object) {
+        sample::set(&mut event, "data.delivered_by_clerk", json!(false))?;
+    }
+    Ok(event)
+}
+
+/// What to do about an account that cannot send, by the reason of an answer. `None`: the relay helps itself.
+fn remedy(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "account_unauthorized" => {
+            "Nylas refuses NYLAS_API_KEY: `npx wrangler secret put NYLAS_API_KEY` with a key of the application \
+             (dashboard.nylas.com, API keys)"
+        }
+        "account_gone" | "account_removed" => {
+            "Nylas has no such account: NYLAS_GRANT_ID in wrangler.toml, the region in NYLAS_API_BASE"
+        }
+        "account_forbidden" | "account_paused" | "account_domain_not_verified" => {
+            "Nylas does not let the account send: dashboard.nylas.com, Agent Accounts"
+        }
+        "account_address_unknown" => {
+            "NYLAS_ACCOUNTS names no address: relayctl doctor --only config"
+        }
+        "account_daily_quota" => "the account's mails for today are used up",
+        "no_account" => "no account can send at present: relayctl status",
+        _ => return None,
+    })
 }
 
 /// `path=value`; the value is JSON if it reads as JSON, else text.
@@ -323,14 +461,17 @@ struct Sender<'a> {
     url: &'a str,
     signer: &'a Signer,
     wanted: &'a Wanted,
+    /// An event that is sent in place of a sample.
+    file: Option<&'a Value>,
+    /// The id, in place of a new one.
+    id: Option<&'a str>,
+    /// How long ago the event was made.
+    age: Duration,
 }
 
-/// A message id in Svix' form.
+/// A message id as long as Svix' own. The Worker knows by it that no user waits for the mail.
 pub fn message_id() -> Result<String, Failure> {
-    Ok(format!(
-        "msg_{}",
-        secrets::random_hex::<14>()?.get(..27).unwrap_or("relayctl")
-    ))
+    Ok(format!("{SAMPLE_PREFIX}{}", secrets::random_hex::<10>()?))
 }
 
 /// The request as Svix makes it.
@@ -340,8 +481,8 @@ pub fn signed(url: &str, signer: &Signer, id: &str, at: UnixMillis, body: Vec<u8
     Ask {
         method: "POST",
         url: url.to_owned(),
-        headers: Vec::new(),
         body: Some(body),
+        ..Ask::default()
     }
     .header("content-type", "application/json")
     .header("svix-id", id)
@@ -352,7 +493,11 @@ pub fn signed(url: &str, signer: &Signer, id: &str, at: UnixMillis, body: Vec<u8
 impl Sender<'_> {
     fn event(&self, set: &[(&str, Value)]) -> Result<Value, Failure> {
         let mut wanted = Wanted {
-            at: clock::now(),
+            at: UnixMillis(
+                clock::now()
+                    .0
+                    .saturating_sub(clerk_nylas_relay::model::time::millis(self.age)),
+            ),
             ..self.wanted.clone()
         };
         let changes = set
@@ -362,11 +507,41 @@ impl Sender<'_> {
         sample::event(&wanted)
     }
 
-    fn plain(&self) -> Result<Vec<Attempt>, Failure> {
-        let id = message_id()?;
-        let body = self.event(&[])?.to_string().into_bytes();
+    fn request(&self) -> Result<(String, Ask), Failure> {
+        let id = match self.id {
+            Some(id) => id.to_owned(),
+            None => message_id()?,
+        };
+        let event = match self.file {
+            Some(event) => event.clone(),
+            None => self.event(&[])?,
+        };
+        let body = event.to_string().into_bytes();
         let ask = signed(self.url, self.signer, &id, clock::now(), body);
-        Ok(vec![self.attempt(id, None, ACCEPTED, &ask)])
+        Ok((id, ask))
+    }
+
+    fn plain(&self) -> Result<Vec<Attempt>, Failure> {
+        let (id, ask) = self.request()?;
+        let expected = if self.id.is_some() {
+            ACCEPTED_OR_KNOWN
+        } else {
+            ACCEPTED
+        };
+        Ok(vec![self.attempt(id, None, expected, &ask)])
+    }
+
+    /// The same request many times, at once.
+    fn repeated(&self, times: u64) -> Result<Vec<Attempt>, Failure> {
+        let (id, ask) = self.request()?;
+        self.many(times, times, None, || {
+            Ok(vec![self.attempt(
+                id.clone(),
+                None,
+                ACCEPTED_OR_KNOWN,
+                &ask,
+            )])
+        })
     }
 
     fn attempt(
@@ -533,20 +708,51 @@ pub fn percentile(sorted: &[f64], share: f64) -> f64 {
         .unwrap_or_default()
 }
 
-fn report(attempts: &[Attempt], elapsed: Duration, url: &str, ui: &Ui) {
+fn statuses(attempts: &[Attempt]) -> BTreeMap<String, u64> {
+    let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
+    for attempt in attempts {
+        let count = statuses.entry(attempt.label()).or_default();
+        *count = count.saturating_add(1);
+    }
+    statuses
+}
+
+/// p50, p90, p99 and the longest, and how many there are.
+fn latencies(attempts: &[Attempt]) -> ([f64; 4], usize) {
     let mut times: Vec<f64> = attempts
         .iter()
         .filter_map(|attempt| attempt.result.as_ref().ok())
         .map(|reply| reply.took_ms)
         .collect();
     times.sort_by(f64::total_cmp);
-    let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
-    for attempt in attempts {
-        let count = statuses.entry(attempt.label()).or_default();
-        *count = count.saturating_add(1);
-    }
-    let [p50, p90, p99, max] = [0.5, 0.9, 0.99, 1.0].map(|share| tenths(percentile(&times, share)));
-    let ok = attempts.iter().all(Attempt::as_expected);
+    let shares = [0.5, 0.9, 0.99, 1.0].map(|share| tenths(percentile(&times, share)));
+    (shares, times.len())
+}
+
+fn document(
+    attempts: &[Attempt],
+    ok: bool,
+    elapsed: Duration,
+    url: &str,
+    mails: Option<usize>,
+    outcomes: &[Value],
+) -> Value {
+    let ([p50, p90, p99, max], count) = latencies(attempts);
+    json!({
+        "ok": ok, "url": url, "statuses": statuses(attempts), "seconds": elapsed.as_secs_f64(),
+        "latency_ms": {"p50": p50, "p90": p90, "p99": p99, "max": max, "count": count},
+        "attempts": attempts.iter().map(Attempt::document).collect::<Vec<_>>(),
+        "mails": mails, "outcomes": outcomes,
+    })
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{end}")
+}
+
+/// Prints the answers. `mails`: how many mails came of one request that was made many times, if that is known.
+fn report(attempts: &[Attempt], elapsed: Duration, mails: Option<usize>, ui: &Ui) {
     let few = attempts.len() <= 40;
     for attempt in attempts
         .iter()
@@ -555,31 +761,41 @@ fn report(attempts: &[Attempt], elapsed: Duration, url: &str, ui: &Ui) {
     {
         show(attempt, ui);
     }
-    if attempts.len() > 1 {
-        let counted: Vec<String> = statuses
-            .iter()
-            .map(|(status, count)| format!("{count} x {status}"))
-            .collect();
-        ui.line(format!(
-            "{BOLD}{} requests{BOLD:#} in {:.1} s: {}",
-            attempts.len(),
-            elapsed.as_secs_f64(),
-            counted.join(", ")
-        ));
-        ui.line(format!(
-            "latency: p50 {p50} ms, p90 {p90} ms, p99 {p99} ms, max {max} ms"
-        ));
+    if attempts.len() < 2 {
+        return;
     }
-    ui.document(&json!({
-        "ok": ok, "url": url, "statuses": statuses, "seconds": elapsed.as_secs_f64(),
-        "latency_ms": {"p50": p50, "p90": p90, "p99": p99, "max": max, "count": times.len()},
-        "attempts": attempts.iter().map(Attempt::document).collect::<Vec<_>>(),
-    }));
+    let shown: Vec<String> = statuses(attempts)
+        .iter()
+        .map(|(status, count)| format!("{count} x {status}"))
+        .collect();
+    let shown = shown.join(", ");
+    if let Some(mails) = mails {
+        let answers = counted(attempts.len(), "answer");
+        ui.line(format!(
+            "{BOLD}{answers}, {}{BOLD:#}: {shown}",
+            counted(mails, "mail")
+        ));
+        return;
+    }
+    ui.line(format!(
+        "{BOLD}{} requests{BOLD:#} in {:.1} s: {shown}",
+        attempts.len(),
+        elapsed.as_secs_f64(),
+    ));
+    let ([p50, p90, p99, max], _) = latencies(attempts);
+    ui.line(format!(
+        "latency: p50 {p50} ms, p90 {p90} ms, p99 {p99} ms, max {max} ms"
+    ));
 }
 
 fn show(attempt: &Attempt, ui: &Ui) {
     let right = attempt.as_expected();
-    let (style, mark) = if right { (GOOD, "ok  ") } else { (BAD, "FAIL") };
+    let (style, mark) = match (attempt.held(), right) {
+        (Some(_), _) => (WARN, "HELD"),
+        (None, true) if attempt.is_queued() => (WARN, "wait"),
+        (None, true) => (GOOD, "ok  "),
+        (None, false) => (BAD, "FAIL"),
+    };
     let name = attempt.variant.as_deref().unwrap_or(&attempt.id);
     match &attempt.result {
         Ok(reply) => {
@@ -591,7 +807,16 @@ fn show(attempt: &Attempt, ui: &Ui) {
                 shown_status(reply),
                 reply.took_ms
             ));
-            if !right {
+            if let Some(remedy) = attempt.held() {
+                ui.line(format!(
+                    "     it waits in the queue, and would wait in vain\n     fix: {remedy}"
+                ));
+            } else if right && attempt.is_queued() && attempt.variant.is_none() {
+                ui.line(format!(
+                    "     {DIM}the relay goes on by itself; --wait, or: relayctl status {}{DIM:#}",
+                    attempt.id
+                ));
+            } else if !right {
                 ui.line(format!(
                     "     expected {} {}; {}",
                     attempt.expected.code,

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use anstyle::{AnsiColor, Style};
+pub use clerk_nylas_relay::model::time::words as length;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 
@@ -67,23 +68,36 @@ impl Ui {
     }
 }
 
-/// A duration in milliseconds, in words.
-pub fn length(ms: u64) -> String {
-    match ms {
-        0..10_000 => format!("{ms} ms"),
-        10_000..120_000 => format!("{} s", ms / 1000),
-        120_000..7_200_000 => format!("{} min", ms / 60_000),
-        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
-        _ => format!("{} days", ms / 86_400_000),
+/// A cell of a table.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    /// What it says.
+    pub text: String,
+    /// Its colour.
+    pub style: Style,
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            style: Style::new(),
+        }
     }
 }
 
 /// Rows with aligned columns.
 pub fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let cells = |row: &Vec<String>| row.iter().cloned().map(Cell::from).collect();
+    styled_table(&rows.iter().map(cells).collect::<Vec<_>>())
+}
+
+/// Rows with aligned columns, in colours.
+pub fn styled_table(rows: &[Vec<Cell>]) -> Vec<String> {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {
         for (column, cell) in row.iter().enumerate() {
-            let width = cell.chars().count();
+            let width = cell.text.chars().count();
             match widths.get_mut(column) {
                 Some(widest) => *widest = width.max(*widest),
                 None => widths.push(width),
@@ -95,7 +109,10 @@ pub fn table(rows: &[Vec<String>]) -> Vec<String> {
             let padded: Vec<String> = row
                 .iter()
                 .zip(&widths)
-                .map(|(cell, width)| format!("{cell:<width$}"))
+                .map(|(Cell { text, style }, width)| {
+                    let padding = width.saturating_sub(text.chars().count());
+                    format!("{style}{text}{style:#}{}", " ".repeat(padding))
+                })
                 .collect();
             padded.join("  ").trim_end().to_owned()
         })

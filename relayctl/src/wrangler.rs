@@ -14,6 +14,15 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// How long a deployment may take: it may have to compile first.
 const DEPLOY_LIMIT: Duration = Duration::from_secs(1800);
 
+/// What Cloudflare says of an account that never had a Worker: its code, its words, and wrangler's own.
+const NO_ADDRESS: [&str; 3] = [
+    "code: 10063",
+    "You need a workers.dev subdomain",
+    "register a workers.dev subdomain",
+];
+/// Where such an account gets its address.
+const WORKERS_PAGE: &str = "https://dash.cloudflare.com/?to=/:account/workers/onboarding";
+
 /// wrangler, and the folder it runs in.
 #[derive(Clone, Debug)]
 pub struct Wrangler {
@@ -45,6 +54,17 @@ impl Printed {
     pub fn checked(self, args: &[&str]) -> Result<Self, Failure> {
         if self.ok {
             return Ok(self);
+        }
+        if NO_ADDRESS.iter().any(|words| self.says(words)) {
+            return Err(Failure::new(
+                format!(
+                    "Cloudflare takes no Worker yet (`wrangler {}`): this account has no address on workers.dev",
+                    args.join(" ")
+                ),
+                format!(
+                    "open {WORKERS_PAGE}, which makes the address, and run setup again: what is done stays done"
+                ),
+            ));
         }
         Err(Failure::new(
             format!("`wrangler {}` failed: {}", args.join(" "), self.complaint()),

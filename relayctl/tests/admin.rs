@@ -88,6 +88,29 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
             let rows: Vec<Value> = (1..=newest).rev().map(delivery).take(limit).collect();
             Answer::json(200, &json!({"deliveries": rows}))
         }
+        ("POST", ["deliveries"]) if asked.json()["address"] == "nobody" => {
+            Answer::json(400, &json!({"status": "address_malformed"}))
+        }
+        ("POST", ["deliveries"]) => {
+            assert_eq!(asked.json()["address"], "jane@example.com");
+            assert_eq!(asked.query("events").unwrap(), "true");
+            let mut bounced = delivery(4);
+            bounced["fate"] = json!("bounced");
+            Answer::json(200, &json!({"deliveries": [bounced]}))
+        }
+        ("GET", ["deliveries", "msg_7"]) => {
+            let mut queued = delivery(7);
+            let now = relayctl::clock::now().0;
+            queued["at"] = json!(now - 20_000);
+            queued["age_ms"] = json!(100_000);
+            queued["retry_at"] = json!(now + 45_900);
+            queued["said"] = json!("503 server_error");
+            queued["waits_for"] = json!("Nylas to recover");
+            Answer::json(
+                200,
+                &json!({"delivery": queued, "dead_letter": false, "history": []}),
+            )
+        }
         ("GET", ["deliveries", "msg_dead"]) => {
             let mut delivery = delivery(3);
             delivery["svix_id"] = json!("msg_dead");
@@ -240,6 +263,94 @@ fn lists_are_cut_and_filtered() {
     assert_eq!(ids(&["list", "--state", "rejected"]), ["msg_3"]);
     assert_eq!(ids(&["list", "--slug", "invitation"]), ["msg_3"]);
     assert!(relayctl.run(&["list", "--replies"]).out.contains("human"));
+}
+
+#[test]
+fn a_list_shows_what_became_of_each_and_when() {
+    let (folder, relay) = (Folder::new(), fake());
+    let relayctl = relayctl(&folder, &relay);
+    let listed = relayctl.run(&["list", "--to", "jane@example.com"]);
+    assert_eq!(listed.code, 0, "{}", listed.all());
+    // Not sent, although it was: it bounced. And a time that needs no calendar.
+    assert!(
+        listed
+            .out
+            .contains(" ago  msg_4  verification_code  bounced  80 ms"),
+        "{}",
+        listed.out
+    );
+    let bounced = relayctl.run(&[
+        "list",
+        "--to",
+        "jane@example.com",
+        "--state",
+        "bounced",
+        "--json",
+    ]);
+    assert_eq!(bounced.json()["deliveries"][0]["svix_id"], "msg_4");
+    let other = relayctl.run(&["list", "--to", "jane@example.com", "--state", "delivered"]);
+    assert!(other.out.contains("no deliveries"), "{}", other.out);
+    let wrong = relayctl.run(&["list", "--to", "nobody"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.all());
+}
+
+#[test]
+fn a_state_that_there_is_not_is_refused() {
+    let (folder, relay) = (Folder::new(), fake());
+    let refused = relayctl(&folder, &relay).run(&["list", "--state", "quued"]);
+    assert_eq!(refused.code, 2);
+    for word in ["quued", "queued", "dead_lettered", "bounced"] {
+        assert!(refused.err.contains(word), "{word}: {}", refused.err);
+    }
+}
+
+#[test]
+fn status_says_what_a_queued_mail_waits_for() {
+    let (folder, relay) = (Folder::new(), fake());
+    let ran = relayctl(&folder, &relay).run(&["status", "msg_7"]);
+    assert_eq!(ran.code, 1, "it has waited for two minutes");
+    for words in [
+        "it waits for Nylas to recover",
+        "2 min, and still waits",
+        "next try           in 45 s",
+        "Nylas said last    503 server_error",
+    ] {
+        assert!(ran.out.contains(words), "{words}: {}", ran.out);
+    }
+}
+
+/// A relay that is well but for one thing.
+#[test]
+fn status_fails_when_something_needs_attention_or_waits_too_long() {
+    let folder = Folder::new();
+    let well = json!({
+        "version": "0.3.0", "now": AT, "deliveries": {"sent": 8}, "latency_ms": {"p50": 80}, "attention": [],
+        "accounts": [{"grant_id": "g1", "email": "login@acme.example", "state": "up"}], "oldest_queued_ms": null,
+    });
+    let with = |name: &'static str, value: Value| {
+        let mut summary = well.clone();
+        summary[name] = value;
+        let admin = move |_: &Asked| Answer::json(200, &summary);
+        let relay = FakeRelay {
+            admin: Some(Arc::new(admin)),
+            ..FakeRelay::default()
+        };
+        relayctl(&folder, &relay.start()).run(&["status"])
+    };
+    let ran = with("replies", json!({}));
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(ran.out.contains("login@acme.example up"), "{}", ran.out);
+    assert_eq!(with("oldest_queued_ms", json!(59_000)).code, 0);
+    assert_eq!(with("oldest_queued_ms", json!(60_000)).code, 1);
+    let says = json!([{"kind": "dead_letters", "says": "2 dead letters", "since": AT}]);
+    let ran = with("attention", says);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.out
+            .contains("2 dead letters since 2026-11-23 15:04:05Z"),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]

@@ -198,7 +198,8 @@ impl World {
         let clerk = Server::start(move |asked| {
             assert!(asked.header("authorization").starts_with("Bearer sk_"));
             match asked.path.as_str() {
-                "/v1/templates/email" => Answer::json(code, &templates),
+                "/v1/templates/email" if code == 200 => list_templates(asked, &templates),
+                "/v1/templates/email" => Answer::json(code, &json!({"errors": []})),
                 "/v1/domains" => {
                     Answer::json(200, &json!({"data": [{"name": domain}], "total_count": 1}))
                 }
@@ -275,6 +276,35 @@ impl World {
         assert_eq!(ran.code, i32::from(failed), "{document}");
         found
     }
+}
+
+/// Clerk's list: ten unless `limit` says otherwise, which is 1 to 500 (clerk/openapi-specs, bapi).
+fn list_templates(asked: &common::Asked, templates: &Value) -> Answer {
+    let number = |name: &str, otherwise: usize| {
+        let given = asked.query(name);
+        given.map_or(Ok(otherwise), |text| text.parse::<usize>())
+    };
+    match (number("limit", 10), number("offset", 0)) {
+        (Ok(limit @ 1..=500), Ok(offset)) => {
+            let all = templates.as_array().unwrap().iter();
+            Answer::json(200, &all.skip(offset).take(limit).cloned().collect())
+        }
+        _ => Answer::json(
+            422,
+            &json!({"errors": [{"code": "form_param_value_invalid"}]}),
+        ),
+    }
+}
+
+/// That many templates; only the last of them is delivered by Clerk.
+fn templates(count: usize) -> Value {
+    let template = |number: usize| {
+        json!({
+            "slug": format!("template_{number}"), "delivered_by_clerk": number == count,
+            "from_email_name": "login",
+        })
+    };
+    (1..=count).map(template).collect()
 }
 
 fn agent() -> ureq::Agent {
@@ -443,6 +473,23 @@ const CASES: &[Case] = &[
         "dead letters",
     ),
     (
+        "one queue for everything",
+        |world| world.toml("binding = \"INBOX\"", "binding = \"ANOTHER\""),
+        &[("config-inbox", "warn")],
+        "holds up sign-in mails",
+    ),
+    (
+        "nothing consumes the second queue",
+        |world| {
+            world.toml(
+                "[[queues.consumers]]\nqueue = \"clerk-nylas-relay-inbox\"",
+                "[[queues.consumers]]\nqueue = \"another\"",
+            )
+        },
+        &[("config-inbox", "fail")],
+        "nothing consumes",
+    ),
+    (
         "mails wait for a batch",
         |world| world.toml("max_batch_timeout = 0", "max_batch_timeout = 5"),
         &[("config-queue", "warn")],
@@ -560,6 +607,57 @@ const CASES: &[Case] = &[
         |world| world.templates[1]["delivered_by_clerk"] = json!(true),
         &[("clerk-templates", "warn")],
         "magic_link_sign_in",
+    ),
+    (
+        "Bot Fight Mode",
+        |world| {
+            world.relay.stops_senders = Some(("cf-mitigated", "<title>Just a moment...</title>"));
+        },
+        &[("worker-as-svix", "fail")],
+        "Bot Fight Mode",
+    ),
+    (
+        "a WAF rule",
+        |world| {
+            let page =
+                "<title>Attention Required! | Cloudflare</title><div id=\"cf-error-details\">";
+            world.relay.stops_senders = Some(("", page));
+        },
+        &[("worker-as-svix", "fail")],
+        "answers 403, before the Worker: Bot Fight Mode, or a WAF rule of the domain",
+    ),
+    (
+        "something else that answers senders",
+        |world| world.relay.stops_senders = Some(("", "<h1>Forbidden</h1>")),
+        &[("worker-as-svix", "fail")],
+        "a request as Clerk's sender makes it was answered 403",
+    ),
+    (
+        "Under Attack Mode, which stops everybody",
+        |world| {
+            world.relay.stops_senders = Some(("cf-mitigated", "<title>Just a moment...</title>"));
+            world.relay.stops_all = true;
+        },
+        &[("worker-reachable", "fail"), ("worker-as-svix", "fail")],
+        "Cloudflare's own page answers 403",
+    ),
+    (
+        "the eleventh template with Clerk, which lists ten unless it is asked for more",
+        |world| world.templates = templates(11),
+        &[("clerk-templates", "warn")],
+        "10 left to the relay; still delivered by Clerk: template_11",
+    ),
+    (
+        "one template more than Clerk lists at once",
+        |world| world.templates = templates(501),
+        &[("clerk-templates", "warn")],
+        "500 left to the relay; still delivered by Clerk: template_501",
+    ),
+    (
+        "more templates than are read",
+        |world| world.templates = templates(2001),
+        &[("clerk-templates", "warn")],
+        "Clerk listed 2000, the most that are read, so there may be more; of these: all 2000",
     ),
     (
         "all templates with Clerk",

@@ -169,6 +169,37 @@ fn from_nothing_to_a_working_relay_twice() {
     );
 }
 
+#[test]
+fn a_dry_run_shows_every_step_to_whoever_has_no_account_yet() {
+    let world = World::empty();
+    world.cloud.write("logged-out", "");
+    let relayctl = world
+        .relayctl()
+        .env("NYLAS_API_KEY", "")
+        .env("NYLAS_EMAIL", "");
+    for folder_has_settings in [false, true] {
+        if folder_has_settings {
+            let settings = include_str!("../../wrangler.toml");
+            world.project.write("wrangler.toml", settings);
+        }
+        let ran = world.setup(&relayctl, &["--dry-run"]);
+        assert_eq!(ran.code, 0, "{}", ran.all());
+        let shown: Vec<String> = states(&ran).into_iter().map(|(step, _)| step).collect();
+        assert_eq!(shown, STEPS);
+        assert!(
+            ran.out.contains("NYLAS_API_KEY is not known"),
+            "{}",
+            ran.out
+        );
+    }
+    let ran = world.setup(&relayctl, &["--dry-run"]);
+    assert!(ran.out.contains("wrangler is not logged in"), "{}", ran.out);
+    // Without --dry-run it says so and stops.
+    let ran = world.setup(&world.relayctl(), &[]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.out.contains("not logged in"), "{}", ran.all());
+}
+
 /// Runs `relayctl setup` at a terminal, and types the answers to its questions.
 ///
 /// The terminal echoes what is typed unless the program switches that off. Returns the exit code and what it showed.
@@ -214,6 +245,8 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
             ("Nylas' API key", API_KEY),
             ("The address your mails come from", "login@acme.example"),
             ("The name they come from", "Acme"),
+            ("A token (ADMIN_TOKEN) for the operator's page", ""),
+            ("Where alerts go", "https://hooks.example/marker"),
             ("May Nylas limit what strangers send", ""),
             ("The endpoint's signing secret", SECRET),
             ("Clerk's secret key", ""),
@@ -234,6 +267,12 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
     assert!(to_a_file.out.contains("config-file"), "{}", to_a_file.all());
     assert!(!to_a_file.all().contains('\u{1b}'), "{}", to_a_file.all());
     assert_eq!(world.cloud.read("secret-NYLAS_API_KEY"), API_KEY);
+    // The operator's token is new, and there for the operator.
+    let token = world.project.read("admin-token");
+    assert_eq!(world.cloud.read("secret-ADMIN_TOKEN"), token.trim());
+    assert!(!seen.contains(token.trim()), "{seen}");
+    let alerts = world.cloud.read("secret-ALERT_WEBHOOK_URL");
+    assert_eq!(alerts, "https://hooks.example/marker");
     assert_eq!(
         world.cloud.read("secret-CLERK_WEBHOOK_SIGNING_SECRET"),
         SECRET
@@ -265,6 +304,35 @@ fn a_dry_run_changes_nothing_anywhere() {
         "{}",
         world.log()
     );
+}
+
+/// The first step that needs a Worker is `secrets`, so it is there that a new account stops.
+#[test]
+fn a_cloudflare_account_that_never_had_a_worker_stops_at_the_secrets_and_is_told_where_to_go() {
+    let world = World::empty();
+    world.cloud.write("new-account", "");
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let stopped = world.setup(&relayctl, &[]);
+    assert_eq!(stopped.code, 1, "{}", stopped.all());
+    let said = stopped.json();
+    assert!(
+        said["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("step secrets: "),
+        "{said}"
+    );
+    let fix = said["fix"].as_str().unwrap();
+    assert!(
+        fix.contains("https://dash.cloudflare.com/?to=/:account/workers/onboarding")
+            && fix.contains("run setup again"),
+        "{said}"
+    );
+    assert!(!world.has("tag"), "{}", world.log());
+    // Opening that page makes the address.
+    std::fs::remove_file(world.cloud.0.join("new-account")).unwrap();
+    let done = world.setup(&relayctl, &[]);
+    assert_eq!(done.code, 0, "{}", done.all());
 }
 
 #[test]
@@ -378,6 +446,8 @@ fn setup_ends_with_clerks_templates() {
     let (code, seen) = at_a_terminal(
         &relayctl,
         &[
+            ("A token (ADMIN_TOKEN)", "no"),
+            ("Where alerts go", ""),
             ("May Nylas limit what strangers send", ""),
             ("Clerk's secret key", CLERK_KEY),
             ("deliver verification_code, and no other yet?", ""),
@@ -432,6 +502,8 @@ fn enter_instead_of_clerks_secret_shows_how_to_continue() {
     let (code, seen) = at_a_terminal(
         &world.relayctl(),
         &[
+            ("A token (ADMIN_TOKEN)", "no"),
+            ("Where alerts go", ""),
             ("May Nylas limit what strangers send", ""),
             ("Enter if you do not have it yet)", ""),
         ],
@@ -595,7 +667,7 @@ fn stopped_at(when: &str, number: u32) -> bool {
         let mut creations: Vec<&str> = log.lines().filter(|line| line.contains("create")).collect();
         let all = creations.len();
         creations.dedup();
-        assert_eq!((creations.len(), all), (3, 3), "{call}: {log}");
+        assert_eq!((creations.len(), all), (4, 4), "{call}: {log}");
     }
     for name in [
         "CLERK_WEBHOOK_SIGNING_SECRET",
@@ -700,12 +772,14 @@ fn who_wants_no_protection_gets_none() {
     let world = World::empty();
     let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
     let no = [
+        ("A token (ADMIN_TOKEN)", "no"),
+        ("Where alerts go", ""),
         ("May Nylas limit what strangers send", "no"),
         ("Clerk's secret key", ""),
     ];
-    // It is asked each time.
-    for _ in 0..2 {
-        let (code, seen) = at_a_terminal(&relayctl, &no);
+    // It is asked each time; what else may be set, the first time.
+    for questions in [&no[..], &no[2..]] {
+        let (code, seen) = at_a_terminal(&relayctl, questions);
         assert_eq!(code, 0, "{seen}");
         assert!(seen.contains("no policy at Nylas, as you wish"), "{seen}");
     }
@@ -882,4 +956,33 @@ fn what_is_missing_is_said_with_its_remedy() {
         "{}",
         wrong_key.all()
     );
+}
+
+/// With `SMTP_HOST` in wrangler.toml the account gets an app password, once. Nobody sees it.
+#[test]
+fn with_smtp_the_app_password_is_made_and_stored_and_never_shown() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let only = |steps: &str| world.setup(&relayctl, &["--only", steps]);
+    assert_eq!(only("account,settings,storage,queues").code, 0);
+    let toml = world.project.read("wrangler.toml");
+    let toml = toml.replace("[vars]\n", "[vars]\nSMTP_HOST = \"mail.example\"\n");
+    world.project.write("wrangler.toml", &toml);
+    let first = only("secrets");
+    assert_eq!(first.code, 0, "{}", first.all());
+    let grant_id = world.nylas.requests().into_iter().rev();
+    let patched = grant_id
+        .filter(|request| request.method == "PATCH")
+        .find_map(|request| request.grant_id)
+        .unwrap();
+    let password = world.nylas.app_password(&patched).unwrap();
+    assert_eq!(world.cloud.read("secret-SMTP_PASSWORD").trim(), password);
+    assert!(!first.all().contains(&password) && !world.log().contains(&password));
+    assert!(first.all().contains("SMTP_PASSWORD"));
+    let second = only("secrets");
+    assert_eq!(second.code, 0);
+    assert_eq!(world.nylas.app_password(&patched), Some(password));
+    let patches = world.nylas.requests().into_iter();
+    let patches = patches.filter(|request| request.method == "PATCH");
+    assert_eq!(patches.count(), 1);
 }

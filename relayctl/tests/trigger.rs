@@ -12,6 +12,7 @@
 mod common;
 
 use common::{FakeRelay, Folder, OTHER_SECRET, Relayctl, SECRET};
+use serde_json::json;
 
 fn relayctl(folder: &Folder, url: &str) -> Relayctl {
     Relayctl::new(&folder.0)
@@ -225,4 +226,162 @@ fn colours_are_for_terminals() {
         .env("NO_COLOR", "1")
         .run(&["trigger"]);
     assert!(!never.out.contains('\u{1b}'));
+}
+
+/// The answers of a relay that can only queue, for this reason.
+fn queueing(reason: &'static str) -> common::Server {
+    common::Server::start(move |asked| {
+        let id = asked.header("svix-id").to_owned();
+        common::Answer::json(
+            200,
+            &json!({"status": "queued", "id": id, "reason": reason}),
+        )
+    })
+}
+
+#[test]
+fn a_mail_that_waits_because_a_key_is_wrong_is_no_success() {
+    let folder = Folder::new();
+    for (reason, code, says) in [
+        ("account_unauthorized", 1, "NYLAS_API_KEY"),
+        ("account_gone", 1, "NYLAS_GRANT_ID"),
+        ("no_account", 1, "relayctl status"),
+        ("nylas_timeout", 0, "the relay goes on by itself"),
+        ("always_queued", 0, "the relay goes on by itself"),
+    ] {
+        let relay = queueing(reason);
+        let relayctl = relayctl(&folder, &relay.url).env("CLICOLOR_FORCE", "1");
+        let ran = relayctl.run(&["trigger"]);
+        assert_eq!(ran.code, code, "{reason}: {}", ran.all());
+        assert!(ran.out.contains(says), "{reason}: {}", ran.out);
+        assert!(
+            ran.out.starts_with("\u{1b}[1m\u{1b}[33m"),
+            "yellow: {:?}",
+            ran.out
+        );
+        let document = relayctl.run(&["trigger", "--json"]).json();
+        assert_eq!(document["ok"], code == 0);
+    }
+}
+
+#[test]
+fn samples_say_that_they_are_samples() {
+    let (folder, relay) = (Folder::new(), FakeRelay::default().start());
+    relayctl(&folder, &relay.url).run(&["trigger", "--count", "3"]);
+    for asked in relay.asked() {
+        let id = asked.header("svix-id");
+        let id = clerk_nylas_relay::model::id::SvixId::parse(id).unwrap();
+        assert!(id.is_sample() && id.as_str().len() == 31, "{id}");
+    }
+}
+
+/// A relay that knows its messages: under way at first, then in this state.
+fn knowing(state: &'static str) -> common::Server {
+    let looks = std::sync::atomic::AtomicU64::new(0);
+    FakeRelay {
+        admin: Some(std::sync::Arc::new(move |_| {
+            let look = looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let state = if look < 2 { "queued" } else { state };
+            let delivery = json!({"state": state, "reason": "accepted_by_nylas"});
+            common::Answer::json(200, &json!({"delivery": delivery}))
+        })),
+        sends: (200, "queued"),
+        ..FakeRelay::default()
+    }
+    .start()
+}
+
+#[test]
+fn who_waits_is_told_what_became_of_the_mail() {
+    let folder = Folder::new();
+    for (state, code) in [("sent", 0), ("rejected", 1), ("expired", 1), ("queued", 1)] {
+        let relay = knowing(state);
+        let relayctl = relayctl(&folder, &relay.url).env("ADMIN_TOKEN", common::ADMIN_TOKEN);
+        let ran = relayctl.run(&["trigger", "--wait", "3", "--json"]);
+        assert_eq!(ran.code, code, "{state}: {}", ran.all());
+        assert_eq!(ran.json()["outcomes"][0]["state"], state);
+        let relay = knowing(state);
+        let relayctl = relayctl.env("RELAY_URL", &relay.url);
+        let ran = relayctl.run(&["trigger", "--wait", "3"]);
+        assert!(ran.out.contains(state), "{}", ran.out);
+    }
+    let relay = FakeRelay::default().start();
+    let ran = relayctl(&folder, &relay.url).run(&["trigger", "--wait"]);
+    assert_eq!(ran.code, 2, "{}", ran.all());
+    assert!(ran.err.contains("ADMIN_TOKEN"), "{}", ran.err);
+}
+
+#[test]
+fn the_same_request_many_times_is_counted_as_one_mail() {
+    let (folder, relay) = (Folder::new(), FakeRelay::default().start());
+    let inbox = |mails: usize| {
+        common::Server::start(move |_| {
+            let (own, other) = ("msg_again", "msg_other");
+            let mail = |id: &str| json!({"metadata": {"key1": id}});
+            let mut all = vec![mail(own); mails];
+            all.push(mail(other));
+            common::Answer::json(200, &json!(all))
+        })
+    };
+    for (mails, code, says) in [
+        (1, 0, "10 answers, 1 mail:"),
+        (2, 1, "10 answers, 2 mails:"),
+    ] {
+        let inbox = inbox(mails);
+        let ran = relayctl(&folder, &relay.url)
+            .env("NYLAS_API_BASE", &inbox.url)
+            .run(&["trigger", "--repeat", "10", "--id", "msg_again"]);
+        assert_eq!(ran.code, code, "{}", ran.all());
+        assert!(ran.out.contains(says), "{}", ran.out);
+    }
+    let ids = relay
+        .asked()
+        .into_iter()
+        .map(|asked| asked.header("svix-id").to_owned());
+    assert!(ids.collect::<Vec<_>>().iter().all(|id| id == "msg_again"));
+}
+
+#[test]
+fn an_event_of_ones_own_is_sent_as_if_made_now() {
+    let (folder, relay) = (Folder::new(), FakeRelay::default().start());
+    let file = folder.write(
+        "event.json",
+        r#"{"type":"email.created","timestamp":1,"data":{"delivered_by_clerk":true,"to_email_address":"a@b.example",
+            "subject":"s","body":"b","extra":7}}"#,
+    );
+    let file = file.to_str().unwrap();
+    let ran = relayctl(&folder, &relay.url).run(&["trigger", "--file", file]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert_eq!(relay.asked()[0].json()["data"]["extra"], 7);
+    let aged = relayctl(&folder, &relay.url).run(&["trigger", "--age", "3600"]);
+    assert!(aged.out.contains("200 expired"), "{}", aged.out);
+    let none = relayctl(&folder, &relay.url).run(&["trigger", "--file", "nowhere"]);
+    assert_eq!(none.code, 2, "{}", none.all());
+}
+
+#[test]
+fn a_slip_in_a_template_or_an_address_is_corrected_in_one_line() {
+    let folder = Folder::new();
+    let slip = relayctl(&folder, "http://127.0.0.1:1").run(&["trigger", "verfication_code"]);
+    assert_eq!(slip.code, 2);
+    assert!(
+        slip.err.contains("did you mean verification_code?"),
+        "{}",
+        slip.err
+    );
+    assert!(slip.err.len() < 300, "{}", slip.err);
+    for (url, fix) in [
+        ("relay.example", "did you mean https://relay.example ?"),
+        ("127.0.0.1:8787", "did you mean http://127.0.0.1:8787 ?"),
+    ] {
+        let ran = relayctl(&folder, url).run(&["trigger", "--to", "a@b.example"]);
+        assert_eq!(ran.code, 2, "{}", ran.all());
+        assert!(ran.err.contains(fix), "{}", ran.err);
+        let ran = relayctl(&folder, url)
+            .env("ADMIN_TOKEN", common::ADMIN_TOKEN)
+            .run(&["status"]);
+        assert!(ran.err.contains(fix), "{}", ran.err);
+    }
+    let slip = relayctl(&folder, "x").run(&["trigr"]);
+    assert!(slip.err.contains("'trigger'"), "{}", slip.err);
 }

@@ -3,6 +3,9 @@
 use crate::{sabotage::Sabotage, world::World};
 use std::{cell::Cell, rc::Rc};
 
+/// As many as the runtime has. Not the relay's own constant, which might be wrong.
+const CONNECTIONS_MAX: usize = 6;
+
 /// One invocation of the Worker. The relay's ports are implemented for it.
 #[derive(Clone)]
 pub struct Invocation {
@@ -13,6 +16,17 @@ pub struct Invocation {
     pub number: u32,
     /// Whether its last read of a mail's record found none.
     pub missed: Rc<Cell<bool>>,
+    /// Its open connections: requests, and operations on the store and the queue.
+    connections: Rc<Cell<usize>>,
+}
+
+/// An open connection, until it is dropped.
+pub struct Connection(Rc<Cell<usize>>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Invocation {
@@ -24,6 +38,7 @@ impl Invocation {
             crashed: Rc::default(),
             number,
             missed: Rc::default(),
+            connections: Rc::default(),
         }
     }
 
@@ -32,6 +47,19 @@ impl Invocation {
         let forgets = self.world.is_sabotaged(Sabotage::NoBudgets);
         let instance = self.number.checked_rem(self.world.rules.instances);
         instance.filter(|_| !forgets)
+    }
+
+    /// Opens a connection. The runtime has a seventh wait until one of six is closed
+    /// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>). The time of
+    /// whoever waits runs, so the relay must not ask for a seventh.
+    pub async fn connect(&self) -> Connection {
+        while self.connections.get() >= CONNECTIONS_MAX {
+            self.world
+                .violate("a seventh connection was asked for".into());
+            self.world.executor.sleep(10).await;
+        }
+        self.connections.set(self.connections.get() + 1);
+        Connection(self.connections.clone())
     }
 
     /// Ends the instance. Never returns.

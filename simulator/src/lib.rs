@@ -5,6 +5,7 @@
 //! scenario checks the promise, and [`scenario::Outcome`] has what it found. All modules share one [`world`].
 
 pub mod agent;
+pub mod batch;
 pub mod choices;
 pub mod clerk;
 pub mod executor;
@@ -16,5 +17,6 @@ pub mod queue;
 pub mod replies;
 pub mod sabotage;
 pub mod scenario;
+pub mod smtp;
 pub mod svix;
 pub mod world;

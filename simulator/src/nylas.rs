@@ -20,8 +20,8 @@ const KEY_TTL: Millis = 3_600 * SECOND;
 const KEY_LENGTH_MAX: usize = 256;
 /// How long after an ambiguous answer Nylas may still accept the mail.
 const LATE_ACCEPTANCE_MAX: Millis = 10 * SECOND;
-/// Name and attribute of the two system folders that hold anything here. Nylas has six.
-const FOLDERS: [(&str, &str); 2] = [("inbox", "\\Inbox"), ("sent", "\\Sent")];
+/// Name and attribute of the system folders that hold anything here. Nylas has six.
+const FOLDERS: [(&str, &str); 3] = [("inbox", "\\Inbox"), ("sent", "\\Sent"), ("junk", "\\Junk")];
 
 /// The thread of a mail. Each mail begins its own, even a second mail of the same webhook.
 pub fn thread_of(message_id: &str) -> String {
@@ -55,7 +55,7 @@ pub fn handle(world: &Rc<World>, request: &Request<'_>) -> (HttpResponse, Millis
     }
 }
 
-fn account_state(world: &World, grant: &str) -> AccountState {
+pub fn account_state(world: &World, grant: &str) -> AccountState {
     let now = world.now();
     let accounts = world.accounts.borrow();
     accounts
@@ -106,6 +106,14 @@ fn refusal_of(state: AccountState) -> Option<HttpResponse> {
     })
 }
 
+/// Whether any account is throttled.
+fn is_throttled(world: &World) -> bool {
+    let grants: Vec<String> = world.accounts.borrow().keys().cloned().collect();
+    grants
+        .iter()
+        .any(|grant| account_state(world, grant) == AccountState::Throttled)
+}
+
 /// Whether the account has sent as many mails as it may today.
 fn is_used_up(world: &World, grant: &str) -> bool {
     let accepted = world.accepted.borrow();
@@ -123,6 +131,8 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
     let request: Value = serde_json::from_str(body).unwrap();
     let svix_id = request["metadata"]["key1"].as_str().unwrap().to_owned();
     let state = match account_state(world, grant) {
+        // The rate is the organization's, so one account's flood throttles all.
+        AccountState::Healthy if is_throttled(world) => AccountState::Throttled,
         AccountState::Healthy if is_used_up(world, grant) => AccountState::Capped,
         state => state,
     };
@@ -168,7 +178,7 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
             "503, mail not accepted",
             "504 after 110 s, mail accepted late",
             "429",
-            "400",
+            "402",
             "423",
             "nylas queues it (202) and cannot send it",
         ];
@@ -205,7 +215,8 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
                         world.rules.throttling_is_kept
                     }
                     9 => {
-                        answer = error(400, "invalid_request_error", "error parsing request body");
+                        let message = "Sending to at least one recipient failed";
+                        answer = error(402, "invalid_request_error", message);
                         true
                     }
                     _ => {
@@ -245,6 +256,7 @@ fn send(world: &Rc<World>, grant: &str, key: Option<&str>, body: &str) -> (HttpR
             is_lost: false,
             grant: grant.to_owned(),
             key: name.to_owned(),
+            began_at: now,
             requested_at: now,
             accepted_at: at,
             visible_at: at + SECOND,
@@ -371,6 +383,8 @@ fn read(world: &World, grant: &str, what: &str) -> HttpResponse {
             };
             data(json!(FOLDERS.map(folder)))
         }
+        // No rule blocks anything here.
+        "/rule-evaluations" => data(json!([])),
         "/messages" => {
             let listed = list(world, grant, wanted);
             if let Some(svix_id) = svix_id {
@@ -401,8 +415,11 @@ fn list<'a>(world: &World, grant: &str, wanted: impl Fn(&str) -> Option<&'a str>
         return Vec::new();
     }
     let pair = wanted("metadata_pair").and_then(|pair| pair.split_once(':'));
+    let to = wanted("to").map(|to| to.replace("%40", "@"));
     let is_wanted = |message: &Value| {
-        pair.is_none_or(|(name, value)| message["metadata"][name] == *value)
+        let is_to = |to: &String| message["to"][0]["email"].as_str() == Some(to);
+        to.as_ref().is_none_or(is_to)
+            && pair.is_none_or(|(name, value)| message["metadata"][name] == *value)
             && wanted("thread_id").is_none_or(|thread| message["thread_id"] == *thread)
             && wanted("in").is_none_or(|folder| message["folders"][0] == *folder)
             && after.is_none_or(|after| message["date"].as_u64().unwrap() > after)
@@ -410,7 +427,11 @@ fn list<'a>(world: &World, grant: &str, wanted: impl Fn(&str) -> Option<&'a str>
     let mut found = mailbox(world, grant, &is_wanted);
     found.sort_by_key(|message| std::cmp::Reverse(message["date"].as_u64()));
     let select = wanted("select");
-    let shown = |message| selected(without_headers(message), select);
+    let with_headers = wanted("fields") == Some("include_basic_headers");
+    let shown = |message| match with_headers {
+        true => selected(with_basic_headers(message), select),
+        false => selected(without_headers(message), select),
+    };
     found.into_iter().map(shown).collect()
 }
 
@@ -443,6 +464,14 @@ fn selected(mut message: Value, select: Option<&str>) -> Value {
         let fields: Vec<&str> = select.split(',').collect();
         let message = message.as_object_mut().unwrap();
         message.retain(|name, _| fields.contains(&name.as_str()));
+    }
+    message
+}
+
+fn with_basic_headers(mut message: Value) -> Value {
+    const BASIC: [&str; 3] = ["Message-ID", "In-Reply-To", "References"];
+    if let Some(headers) = message["headers"].as_array_mut() {
+        headers.retain(|header| BASIC.iter().any(|name| header["name"] == *name));
     }
     message
 }

@@ -12,6 +12,7 @@ use crate::{
 use clerk_nylas_relay::{
     model::{
         log::Record,
+        message::Lane,
         time::{UnixMillis, millis},
     },
     ports::{
@@ -48,12 +49,24 @@ impl Random for Invocation {
     }
 }
 
+/// The way of a write that is acknowledged and lost.
+const LOST: u32 = 3;
+
+/// Whether a key is read or written beside those that decide about a mail: the codes in the queue. What can go wrong
+/// with the operation as a whole goes wrong with the others.
+fn is_beside(key: &str) -> bool {
+    key.starts_with("queued:") || key.starts_with("latest:")
+}
+
 impl Store for Invocation {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
         let world = &self.world;
+        let _connection = self.connect().await;
         world.keys_seen.borrow_mut().push(key.to_owned());
         let way = if world.rules.store_is_reliable {
             0
+        } else if is_beside(key) {
+            world.fork("store get", &["stale read"])
         } else {
             world.fork(
                 "store get",
@@ -75,6 +88,13 @@ impl Store for Invocation {
             || is_forgotten(Sabotage::NoReplyMarks, &["reply:", "handed:"])
         {
             return Ok(None);
+        }
+        if world.is_sabotaged(Sabotage::NoStandstill) && key.starts_with("queued:") {
+            return Ok(None);
+        }
+        if world.is_sabotaged(Sabotage::SupersedeAll) && key.starts_with("latest:") {
+            let newer = json!({"id": "msg_newer", "created_at": u64::MAX});
+            return Ok(Some(newer.to_string()));
         }
         let value = match way {
             0 | 5 => world.version_at(key, world.now()),
@@ -111,9 +131,15 @@ impl Store for Invocation {
 
     async fn put(&self, key: &str, value: &str, _: Duration) -> Result<(), StoreError> {
         let world = &self.world;
+        let _connection = self.connect().await;
         world.keys_seen.borrow_mut().push(key.to_owned());
         let way = if world.rules.store_is_reliable {
             0
+        } else if is_beside(key) {
+            match world.fork("store put", &["write is lost"]) {
+                0 => 0,
+                _ => LOST,
+            }
         } else {
             world.fork(
                 "store put",
@@ -145,7 +171,14 @@ impl Store for Invocation {
         }
     }
 
-    async fn delete(&self, _: &str) -> Result<(), StoreError> {
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let world = &self.world;
+        let _connection = self.connect().await;
+        world.executor.sleep(20).await;
+        let is_done = world.rules.store_is_reliable || world.fork("store delete", &["lost"]) == 0;
+        if is_done {
+            world.remove(key);
+        }
         Ok(())
     }
 
@@ -155,11 +188,17 @@ impl Store for Invocation {
 }
 
 impl Queue for Invocation {
-    async fn send_to_queue(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
+    async fn send_to_queue(
+        &self,
+        lane: Lane,
+        text: &str,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
         let world = &self.world;
         if !world.rules.has_queue {
             return Err(QueueError::NotBound);
         }
+        let _connection = self.connect().await;
         let way = world.fork(
             "queue send",
             &[
@@ -180,7 +219,7 @@ impl Queue for Invocation {
         if world.is_sabotaged(Sabotage::AcknowledgeBeforeDurable) {
             return Ok(());
         }
-        queue::push(world, text.to_owned(), millis(delay));
+        queue::push(world, lane, text.to_owned(), millis(delay));
         match way {
             2 => Err(QueueError::Failed),
             4 => {
@@ -199,6 +238,7 @@ impl Http for Invocation {
         timeout: Option<Duration>,
     ) -> Result<HttpResponse, HttpError> {
         let world = &self.world;
+        let _connection = self.connect().await;
         // Without a timeout the invocation ends first.
         let mut deadline = world.now() + timeout.map_or(10 * MINUTE, millis);
         if request.method == HttpMethod::Post && world.is_sabotaged(Sabotage::AbortSlowSends) {

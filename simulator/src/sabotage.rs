@@ -34,10 +34,16 @@ pub enum Sabotage {
     IgnoreGoneGrant,
     /// Nothing remembers how many replies were handed on. Only a flood shows it, so it is not among all.
     NoBudgets,
+    /// More requests of a batch are begun than there are connections. Only a batch shows it, so it is not among all.
+    WholeBatchAtOnce,
+    /// A queue that stands still is not noticed. Only one that does shows it, so it is not among all.
+    NoStandstill,
+    /// Every code in the queue counts as superseded by a newer one.
+    SupersedeAll,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::KeyChangedPerAttempt,
         Self::StepOnAmbiguous,
         Self::NoReconciling,
@@ -52,5 +58,6 @@ impl Sabotage {
         Self::BlindSweep,
         Self::AbortSlowSends,
         Self::IgnoreGoneGrant,
+        Self::SupersedeAll,
     ];
 }

@@ -10,13 +10,14 @@ use crate::{
     queue,
     replies::{self, Incoming, Writer},
     sabotage::Sabotage,
+    smtp,
     svix::{self, KEY, Message},
-    world::{AccountState, Rules, World},
+    world::{Accepted, AccountState, Rules, World},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clerk_nylas_relay::{
     config::{Bound, Config},
-    model::{mail::Slug, time::millis},
+    model::{mail::Slug, message::Lane, time::millis},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,6 +53,8 @@ pub struct Stage {
     pub undecodable: bool,
     /// The messages that come into the mailboxes.
     pub incoming: Vec<Incoming>,
+    /// Whether Clerk's messages all go to one recipient, who presses "resend".
+    pub one_recipient: bool,
     /// Whom further codes go to, and when, after the start.
     pub sign_ups: Vec<(String, Millis)>,
     pub sabotage: Option<Sabotage>,
@@ -124,6 +127,10 @@ impl Stage {
             hang_up_frees_keys: die(2) == 0,
             instances: 0,
             daily_cap: None,
+            over_smtp: false,
+            message_ids_are_kept: true,
+            batch_size: 1,
+            queue_stops: None,
         };
         // Without a queue a budget of 0 is a configuration error.
         let always_queued = rules.has_queue && die(6) == 0;
@@ -160,6 +167,7 @@ impl Stage {
             calm_after,
             undecodable,
             incoming,
+            one_recipient: die(3) == 0,
             sign_ups: Vec::new(),
             sabotage,
             clerk: None,
@@ -178,6 +186,7 @@ impl Stage {
             calm_after: 365 * DAY,
             undecodable: false,
             incoming: Vec::new(),
+            one_recipient: false,
             sign_ups: Vec::new(),
             sabotage: None,
             clerk: None,
@@ -196,6 +205,10 @@ impl Stage {
             hang_up_frees_keys: false,
             instances: 0,
             daily_cap: None,
+            over_smtp: false,
+            message_ids_are_kept: true,
+            batch_size: 1,
+            queue_stops: None,
         };
         Self {
             messages: Vec::new(),
@@ -288,6 +301,58 @@ impl Stage {
         }
     }
 
+    /// A user signs in every ten seconds for twenty minutes. In the second, third and fourth minute Nylas throttles,
+    /// and from the second minute on the queue stands still until the next day.
+    pub fn standstill() -> Self {
+        let sign_ins = (0..120).map(|number| ("verification_code", number * 10 * SECOND));
+        let single = Self::incoming(Writer::Own);
+        let rules = Rules {
+            hears_nylas: false,
+            queue_stops: Some((MINUTE, 14 * HOUR)),
+            ..single.rules
+        };
+        Self {
+            messages: sign_ins.collect(),
+            weather: vec![
+                (0, MINUTE, AccountState::Throttled),
+                (0, 4 * MINUTE, AccountState::Healthy),
+            ],
+            ..Self::single(rules, 1, "verification_code")
+        }
+    }
+
+    /// A user presses "resend" every 15 seconds while Nylas throttles, for a minute and a half.
+    pub fn resends() -> Self {
+        let codes = (0..6).map(|number| ("verification_code", number * 15 * SECOND));
+        Self {
+            messages: codes.collect(),
+            one_recipient: true,
+            weather: vec![
+                (0, 0, AccountState::Throttled),
+                (0, 100 * SECOND, AccountState::Healthy),
+            ],
+            rules: Rules {
+                hears_nylas: false,
+                ..Self::incoming(Writer::Own).rules
+            },
+            ..Self::single(Self::incoming(Writer::Own).rules, 1, "verification_code")
+        }
+    }
+
+    /// Forty users sign in at the same moment, and every mail goes into the queue, which delivers so many at once.
+    pub fn rush(batch_size: u32) -> Self {
+        let rules = Rules {
+            hears_nylas: false,
+            batch_size,
+            ..Self::incoming(Writer::Own).rules
+        };
+        Self {
+            messages: vec![("verification_code", 0); 40],
+            inline_send_budget_ms: 0,
+            ..Self::single(rules, 1, "verification_code")
+        }
+    }
+
     /// One code, and a Nylas that reports delivery events to the relay.
     pub fn hearing(accounts: u32, failed_mail_stays: bool) -> Self {
         Self {
@@ -319,8 +384,14 @@ pub struct Outcome {
     /// Second mails by residual risk 5: Nylas freed the key of a send in flight, after a crash, a lost connection, or
     /// half a minute.
     pub hung_up: u32,
+    /// Second mails by residual risk 8: two attempts over SMTP at the same time.
+    pub overlapping: u32,
+    /// Second mails by residual risk 9: nobody could tell whether a code was out.
+    pub blind: u32,
     pub messages: u32,
     pub sent: u32,
+    /// Codes that were not sent, because a newer one to the same recipient was in the queue.
+    pub superseded: u32,
     pub expired: u32,
     pub calls_max: u32,
     /// Replies that reached the person, each once.
@@ -346,7 +417,13 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
-fn config(accounts: &[u32], budget_ms: u64, hears_nylas: bool, asks_clerk: bool) -> Config {
+fn config(
+    accounts: &[u32],
+    budget_ms: u64,
+    hears_nylas: bool,
+    asks_clerk: bool,
+    over_smtp: bool,
+) -> Config {
     let accounts: Vec<_> = accounts
         .iter()
         .map(|account| {
@@ -361,11 +438,22 @@ fn config(accounts: &[u32], budget_ms: u64, hears_nylas: bool, asks_clerk: bool)
             format!("whsec_{}", STANDARD.encode(KEY)),
         ),
         ("NYLAS_API_KEY", API_KEY.to_owned()),
+        // On loopback, so that addresses nobody reads get their mails.
+        ("NYLAS_API_BASE", "http://127.0.0.1:1".to_owned()),
         ("NYLAS_ACCOUNTS", serde_json::to_string(&accounts).unwrap()),
         ("INLINE_SEND_BUDGET_MS", budget_ms.to_string()),
     ];
     if asks_clerk {
         settings.push(("CLERK_SECRET_KEY", CLERK_KEY.to_owned()));
+    }
+    if over_smtp {
+        let passwords: BTreeMap<String, &str> = (0..6)
+            .map(|account| (format!("g{account}"), smtp::PASSWORD))
+            .collect();
+        settings.extend([
+            ("SMTP_HOST", "mail.example".to_owned()),
+            ("SMTP_PASSWORD", serde_json::to_string(&passwords).unwrap()),
+        ]);
     }
     if hears_nylas {
         settings.extend([
@@ -422,21 +510,32 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
         stage.inline_send_budget_ms,
         stage.rules.hears_nylas,
         asks_clerk,
+        stage.rules.over_smtp,
     ));
     for (at, accounts) in stage.changes.clone() {
         let (changing, budget_ms) = (world.clone(), stage.inline_send_budget_ms);
+        let over_smtp = stage.rules.over_smtp;
         world.executor.spawn(async move {
             changing.executor.sleep(at).await;
             changing.note(|| format!("accounts are now {accounts:?}"));
-            *changing.config.borrow_mut() = Some(config(&accounts, budget_ms, false, asks_clerk));
+            *changing.config.borrow_mut() =
+                Some(config(&accounts, budget_ms, false, asks_clerk, over_smtp));
         });
     }
     if stage.undecodable {
-        queue::push(&world, "{\"brand\":\"new\"}".to_owned(), 1_000);
+        queue::push(
+            &world,
+            Lane::Outbox,
+            "{\"brand\":\"new\"}".to_owned(),
+            1_000,
+        );
     }
     let messages: Vec<_> = (0..)
         .zip(&stage.messages)
-        .map(|(number, (slug, at))| Message::new(number, slug, START + at))
+        .map(|(number, (slug, at))| match stage.one_recipient {
+            true => Message::to("MARKER@example.com", number, slug, START + at),
+            false => Message::new(number, slug, START + at),
+        })
         .chain(
             (1_000_000..)
                 .zip(&stage.sign_ups)
@@ -473,7 +572,8 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
 /// Checks the invariants, whose list is in `docs/delivery.md`.
 fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     let (mut residual, mut changed, mut hung_up) = (0, 0, 0);
-    let (mut sent_count, mut expired_count) = (0, 0);
+    let (mut overlapping, mut blind) = (0, 0);
+    let (mut sent_count, mut superseded_count, mut expired_count) = (0, 0, 0);
     let calm_from = START + stage.calm_after;
     for message in messages {
         let id = &message.svix_id;
@@ -501,7 +601,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         let mut outcomes = world.outcomes.borrow().get(id).cloned().unwrap_or_default();
         // If the instance crashed between the record and the log, only the record has the end.
         let stored = world.stored(&format!("mail:{id}")).unwrap_or_default();
-        for end in ["rejected", "expired", "dead_lettered"] {
+        for end in ["rejected", "expired", "dead_lettered", "superseded"] {
             if stored.contains(&format!("\"state\":\"{end}\"")) {
                 outcomes.push(end);
             }
@@ -521,7 +621,16 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 is_twin || fault.starts_with("crash") || fault.ends_with("takes 20 s")
             });
             let was_changed = !stage.changes.is_empty();
-            if world.hung_up.borrow().contains(id) {
+            if stage.rules.over_smtp {
+                match second_over_smtp(&world.rules, message, &accepted) {
+                    Second::Overlapping => overlapping += 1,
+                    Second::Blind => blind += 1,
+                    Second::Wrong => world.violate(format!(
+                        "{id} became {} mails over SMTP: {accepted:?}",
+                        accepted.len()
+                    )),
+                }
+            } else if world.hung_up.borrow().contains(id) {
                 hung_up += 1;
             } else if left_unkept {
                 residual += 1;
@@ -544,12 +653,28 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         let ended = |outcome: &str| outcomes.contains(&outcome);
         let is_sent = !accepted.is_empty();
         let is_abandoned = world.abandoned.borrow().contains(id);
+        // Nobody is left without the newest code.
+        let is_superseded = ended("superseded");
+        let is_newer = |other: &Message| {
+            (&other.to, other.slug) == (&message.to, message.slug)
+                && other.created_at > message.created_at
+        };
+        if is_superseded && !messages.iter().any(is_newer) {
+            world.violate(format!("{id} was superseded, and is the newest"));
+        }
+        superseded_count += u32::from(is_superseded && !is_sent);
         if is_sent {
             sent_count += 1;
         } else if failed {
             // It must be sent again before it expires, or reported as lost, unless the notification was lost.
             let is_unreported = world.faults.borrow().contains(&"notification lost");
-            let ends = ["failed", "rejected", "expired", "dead_lettered"];
+            let ends = [
+                "failed",
+                "rejected",
+                "expired",
+                "dead_lettered",
+                "superseded",
+            ];
             let has_end = ends.iter().any(|end| ended(end))
                 || world
                     .records
@@ -564,9 +689,15 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         } else if ended("sent") {
             world.violate(format!("{id} was logged as sent and was not"));
         } else if !is_abandoned
-            && !["rejected", "expired", "dead_lettered", "suppressed"]
-                .iter()
-                .any(|end| ended(end))
+            && ![
+                "rejected",
+                "expired",
+                "dead_lettered",
+                "suppressed",
+                "superseded",
+            ]
+            .iter()
+            .any(|end| ended(end))
         {
             world.violate(format!("{id} has no end: {outcomes:?}"));
         }
@@ -590,9 +721,10 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         let alerted = |record: &String| {
             record.contains("not_a_mail_of_the_relay") || record.contains("content_not_kept")
         };
-        let is_excused = failed
-            && (world.faults.borrow().contains(&"notification lost")
-                || world.records.borrow().iter().any(alerted));
+        let is_excused = is_superseded
+            || failed
+                && (world.faults.borrow().contains(&"notification lost")
+                    || world.records.borrow().iter().any(alerted));
         if !is_sent && had_time && !is_abandoned && !ended("rejected") && !is_excused {
             world.violate(format!(
                 "{id} had time to be sent and was not: {outcomes:?}"
@@ -604,6 +736,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             world.violate(format!("{id} cost {calls} requests"));
         }
     }
+    judge_standstill(world, messages);
     if world.queued.borrow().values().any(|count| *count > 0) {
         world.violate("the queue is not empty".into());
     }
@@ -659,8 +792,11 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         residual,
         changed,
         hung_up,
+        overlapping,
+        blind,
         messages: u32::try_from(messages.len()).unwrap(),
         sent: sent_count,
+        superseded: superseded_count,
         expired: expired_count,
         calls_max: world
             .calls
@@ -677,6 +813,72 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             .as_ref()
             .map(|trace| trace.borrow().clone())
             .unwrap_or_default(),
+    }
+}
+
+/// Why a mail went out twice over SMTP.
+enum Second {
+    /// The second attempt began before the mailbox showed the first one's mail.
+    Overlapping,
+    /// It is a code, and the mailbox does not show its `Message-ID`. It goes out twice at most.
+    Blind,
+    Wrong,
+}
+
+fn second_over_smtp(rules: &Rules, message: &Message, accepted: &[Accepted]) -> Second {
+    let overlaps = |pair: &[Accepted]| match pair {
+        [first, second] => second.began_at < first.visible_at,
+        _ => false,
+    };
+    let count = accepted.len();
+    let others = accepted.windows(2).filter(|pair| !overlaps(pair)).count();
+    let is_code = Slug::new(Some(message.slug)).is_code();
+    match others {
+        0 if count == 2 => Second::Overlapping,
+        1 if is_code && !rules.message_ids_are_kept => Second::Blind,
+        _ => Second::Wrong,
+    }
+}
+
+/// Every combination of what may differ over SMTP: whether a queue is bound, whether the mailbox shows Message-IDs, one
+/// or two accounts.
+pub fn smtp_stages(slug: &'static str) -> Vec<Stage> {
+    let stages = (0..8_u32).map(|bits| {
+        let mut stage = all_stages(slug).remove(0);
+        stage.rules.has_queue = bits & 1 > 0;
+        stage.rules.over_smtp = true;
+        stage.rules.message_ids_are_kept = bits & 2 > 0;
+        stage.accounts = 1 + (bits >> 2);
+        stage
+    });
+    stages.collect()
+}
+
+/// A queue that stands still costs no code that was answered after its first minute. The first code that it did not
+/// deliver can only be told from others then.
+fn judge_standstill(world: &World, messages: &[Message]) {
+    let Some((from, until)) = world.rules.queue_stops else {
+        return;
+    };
+    let stopped = world.started_at + from..world.started_at + until;
+    let answered = world.answered_queued.borrow();
+    let lost = |message: &&Message| {
+        let accepted = world.accepted.borrow();
+        !accepted.iter().any(|mail| mail.svix_id == message.svix_id)
+    };
+    let waited: Vec<Millis> = messages
+        .iter()
+        .filter(lost)
+        .filter_map(|message| answered.get(&message.svix_id).copied())
+        .filter(|at| stopped.contains(at))
+        .collect();
+    let first = waited.iter().min().copied().unwrap_or_default();
+    let late = waited.iter().filter(|at| **at > first + MINUTE + SECOND);
+    if late.clone().count() > 0 {
+        let after: Vec<Millis> = late.map(|at| at - first).collect();
+        world.violate(format!(
+            "codes were answered `queued`, and lost, {after:?} ms after the first that was"
+        ));
     }
 }
 
@@ -736,6 +938,10 @@ pub fn all_stages(slug: &'static str) -> Vec<Stage> {
             hang_up_frees_keys: false,
             instances: 0,
             daily_cap: None,
+            over_smtp: false,
+            message_ids_are_kept: true,
+            batch_size: 1,
+            queue_stops: None,
         };
         stages.push(Stage::single(rules, 1 + (bits >> 3), slug));
     }
@@ -750,6 +956,12 @@ pub struct Explored {
     pub residual: u64,
     /// Paths that met residual risk 5.
     pub hung_up: u64,
+    /// Paths that met residual risk 8.
+    pub overlapping: u64,
+    /// Paths that met residual risk 9.
+    pub blind: u64,
+    /// Faults of the paths that met residual risk 8, and the script of one of them.
+    pub overlapping_after: BTreeMap<Vec<&'static str>, Vec<u32>>,
     /// The script of the first path that broke a promise, and how.
     pub first_violation: Option<(Vec<u32>, Vec<String>)>,
 }
@@ -763,6 +975,14 @@ pub fn explore(stage: &Stage, faults_max: usize) -> Explored {
         explored.paths += 1;
         explored.residual += u64::from(outcome.residual > 0);
         explored.hung_up += u64::from(outcome.hung_up > 0);
+        explored.blind += u64::from(outcome.blind > 0);
+        if outcome.overlapping > 0 {
+            explored.overlapping += 1;
+            let ways = outcome.forks.iter().map(|fork| fork.way).collect();
+            explored
+                .overlapping_after
+                .insert(outcome.faults.clone(), ways);
+        }
         if !outcome.violations.is_empty() && explored.first_violation.is_none() {
             let ways = outcome.forks.iter().map(|fork| fork.way).collect();
             explored.first_violation = Some((ways, outcome.violations));

@@ -42,6 +42,8 @@ pub const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 #[derive(Clone, Debug)]
 pub struct Message {
     pub svix_id: String,
+    /// The recipient.
+    pub to: String,
     pub slug: &'static str,
     pub created_at: Millis,
     pub body: String,
@@ -64,6 +66,7 @@ impl Message {
         });
         Self {
             svix_id: format!("msg_{number}"),
+            to: to.to_owned(),
             slug,
             created_at,
             body: body.to_string(),
@@ -212,8 +215,12 @@ fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
         .borrow()
         .get(id)
         .is_some_and(|count| *count > 0);
+    if answer.body.status.as_str() == "queued" {
+        let mut answered_queued = world.answered_queued.borrow_mut();
+        answered_queued.insert(id.clone(), world.now());
+    }
     let is_given_up = world.outcomes.borrow().get(id).is_some_and(|outcomes| {
-        let given_up = ["rejected", "expired", "dead_lettered"];
+        let given_up = ["rejected", "expired", "dead_lettered", "superseded"];
         outcomes.iter().any(|outcome| given_up.contains(outcome))
     });
     let mut answered_sent = world.answered_sent.borrow_mut();
@@ -238,7 +245,8 @@ fn check(world: &Rc<World>, message: &Message, answer: &Answer) {
     let is_true = match answer.body.status.as_str() {
         "sent" => is_sent,
         "queued" | "duplicate" => is_sent || is_queued || is_given_up,
-        "rejected" | "expired" => true,
+        // Whether a newer one is there is judged at the end.
+        "rejected" | "expired" | "superseded" => true,
         // Only the guard of an account gives that here. Whoever had a mail delivered is never refused.
         "suppressed" => !message.body.contains("regular"),
         "retry" => answer.code == 503,

@@ -1,6 +1,7 @@
 //! Everything around the relay: accounts, mails, the store, the queue, the settings, and what went wrong.
 
 use crate::{
+    batch::Batches,
     choices::Choices,
     executor::{Executor, Millis},
     sabotage::Sabotage,
@@ -40,8 +41,17 @@ pub struct Rules {
     /// How many instances of the Worker there are, each with a memory of its own. With 0 none remembers anything, as if
     /// each invocation had its own.
     pub instances: u32,
+    /// Whether mails go out over SMTP.
+    pub over_smtp: bool,
+    /// Whether the mailbox shows the `Message-ID` that a mail was handed in with over SMTP. No document says so.
+    pub message_ids_are_kept: bool,
     /// How many mails an account may send.
     pub daily_cap: Option<u32>,
+    /// How many messages of a queue the consumer gets at once.
+    pub batch_size: u32,
+    /// From when to when, after the start, the queue of sign-in mails accepts messages and delivers none, as after the
+    /// last operation of the free plan's day.
+    pub queue_stops: Option<(Millis, Millis)>,
 }
 
 /// The state of an account.
@@ -68,6 +78,8 @@ pub struct Accepted {
     pub is_lost: bool,
     pub grant: String,
     pub key: String,
+    /// When the attempt began that made it.
+    pub began_at: Millis,
     pub requested_at: Millis,
     pub accepted_at: Millis,
     pub visible_at: Millis,
@@ -155,6 +167,10 @@ pub struct World {
     pub store: RefCell<HashMap<String, Versions>>,
     /// Messages in the queue, by Svix id.
     pub queued: RefCell<HashMap<String, u32>>,
+    /// Messages that are due and wait for their batch.
+    pub batches: RefCell<Batches>,
+    /// When a webhook was last answered `queued`, by Svix id.
+    pub answered_queued: RefCell<HashMap<String, Millis>>,
     /// The settings now.
     pub config: RefCell<Option<Config>>,
     /// Broken promises, found while running.
@@ -208,6 +224,8 @@ impl World {
             hung_up: RefCell::default(),
             store: RefCell::default(),
             queued: RefCell::default(),
+            batches: RefCell::default(),
+            answered_queued: RefCell::default(),
             config: RefCell::default(),
             violations: RefCell::default(),
             abandoned: RefCell::default(),
@@ -286,13 +304,20 @@ impl World {
             .is_some_and(|(written, _)| now < written + SECOND);
         // An acknowledged write is durable. But a key that is written repeatedly may get an older value written over
         // a newer one, which is the same as a loss.
-        let may_be_lost = ["mail:", "down:", "looked:", "guard:"]
+        let may_be_lost = ["mail:", "down:", "looked:", "guard:", "queued:", "latest:"]
             .iter()
             .any(|kind| key.starts_with(kind));
         if !too_fast && way != 1 && !(way == 3 && may_be_lost) {
             versions.0.push((now, Some(value.to_owned())));
         }
         !too_fast
+    }
+
+    /// Removes a value.
+    pub fn remove(&self, key: &str) {
+        let mut store = self.store.borrow_mut();
+        let versions = store.entry(key.to_owned()).or_default();
+        versions.0.push((self.now(), None));
     }
 
     /// The value of a key at a moment.

@@ -8,11 +8,12 @@ use crate::{
     model::{
         mail::{Content, Email, Slug, is_address, is_local_part},
         outcome::Reason,
-        time::UnixMillis,
+        time::{MINUTE, UnixMillis},
     },
     signature::VerifiedWebhook,
 };
 use serde_json::Value;
+use std::time::Duration;
 
 /// Why a verified event is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +26,13 @@ pub enum NotForUs {
     Unusable { reason: Reason },
 }
 
+/// The slug, by how much the event's two times differ if that is remarkable, and the e-mail.
+type Read = (Slug, Option<Duration>, Result<(Email, Content), NotForUs>);
+
 /// Reads the e-mail out of a verified webhook. For the log, the slug is returned even if the mail is not for us.
-pub fn read_email(webhook: &VerifiedWebhook<'_>) -> (Slug, Result<(Email, Content), NotForUs>) {
-    let unusable = |reason| (Slug::default(), Err(NotForUs::Unusable { reason }));
+/// `keeps_both`: of a mail that has HTML and plain text both are kept, for SMTP.
+pub fn read_email(webhook: &VerifiedWebhook<'_>, keeps_both: bool) -> Read {
+    let unusable = |reason| (Slug::default(), None, Err(NotForUs::Unusable { reason }));
     let Ok(event) = serde_json::from_slice::<Value>(webhook.body()) else {
         return unusable(Reason::BodyIsNotJson);
     };
@@ -36,14 +41,15 @@ pub fn read_email(webhook: &VerifiedWebhook<'_>) -> (Slug, Result<(Email, Conten
     };
     // `emails.created` is a typo of one documentation page that others copied.
     if !matches!(event_type, "email.created" | "emails.created") {
-        return (Slug::default(), Err(NotForUs::Ignored));
+        return (Slug::default(), None, Err(NotForUs::Ignored));
     }
     let data = event.get("data").unwrap_or(&Value::Null);
     let slug = Slug::new(text(data, "slug"));
+    let (made_at, differ) = made_at(webhook, &event);
     let read = match data.get("delivered_by_clerk") {
         // Clerk sends the event for its own mails, too. Only an explicit `false` is ours: a second mail would carry a
         // second code.
-        Some(Value::Bool(false)) => read_ours(webhook, &event, data, slug.clone())
+        Some(Value::Bool(false)) => read_ours(webhook, made_at, data, slug.clone(), keeps_both)
             .map_err(|reason| NotForUs::Unusable { reason }),
         Some(Value::Bool(true)) => Err(NotForUs::DeliveredByClerk {
             reason: Reason::TemplateIsDeliveredByClerk,
@@ -52,14 +58,33 @@ pub fn read_email(webhook: &VerifiedWebhook<'_>) -> (Slug, Result<(Email, Conten
             reason: Reason::DeliveredByClerkIsNotFalse,
         }),
     };
-    (slug, read)
+    (slug, differ, read)
+}
+
+/// When Clerk made the event, and by how much its two times differ if that is over a minute.
+///
+/// What `timestamp` is of, no document says, and if it were too early every code would count as expired. Svix makes an
+/// id with a time of its own when Clerk hands it the event, so the later of the two counts. An id from after the
+/// attempt's own signature has no time that could be believed.
+///
+/// Without a time of its own the event counts as made when this attempt was signed: a late mail is better than none.
+fn made_at(webhook: &VerifiedWebhook<'_>, event: &Value) -> (UnixMillis, Option<Duration>) {
+    let signed_at = webhook.signed_at();
+    let Some(own) = event.get("timestamp").and_then(event_time) else {
+        return (signed_at, None);
+    };
+    let of_id = webhook.id().made_at().filter(|at| *at <= signed_at);
+    let of_id = of_id.unwrap_or(own);
+    let differ = own.since(of_id).max(of_id.since(own));
+    (own.max(of_id), (differ > MINUTE).then_some(differ))
 }
 
 fn read_ours(
     webhook: &VerifiedWebhook<'_>,
-    event: &Value,
+    created_at: UnixMillis,
     data: &Value,
     slug: Slug,
+    keeps_both: bool,
 ) -> Result<(Email, Content), Reason> {
     let to = text(data, "to_email_address")
         .map(str::trim)
@@ -73,18 +98,17 @@ fn read_ours(
         .filter(|subject| !subject.is_empty())
         .ok_or(Reason::SubjectMissing)?;
     let content = match (filled(data, "body"), filled(data, "body_plain")) {
+        (Some(html), Some(plain)) if keeps_both => Content::Alternatives {
+            html: html.to_owned(),
+            text: plain.to_owned(),
+        },
         (Some(html), _) => Content::Html(html.to_owned()),
         (None, Some(plain)) => Content::Text(plain.to_owned()),
         (None, None) => return Err(Reason::BodyMissing),
     };
     let email = Email {
         svix_id: webhook.id().clone(),
-        // Without a time of its own the event counts as made when this attempt was signed: a late mail is better than
-        // none.
-        created_at: event
-            .get("timestamp")
-            .and_then(event_time)
-            .unwrap_or(webhook.signed_at()),
+        created_at,
         slug,
         to: to.to_owned(),
         subject,

@@ -15,6 +15,11 @@ impl ApiBase {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is a stand-in on this machine, so that no mail leaves it.
+    pub fn is_loopback(&self) -> bool {
+        scheme_of(&self.0).is_some_and(|(_, authority)| is_loopback(authority))
+    }
 }
 
 /// Whether it is https, and what follows the scheme. `None`: it is neither https nor http.
@@ -31,12 +36,16 @@ fn is_origin(is_https: bool, authority: &str) -> bool {
         && authority.bytes().all(|byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
         });
+    is_host && (is_https || is_loopback(authority))
+}
+
+/// Whether a host, with a port or without, is this machine.
+pub(super) fn is_loopback(authority: &str) -> bool {
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => authority,
     };
-    let is_loopback = matches!(name, "127.0.0.1" | "localhost" | "[::1]");
-    is_host && (is_https || is_loopback)
+    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
 }
 
 /// Whether the text is an address something private may be posted to.

@@ -3,6 +3,7 @@
 use super::{
     accounts::read_accounts,
     origin::{ApiBase, is_endpoint},
+    smtp::Smtp,
     values::{
         ADMIN_TOKEN_BYTES_MIN, Agent, Bound, CLERK_API_BASE_DEFAULT, CLERK_SECRET_PENDING,
         ClerkAccess, INLINE_SEND_BUDGET_MS_DEFAULT, INLINE_SEND_BUDGET_MS_MAX,
@@ -333,14 +334,30 @@ impl<G: Fn(&str) -> Option<String>> Reader<G> {
         self.optional("ALERT_WEBHOOK_URL", is_endpoint, NOT_AN_ENDPOINT)
     }
 
-    pub fn daily_cap(&mut self) -> Option<u64> {
+    pub fn cap(&mut self, name: &'static str) -> Option<u64> {
         let cap = |text: &str| text.parse().ok().filter(|cap| *cap > 0_u64);
         let text = self.optional(
-            "NYLAS_DAILY_CAP",
+            name,
             |text| cap(text).is_some(),
             "is not a whole number from 1",
         )?;
         cap(&text)
+    }
+}
+
+/// SMTP.
+impl<G: Fn(&str) -> Option<String>> Reader<G> {
+    /// Where new mails go out, if not through Nylas' API. While one of its settings is wrong, the API sends.
+    pub fn smtp(&mut self, accounts: &[Account]) -> Option<Smtp> {
+        let host = self.setting("SMTP_HOST")?;
+        let (port, password) = (self.setting("SMTP_PORT"), self.setting("SMTP_PASSWORD"));
+        match Smtp::read(host, port.as_deref(), password.as_deref(), accounts) {
+            Ok(smtp) => Some(smtp),
+            Err(problem) => {
+                self.off(problem.name, problem.problem);
+                None
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! 1. After an ambiguous outcome (timeout, lost connection, 5xx) the mail stays. The next attempt uses the same hop,
 //!    and so the same key.
 //! 2. After a refusal that Nylas *replays* the mail leaves. Every attempt would get the same answer, so the hop is
-//!    dead.
+//!    dead. Throttling goes on at the same account, because all accounts share the rate.
 //! 3. After a refusal of the account that is not replayed the mail leaves for another account, once the mailbox shows
 //!    that it does not hold the mail. Every mail tries its first account anew. If a memory of which account is down
 //!    decided, two attempts that remember differently would send from two accounts.
@@ -26,7 +26,7 @@ use crate::{
         mail::{Content, Email},
         outcome::{Event, Outcome, Reason},
         route::{Hop, KEY_TRUSTED_FOR, Route, order},
-        time::MINUTE,
+        time::{HOUR, MINUTE, UnixMillis},
     },
     nylas::{
         mailbox::{FindOutcome, IdentityOutcome},
@@ -43,8 +43,8 @@ pub const RECONCILING_TIME: Duration = Duration::from_secs(20);
 /// The same, where there was no answer at all: Nylas works on a send for two minutes at most.
 pub const RECONCILING_TIME_WITHOUT_ANSWER: Duration = Duration::from_secs(150);
 
-/// A mail that is still throttled at this age tries another account.
-pub const THROTTLING_TOLERATED: Duration = MINUTE;
+/// How old the record of a rule may be that explains a refusal, by another clock than ours.
+const RULE_RECORD_MAX: Duration = MINUTE.saturating_mul(5);
 
 /// The delay while another request with the same key is in flight.
 const IN_FLIGHT_WAIT: Duration = Duration::from_secs(3);
@@ -71,6 +71,16 @@ impl Verdict {
     fn retry(reason: Reason) -> Self {
         Self::Retry { reason, wait: None }
     }
+
+    /// No account sends it now. A mail that outlives a used-up quota need not ask before that begins anew, but once an
+    /// hour, because a larger plan helps at once. One that does not outlive it goes on trying.
+    fn wait_for(fault: AccountFault, email: &Email, now: UnixMillis) -> Self {
+        let reset = fault.reset(now).filter(|reset| !email.is_expired(*reset));
+        Self::Retry {
+            reason: fault.reason(),
+            wait: reset.map(|reset| reset.since(now).min(HOUR)),
+        }
+    }
 }
 
 /// One attempt at one mail.
@@ -78,6 +88,8 @@ pub struct Attempt<'a, 'c, P> {
     pub context: &'a Context<'c, P>,
     pub email: &'a Email,
     pub content: &'a Content,
+    /// Whether the mail comes out of the queue. Over SMTP it is then looked up before it is sent.
+    pub is_queued: bool,
 }
 
 /// What follows from the outcome at one hop.
@@ -86,8 +98,11 @@ enum Next {
     End(Verdict),
     /// Leave the hop: it is proven that the mail was not sent there.
     Leave,
+    /// Leave the hop for the account's next generation: it refuses for the time being, as every account would, and the
+    /// refusal is replayed.
+    LeaveKey,
     /// Leave the hop because its account is at fault. Without another account the mail stays.
-    LeaveAccount(Reason),
+    LeaveAccount(AccountFault),
     /// Leave the hop because its account is at fault. The refusal is replayed, so the mail cannot stay.
     LeaveDeadAccount,
     /// Stay, and look the mail up again after the delay.
@@ -100,7 +115,17 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// `route` is always up to date: the caller may read it, and queue the mail with it, while the attempt is waiting
     /// for Nylas. Where the guard of the next account holds the mail back, it ends there.
     pub async fn run(&self, route: &RefCell<Route>) -> Verdict {
-        let verdict = self.follow(route).await;
+        let goes_over_smtp = route
+            .borrow()
+            .is_over_smtp(self.context.config.smtp.is_some());
+        let over_smtp = match goes_over_smtp {
+            true => self.over_smtp(route).await,
+            false => None,
+        };
+        let verdict = match over_smtp {
+            Some(verdict) => verdict,
+            None => self.follow(route).await,
+        };
         // Nylas accepted the mail but may have failed to send it since: `message.send_failed` can arrive before the
         // send is recorded.
         if let Verdict::Sent { mail, .. } = &verdict
@@ -141,12 +166,13 @@ impl<P: Ports> Attempt<'_, '_, P> {
             let advanced = match self.try_hop(hop, &so_far).await {
                 Next::End(verdict) => return verdict,
                 Next::Leave => then.advance(&order) || then.advance_anywhere(&order),
+                Next::LeaveKey => then.advance_generation() || then.advance(&order),
                 Next::LeaveDeadAccount => {
                     then.leave_account(&order) || then.advance_anywhere(&order)
                 }
-                Next::LeaveAccount(reason) => {
+                Next::LeaveAccount(fault) => {
                     if !then.leave_account(&order) {
-                        return Verdict::retry(reason);
+                        return Verdict::wait_for(fault, self.email, self.context.now());
                     }
                     true
                 }
@@ -274,24 +300,17 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 reason,
                 wait: Some(IN_FLIGHT_WAIT),
             }),
-            (SendOutcome::Rejected { .. } | SendOutcome::Throttled { .. }, true) => Next::Leave,
+            (SendOutcome::Rejected { .. }, true) => Next::Leave,
+            (SendOutcome::Throttled { .. }, true) => Next::LeaveKey,
             (SendOutcome::AccountAtFault(_), true) => Next::LeaveDeadAccount,
             (SendOutcome::Rejected { reason }, false) => Next::End(Verdict::Rejected { reason }),
-            (SendOutcome::Throttled { retry_after }, false) => {
-                let is_tolerated = self.email.age(self.context.now()) < THROTTLING_TOLERATED;
-                if is_tolerated || !self.has_other_account() {
-                    return Next::End(Verdict::Retry {
-                        reason,
-                        wait: retry_after,
-                    });
-                }
-                // The account does not count as at fault: an attempt that gets this 429 replayed leaves without that
-                // mark, and both must follow the same route.
-                match self.find(hop, route).await {
-                    FindOutcome::Found(mail) => self.sent(hop, mail),
-                    FindOutcome::NotFound | FindOutcome::Refused => Next::Leave,
-                    FindOutcome::Unknown => Next::End(Verdict::retry(reason)),
-                }
+            // The rate is the organization's: another account would be throttled, too.
+            (SendOutcome::Throttled { retry_after }, false) => Next::End(Verdict::Retry {
+                reason,
+                wait: retry_after,
+            }),
+            (SendOutcome::AccountAtFault(AccountFault::Forbidden), false) => {
+                self.forbidden(hop, route).await
             }
             (SendOutcome::AccountAtFault(fault), false) => {
                 self.account_fault(hop, fault, route).await
@@ -321,10 +340,12 @@ impl<P: Ports> Attempt<'_, '_, P> {
 
     /// Notes a sender name in Clerk's settings that is not the account's. Users see the account's, and whoever set
     /// Clerk's may not know that. It is reported after the send.
-    fn compare_names(&self, account: &Account, identity: &Identity) {
+    pub(super) fn compare_names(&self, account: &Account, identity: &Identity) {
         let wanted = self.email.from_local_part.as_deref().unwrap_or_default();
         let has = identity.email.split('@').next().unwrap_or_default();
-        if !wanted.is_empty() && !wanted.eq_ignore_ascii_case(has) {
+        let is_other = !wanted.is_empty() && !wanted.eq_ignore_ascii_case(has);
+        // A sample does not know what is set in Clerk.
+        if is_other && !self.email.svix_id.is_sample() {
             self.context.note_sender_name(&account.grant_id);
         }
     }
@@ -342,6 +363,22 @@ impl<P: Ports> Attempt<'_, '_, P> {
         })
     }
 
+    /// A 403 may be about the recipient alone: a rule of the operator's own blocks sends there.
+    async fn forbidden(&self, hop: &Hop, route: &Route) -> Next {
+        let (fault, now) = (AccountFault::Forbidden, self.context.now());
+        let since = now.minus(RULE_RECORD_MAX);
+        let nylas = &self.context.nylas;
+        let blocked = nylas.is_blocked_by_rule(&hop.account, &self.email.to, since);
+        match blocked.await {
+            Some(true) => Next::End(Verdict::Rejected {
+                reason: Reason::NylasRuleBlocksRecipient,
+            }),
+            // The queue has more time than a webhook. But a mail does not wait for this for long.
+            None if self.email.age(now) < MINUTE => Next::End(Verdict::retry(fault.reason())),
+            Some(false) | None => self.account_fault(hop, fault, route).await,
+        }
+    }
+
     /// Notes it if no account is left that is not at fault. Then the next mail would end like this one.
     fn note_at_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) {
         let context = self.context;
@@ -355,31 +392,37 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// The account is at fault, not the mail: raises an alert once, and leaves if the mailbox does not hold the mail.
     async fn account_fault(&self, hop: &Hop, fault: AccountFault, route: &Route) -> Next {
         self.note_at_fault(hop, fault, route);
-        if !self.context.ledger.is_down(&hop.account).await {
-            let marked = self.context.ledger.mark_down(&hop.account, fault).await;
-            let outcome = if marked.is_ok() {
-                Outcome::MarkedDown
-            } else {
-                Outcome::Down
-            };
-            self.context.report(
-                &Record {
-                    level: Level::Error,
-                    svix_id: Some(self.email.svix_id.clone()),
-                    account: Some(hop.account.clone()),
-                    alert: Some(AlertKind::AccountDown),
-                    ..Record::new(Event::AccountDown, outcome, fault.reason())
-                }
-                .with_answer(self.context.nylas.last()),
-            );
-        }
+        self.report_fault(&hop.account, fault).await;
         if !self.has_other_account() {
-            return Next::End(Verdict::retry(fault.reason()));
+            return Next::End(Verdict::wait_for(fault, self.email, self.context.now()));
         }
         match self.find(hop, route).await {
             FindOutcome::Found(mail) => self.sent(hop, mail),
-            FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault.reason()),
+            FindOutcome::NotFound | FindOutcome::Refused => Next::LeaveAccount(fault),
             FindOutcome::Unknown => Next::End(Verdict::retry(fault.reason())),
         }
+    }
+
+    /// Raises an alert about an account that is at fault, unless one was raised within the hour.
+    pub(super) async fn report_fault(&self, account: &GrantId, fault: AccountFault) {
+        if self.context.ledger.is_down(account).await {
+            return;
+        }
+        let marked = self.context.ledger.mark_down(account, fault).await;
+        let outcome = if marked.is_ok() {
+            Outcome::MarkedDown
+        } else {
+            Outcome::Down
+        };
+        self.context.report(
+            &Record {
+                level: Level::Error,
+                svix_id: Some(self.email.svix_id.clone()),
+                account: Some(account.clone()),
+                alert: Some(AlertKind::AccountDown),
+                ..Record::new(Event::AccountDown, outcome, fault.reason())
+            }
+            .with_answer(self.context.nylas.last()),
+        );
     }
 }

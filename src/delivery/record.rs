@@ -41,10 +41,10 @@ impl Accepted<'_> {
 /// Why the ledger refused the content or the record.
 pub async fn record_sent<P: Ports>(
     context: &Context<'_, P>,
-    accepted: Accepted<'_>,
+    accepted: &Accepted<'_>,
 ) -> Result<(), StoreError> {
     let may_fail_later = accepted.may_fail_later(context);
-    let Accepted { email, mail, .. } = accepted;
+    let (email, mail) = (accepted.email, accepted.mail.clone());
     let ledger = &context.ledger;
     let now = context.now();
     if may_fail_later {
@@ -54,6 +54,7 @@ pub async fn record_sent<P: Ports>(
                 email: email.clone(),
                 content: QueuedContent::Here(accepted.content.clone()),
                 queued_at: now,
+                is_oldest: false,
                 route: accepted.route.clone(),
             },
         };
@@ -71,6 +72,22 @@ pub async fn record_sent<P: Ports>(
     ledger.put_mail(&email.svix_id, &record).await
 }
 
+/// What is known of a mail that was not sent: why, and what Nylas said last.
+pub fn unsent<P: Ports>(
+    context: &Context<'_, P>,
+    email: &Email,
+    state: MailState,
+    reason: Reason,
+    route: &Route,
+) -> MailRecord {
+    MailRecord {
+        // It may have been sent all the same.
+        recipient: Some(context.recipient(&email.to)),
+        said: context.nylas.last().in_words(),
+        ..MailRecord::new(email, state, context.now()).because(reason, route.clone())
+    }
+}
+
 /// Records the state of a mail that was not sent. Safe to lose: that only repeats an idempotent send.
 pub async fn record<P: Ports>(
     context: &Context<'_, P>,
@@ -79,10 +96,6 @@ pub async fn record<P: Ports>(
     reason: Reason,
     route: &Route,
 ) {
-    let record = MailRecord {
-        // It may have been sent all the same.
-        recipient: Some(context.recipient(&email.to)),
-        ..MailRecord::new(email, state, context.now()).because(reason, route.clone())
-    };
+    let record = unsent(context, email, state, reason, route);
     let _ = context.ledger.put_mail(&email.svix_id, &record).await;
 }

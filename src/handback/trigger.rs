@@ -54,7 +54,10 @@ pub async fn consider<P: Ports>(context: &Context<'_, P>, email: &Email) {
                 mails,
             });
             let text = message.to_text().unwrap_or_default();
-            let is_queued = context.enqueue(&text, Duration::ZERO).await.is_ok();
+            let is_queued = context
+                .enqueue(message.lane(), &text, Duration::ZERO)
+                .await
+                .is_ok();
             let record = Record {
                 svix_id: Some(email.svix_id.clone()),
                 ..Record::new(Event::HandBack, Outcome::Queued, fault.reason())

@@ -1,9 +1,9 @@
 //! What the ledger remembers of an account.
 
-use super::{Ledger, MONTH, at};
+use super::{Ledger, MONTH, at, guard::guard_key};
 use crate::{
     model::{
-        account::{AccountFault, Identity},
+        account::{AccountFault, Folders, Identity},
         id::GrantId,
         time::{DAY, HOUR, UnixMillis},
     },
@@ -41,12 +41,43 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&account_key(grant_id), identity, MONTH).await
     }
 
-    /// Whether an account is marked as down. A mark that cannot be read counts as none.
-    pub async fn is_down(&self, grant_id: &GrantId) -> bool {
-        self.has(&format!("down:{}", grant_id.as_str())).await == Ok(true)
+    /// The ids of the account's folders, if they are remembered.
+    pub async fn folders(&self, grant_id: &GrantId) -> Option<Folders> {
+        self.read(&folders_key(grant_id)).await.ok().flatten()
     }
 
-    /// Marks an account as down: until midnight UTC if its daily quota is used up, for an hour otherwise. The mark only
+    /// Remembers the ids of the account's folders.
+    pub async fn put_folders(
+        &self,
+        grant_id: &GrantId,
+        folders: &Folders,
+    ) -> Result<(), StoreError> {
+        self.write(&folders_key(grant_id), folders, MONTH).await
+    }
+
+    /// Reads in one operation what an operator is shown of an account, for [`Self::mark`], `sent_today`, `guard` and
+    /// [`Self::identity`].
+    pub async fn read_account_ahead(&self, grant_id: &GrantId) {
+        let keys = vec![
+            down_key(grant_id),
+            used_key(grant_id),
+            guard_key(grant_id),
+            account_key(grant_id),
+        ];
+        self.read_ahead(keys).await;
+    }
+
+    /// The mark of an account that is down: reason, since, until.
+    pub async fn mark(&self, grant_id: &GrantId) -> Result<Option<Value>, StoreError> {
+        self.read(&down_key(grant_id)).await
+    }
+
+    /// Whether an account is marked as down. A mark that cannot be read counts as none.
+    pub async fn is_down(&self, grant_id: &GrantId) -> bool {
+        self.has(&down_key(grant_id)).await == Ok(true)
+    }
+
+    /// Marks an account as down: until its quota begins anew if that is used up, for an hour otherwise. The mark only
     /// keeps the alert from repeating; no mail's route depends on it.
     pub async fn mark_down(
         &self,
@@ -54,13 +85,15 @@ impl<P: Store + Clock> Ledger<'_, P> {
         fault: AccountFault,
     ) -> Result<(), StoreError> {
         let now = self.ports.now();
-        let until = match fault {
-            AccountFault::DailyQuota => next_midnight(now),
-            _ => now.plus(HOUR),
-        };
+        let until = fault.reset(now).unwrap_or(now.plus(HOUR));
         let mark = json!({"reason": fault.reason(), "since": now, "until": until});
-        let key = format!("down:{}", grant_id.as_str());
-        self.write(&key, &mark, until.since(now)).await
+        self.write(&down_key(grant_id), &mark, until.since(now))
+            .await
+    }
+
+    /// Removes the mark: the account has sent a mail since.
+    pub async fn mark_up(&self, grant_id: &GrantId) -> Result<(), StoreError> {
+        self.delete(&down_key(grant_id)).await
     }
 
     /// How many mails an account has sent today (UTC), by Nylas' last count.
@@ -97,6 +130,14 @@ pub(super) fn account_key(grant_id: &GrantId) -> String {
     format!("account:{}", grant_id.as_str())
 }
 
+fn folders_key(grant_id: &GrantId) -> String {
+    format!("folders:{}", grant_id.as_str())
+}
+
+fn down_key(grant_id: &GrantId) -> String {
+    format!("down:{}", grant_id.as_str())
+}
+
 fn used_key(grant_id: &GrantId) -> String {
     format!("used:{}", grant_id.as_str())
 }
@@ -104,23 +145,4 @@ fn used_key(grant_id: &GrantId) -> String {
 /// The day in UTC, which is Nylas': days since the Unix epoch.
 pub(super) fn day_of(now: UnixMillis) -> u64 {
     now.seconds() / DAY_SECONDS
-}
-
-/// The next midnight in UTC, when Nylas' daily quota begins anew.
-fn next_midnight(now: UnixMillis) -> UnixMillis {
-    now.midnight().plus(DAY)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_used_up_daily_quota_ends_at_midnight_utc() {
-        let noon = UnixMillis::from_seconds(20_000 * 86_400 + 43_200);
-        let midnight = UnixMillis::from_seconds(20_000 * 86_400);
-        let next = UnixMillis::from_seconds(20_001 * 86_400);
-        assert_eq!(next_midnight(noon), next);
-        assert_eq!(next_midnight(midnight), next);
-    }
 }

@@ -1,6 +1,9 @@
 //! What the ledger remembers of one mail.
 
-use super::{Ledger, account::account_key, guard::guard_key, is_short, recipient::RecipientHash};
+use super::{
+    Ledger, OLDEST_QUEUED, account::account_key, guard::guard_key, is_short, list::complete,
+    list::listed_letter, mail_key, recipient::RecipientHash,
+};
 use crate::{
     model::{
         id::{GrantId, SvixId},
@@ -11,10 +14,10 @@ use crate::{
         route::Route,
         time::{DAY, UnixMillis, millis},
     },
-    ports::{Clock, Store, StoreError},
+    ports::{Clock, Store, StoreError, is_listable},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// As long as Clerk can send a failed message again (14 days), which is longer than Svix retries (28 hours).
@@ -37,18 +40,34 @@ pub enum MailState {
     Expired,
     /// It was given up. The dead letter, with its content, is under `dead:`.
     DeadLettered,
+    /// It is a code, and a newer one to the same recipient was in the queue.
+    Superseded,
 }
 
 impl MailState {
     /// Every state.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Sent,
         Self::Queued,
         Self::Waiting,
         Self::Rejected,
         Self::Expired,
         Self::DeadLettered,
+        Self::Superseded,
     ];
+
+    /// As it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Queued => "queued",
+            Self::Waiting => "waiting",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::DeadLettered => "dead_lettered",
+            Self::Superseded => "superseded",
+        }
+    }
 
     /// Whether another webhook with the same id has nothing left to do.
     pub fn is_done(self) -> bool {
@@ -64,16 +83,27 @@ impl MailState {
             (Self::Sent, Self::Sent) => true,
             (
                 Self::Sent,
-                Self::Queued | Self::Rejected | Self::Expired | Self::DeadLettered | Self::Waiting,
+                Self::Queued
+                | Self::Rejected
+                | Self::Expired
+                | Self::DeadLettered
+                | Self::Waiting
+                | Self::Superseded,
             ) => send_failed,
             (
-                Self::Queued | Self::Waiting | Self::Rejected | Self::Expired | Self::DeadLettered,
+                Self::Queued
+                | Self::Waiting
+                | Self::Rejected
+                | Self::Expired
+                | Self::DeadLettered
+                | Self::Superseded,
                 Self::Sent
                 | Self::Queued
                 | Self::Waiting
                 | Self::Rejected
                 | Self::Expired
-                | Self::DeadLettered,
+                | Self::DeadLettered
+                | Self::Superseded,
             ) => true,
         }
     }
@@ -114,6 +144,12 @@ pub struct MailRecord {
         skip_serializing_if = "is_zero"
     )]
     pub attempts: u64,
+    /// When it is tried again, as was known when this was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<UnixMillis>,
+    /// What Nylas said last of a mail that was not sent: the status and the kind of error, or why there was no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
     /// The hops it tried so far.
     #[serde(
         default,
@@ -157,7 +193,20 @@ impl MailRecord {
             recipient: None,
             age_ms: millis(email.age(at)),
             attempts: 0,
+            retry_at: None,
+            said: None,
             route: Route::default(),
+        }
+    }
+
+    /// What is listed of a record that is too long to be listed whole.
+    fn brief(&self) -> Self {
+        Self {
+            message_id: None,
+            thread_id: None,
+            user_id: None,
+            route: Route::default(),
+            ..self.clone()
         }
     }
 }
@@ -172,9 +221,9 @@ pub struct Pending {
 }
 
 impl<P: Store + Clock> Ledger<'_, P> {
-    /// Reads what is known of a mail and its recipient in one operation: the mail's record, and whether the recipient
-    /// is suppressed. `guarded`: also whether the recipient is proven, and the guard of that account. `unknown`: also
-    /// that account's address and name.
+    /// Reads what is known of a mail and its recipient in one operation: the mail's record, whether the recipient is
+    /// suppressed, and the oldest code in the queue. `guarded`: also whether the recipient is proven, and the guard of
+    /// that account. `unknown`: also that account's address and name.
     ///
     /// The answers are then given by [`Self::mail`], `is_suppressed`, `is_proven`, `guard` and `identity`, without
     /// another operation.
@@ -186,8 +235,9 @@ impl<P: Store + Clock> Ledger<'_, P> {
         unknown: Option<&GrantId>,
     ) {
         let mut keys = vec![
-            format!("mail:{}", email.svix_id),
+            mail_key(&email.svix_id),
             recipient.suppression_key(),
+            OLDEST_QUEUED.to_owned(),
         ];
         if let Some(account) = guarded {
             keys.extend([recipient.proof_key(), guard_key(account)]);
@@ -198,12 +248,16 @@ impl<P: Store + Clock> Ledger<'_, P> {
 
     /// A mail's record.
     pub async fn mail(&self, id: &SvixId) -> Result<Option<MailRecord>, StoreError> {
-        self.read(&format!("mail:{id}")).await
+        self.read(&mail_key(id)).await
     }
 
-    /// A mail's record as it is stored, with fields that this version may not know.
+    /// A mail's record as it is stored, with fields that this version may not know, as a row of a list.
     pub async fn raw_mail(&self, id: &SvixId) -> Result<Option<Value>, StoreError> {
-        self.read(&format!("mail:{id}")).await
+        let row: Option<Map<String, Value>> = self.read(&mail_key(id)).await?;
+        Ok(row.map(|mut row| {
+            complete(&mut row, id.as_str());
+            Value::Object(row)
+        }))
     }
 
     /// Writes a mail's record. Mostly safe to lose: that only repeats an idempotent send.
@@ -212,7 +266,24 @@ impl<P: Store + Clock> Ledger<'_, P> {
             MailState::Queued | MailState::Waiting => record.slug.ttl().saturating_add(DAY),
             _ => MAIL_TTL,
         };
-        self.write(&format!("mail:{id}"), record, ttl).await
+        let text = |record| serde_json::to_string(record).map_err(|_| StoreError::TooLarge);
+        let (key, whole) = (mail_key(id), text(record)?);
+        if is_listable(&whole) {
+            return self.put(&key, &whole, ttl).await;
+        }
+        let listed = text(&record.brief())?;
+        self.put_listed(&key, &whole, &listed, ttl).await
+    }
+
+    /// What became of a mail before it was redriven: rows of its history, oldest first.
+    pub async fn past(&self, id: &SvixId) -> Result<Vec<Value>, StoreError> {
+        let past = self.read(&format!("past:{id}")).await?;
+        Ok(past.unwrap_or_default())
+    }
+
+    /// Remembers what became of a mail before it was redriven.
+    pub async fn put_past(&self, id: &SvixId, past: &[Value]) -> Result<(), StoreError> {
+        self.write(&format!("past:{id}"), &past, MAIL_TTL).await
     }
 
     /// The content of a mail that was too large for a queue message.
@@ -234,7 +305,8 @@ impl<P: Store + Clock> Ledger<'_, P> {
 
     /// Stores a dead letter unchanged, so that a person can look at it and redrive it.
     pub async fn put_dead_letter(&self, name: &str, text: &str) -> Result<(), StoreError> {
-        self.put(&format!("dead:{name}"), text, DEAD_LETTER_TTL)
+        let key = format!("dead:{name}");
+        self.put_listed(&key, text, &listed_letter(text), DEAD_LETTER_TTL)
             .await
     }
 

@@ -4,9 +4,15 @@
 //! second mail: Nylas' idempotency does (see `delivery`). The ledger saves work and informs people. Its keys hold ids
 //! and keyed hashes only, never an address.
 //!
+//! What is short (all but dead letters, shapes and contents) is also its key's metadata, which a listing returns: a
+//! list of a thousand mails is one operation. Of a mail's record that is too long, all but its route and Nylas' ids is
+//! listed; of a dead letter, its kind, time and template.
+//!
 //! | key | value | TTL |
 //! | --- | --- | --- |
 //! | `mail:<svix id>` | [`MailRecord`](mail::MailRecord) | 14 days; `queued` and `waiting` a day past the mail's TTL |
+//! | `queued:oldest` | [`Oldest`](queued::Oldest): the code that has been in the queue for longest | a day |
+//! | `latest:<keyed hash>` | [`Newest`](queued::Newest): the newest queued code to a recipient | the code's |
 //! | `body:<svix id>` | a content too large for the queue | a day past the mail's TTL |
 //! | `dead:<name>` | a dead letter, whole; a mail's name is its Svix id | 7 days |
 //! | `pending:<svix id>` | [`Pending`](mail::Pending): a mail Nylas queued, with content | the mail's, at most a day |
@@ -27,7 +33,11 @@
 //! | `handed:<reply id>` | when the agent accepted it | 30 days |
 //! | `worked_off:<id>` | when a notification was processed; 0.1.0 keeps it unread under `notification:` | 3 days |
 //! | `alerted:<kind>` | when that alert was last posted | an hour; a day for what is checked regularly |
+//! | `past:<svix id>` | what became of a mail before it was redriven | 14 days |
+//! | `standing:alerts` | [`Standing`](seen::Standing): alerts of states that may end | 7 days |
+//! | `page:origin` | where the operator opened the page, for the links in alerts | ten years |
 //! | `said:<what>` | when the log last said this; `delivered`: Nylas reports deliveries | 30 days, a day |
+//! | `probe:<probe id>`, `probe:<probe id>:<what>` | what [`relayctl prove`](probe) asked to be noticed | an hour |
 //! | `all_at_fault` | [`Met`](handback::Met): the first mail that found every account at fault | 10 minutes |
 //! | `handing_back` | when a hand-back of templates to Clerk was last queued | an hour |
 //! | `handed_back` | [`HandedBack`](handback::HandedBack): the templates that were handed back | a day |
@@ -39,12 +49,17 @@ pub mod guard;
 pub mod handback;
 pub mod list;
 pub mod mail;
+pub mod probe;
+pub mod queued;
 pub mod recipient;
 pub mod reply;
 pub mod seen;
 
 use crate::{
-    model::time::{DAY, MINUTE, UnixMillis},
+    model::{
+        id::SvixId,
+        time::{DAY, MINUTE, UnixMillis},
+    },
     ports::{Clock, Store, StoreError},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -58,6 +73,8 @@ use std::{
 const MONTH: Duration = DAY.saturating_mul(30);
 /// As good as for ever: every key of the ledger has a TTL.
 const TEN_YEARS: Duration = DAY.saturating_mul(3650);
+/// The oldest code in the queue: one key, because only one is remembered.
+const OLDEST_QUEUED: &str = "queued:oldest";
 /// KV accepts no shorter TTL.
 const TTL_MIN: Duration = MINUTE;
 
@@ -106,6 +123,13 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         }
     }
 
+    /// A value that was read ahead and not used yet. No operation.
+    fn known_ahead<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let ahead = self.ahead.borrow();
+        let text = ahead.get(key)?.as_deref()?;
+        serde_json::from_str(text).ok()
+    }
+
     async fn has(&self, key: &str) -> Result<bool, StoreError> {
         Ok(self.get(key).await?.is_some())
     }
@@ -119,6 +143,20 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
     async fn put(&self, key: &str, text: &str, ttl: Duration) -> Result<(), StoreError> {
         self.ahead.borrow_mut().remove(key);
         self.count(self.ports.put(key, text, ttl.max(TTL_MIN)))
+            .await
+    }
+
+    /// As [`Self::put`], with another text in its place where the key is listed.
+    async fn put_listed(
+        &self,
+        key: &str,
+        text: &str,
+        listed: &str,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        self.ahead.borrow_mut().remove(key);
+        let ttl = ttl.max(TTL_MIN);
+        self.count(self.ports.put_listed(key, text, listed, ttl))
             .await
     }
 
@@ -155,6 +193,10 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         }
         result
     }
+}
+
+fn mail_key(id: &SvixId) -> String {
+    format!("mail:{id}")
 }
 
 /// The time in a stored value.

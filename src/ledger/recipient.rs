@@ -41,6 +41,12 @@ impl RecipientHash {
         Self::of(&domain.trim().to_ascii_lowercase(), key)
     }
 
+    /// The hash of the address and a template.
+    pub fn of_template(address: &str, slug: &str, key: &Secret) -> Self {
+        let address = address.trim().to_ascii_lowercase();
+        Self::of(&format!("{slug} {address}"), key)
+    }
+
     /// A hash as an operator names it: 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -149,6 +155,12 @@ impl<P: Store + Clock> Ledger<'_, P> {
     ) -> Result<Option<UnixMillis>, StoreError> {
         let row: Option<Value> = self.read(&recipient.proof_key()).await?;
         Ok(row.map(|row| at(&row)))
+    }
+
+    /// Reads in one operation what is known of a recipient, for `suppression` and `proven_at`.
+    pub async fn read_recipient_ahead(&self, recipient: &RecipientHash) {
+        let keys = vec![recipient.suppression_key(), recipient.proof_key()];
+        self.read_ahead(keys).await;
     }
 
     /// Reads in one operation what a delivery event of this mail to this recipient needs.

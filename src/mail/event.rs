@@ -4,9 +4,9 @@ use super::decide::{self, Ended, Ending, RECORD_RETRY_IN, Receive, Received};
 use crate::{
     context::Context,
     delivery::{
-        attempt::{Attempt, Verdict},
+        attempt::{Attempt, RECONCILING_TIME, Verdict},
         identity::must_be_looked_up,
-        record::{Accepted, record, record_sent},
+        record::{Accepted, record, record_sent, unsent},
     },
     ledger::mail::{MailRecord, MailState},
     model::{
@@ -15,11 +15,15 @@ use crate::{
         mail::{Content, Email},
         outcome::{Event, Outcome, Reason},
         route::{Route, order},
-        time::millis,
+        time::{UnixMillis, millis},
     },
     nylas::send::SentMail,
     ports::Ports,
-    queue::{backoff::retry_delay, enqueue::enqueue_mail},
+    queue::{
+        backoff::retry_delay,
+        enqueue::{enqueue_mail, enqueue_named},
+        standstill::{becomes_oldest, due_by, name_oldest, stands_still},
+    },
 };
 use futures_util::future::{Either, select};
 use std::{cell::RefCell, pin::pin, time::Duration};
@@ -42,6 +46,11 @@ impl<P: Ports> Mail<'_, '_, P> {
             let ending = Ending::quiet(Outcome::Filtered, Reason::TemplateNotInTemplates);
             return respond(&ending.into());
         }
+        // A stand-in on this machine sends to nobody, and tests and demonstrations write to such addresses.
+        if decide::is_test_recipient(&email.to) && !context.config.nylas_api_base.is_loopback() {
+            let ending = Ending::quiet(Outcome::Filtered, Reason::TestRecipient);
+            return respond(&ending.into());
+        }
         let known = match self.gather().await {
             (Receive::Answer(ending), _) => return respond(&ending.into()),
             (Receive::GiveUp(state, ending), known) => {
@@ -57,17 +66,22 @@ impl<P: Ports> Mail<'_, '_, P> {
         }
         let budget = context.config.inline_send_budget;
         if budget.is_zero() {
-            // The route starts here, so that another delivery of this webhook follows the same one.
-            route.start(&order(&context.config.accounts, email), context.now());
+            // The route starts here, so that another delivery of this webhook follows the same one. Over SMTP there is
+            // none.
+            if !route.is_over_smtp(context.config.smtp.is_some()) {
+                route.start(&order(&context.config.accounts, email), context.now());
+            }
             let queued = self.queue(&route, Reason::AlwaysQueued, None).await;
             respond(&queued.ended);
             return queued.record(self, &route).await;
         }
+        let doubt_before = route.doubt().cloned();
         let route = RefCell::new(route);
         let attempt = Attempt {
             context,
             email,
             content: self.content,
+            is_queued: false,
         };
         let left = context.started.plus(budget).since(context.now());
         let attempt = pin!(attempt.run(&route));
@@ -77,9 +91,20 @@ impl<P: Ports> Mail<'_, '_, P> {
                 // The mail goes into the queue, and the send goes on, because aborting it could make a second mail.
                 // The consumer's attempt gets 409 while the send is in flight, and its outcome afterwards.
                 let so_far = route.borrow().clone();
-                let queued = self.queue(&so_far, Reason::NylasTimeout, None).await;
+                let over_smtp = so_far.is_over_smtp(context.config.smtp.is_some());
+                let is_in_doubt = so_far.doubt().is_some();
+                let (reason, wait) = match over_smtp {
+                    true => (Reason::SmtpTimeout, is_in_doubt.then_some(RECONCILING_TIME)),
+                    false => (Reason::NylasTimeout, None),
+                };
+                let queued = self.queue(&so_far, reason, wait).await;
                 respond(&queued.ended);
                 queued.record(self, &so_far).await;
+                // Over SMTP the connection is broken off before the final dot, so that this attempt certainly sends
+                // nothing.
+                if over_smtp && so_far.doubt() == doubt_before.as_ref() {
+                    return;
+                }
                 let verdict = attempt.await;
                 let so_far = route.borrow().clone();
                 return self.finish(verdict, &so_far).await;
@@ -161,12 +186,12 @@ impl<P: Ports> Mail<'_, '_, P> {
             // The answer need not wait for the record. Without it, another delivery of the webhook sends under the same
             // key, which is safe.
             respond(&sent(Ending::sent(Reason::AcceptedByNylas, failed_over)));
-            let _ = record_sent(self.context, accepted).await;
+            let _ = record_sent(self.context, &accepted).await;
             return;
         }
         // Nylas may still fail to send the mail, so its content has to be durable before the answer. If the ledger
         // refuses it, the queue keeps it: the consumer sends under the same key, and then stores it.
-        let is_durable = record_sent(self.context, accepted).await.is_ok()
+        let is_durable = record_sent(self.context, &accepted).await.is_ok()
             || enqueue_mail(
                 self.context,
                 self.email,
@@ -212,7 +237,7 @@ impl<P: Ports> Mail<'_, '_, P> {
             Verdict::Sent { account, mail } => {
                 let accepted = self.accepted(&account, mail, route);
                 // Safe to lose: under the same key the next attempt gets the same outcome.
-                let _ = record_sent(context, accepted).await;
+                let _ = record_sent(context, &accepted).await;
                 (
                     Ending::quiet(Outcome::Sent, Reason::AcceptedAfterTheAnswer),
                     Some(account),
@@ -235,10 +260,15 @@ impl<P: Ports> Mail<'_, '_, P> {
 
     /// Records the state, unless another delivery of the same webhook has sent the mail meanwhile. Safe to lose.
     async fn record_unless_sent(&self, state: MailState, reason: Reason, route: &Route) {
-        let (context, email) = (self.context, self.email);
-        let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
-        if known.is_none_or(|known| known.state.may_become(state, false)) {
-            record(context, email, state, reason, route).await;
+        let record = unsent(self.context, self.email, state, reason, route);
+        self.put_unless_sent(record).await;
+    }
+
+    async fn put_unless_sent(&self, record: MailRecord) {
+        let (ledger, id) = (&self.context.ledger, &self.email.svix_id);
+        let known = ledger.mail(id).await.ok().flatten();
+        if known.is_none_or(|known| known.state.may_become(record.state, false)) {
+            let _ = ledger.put_mail(id, &record).await;
         }
     }
 
@@ -253,14 +283,23 @@ impl<P: Ports> Mail<'_, '_, P> {
             retry_delay(email, context.now(), wait, context.ports.random())
         };
         let account = route.current().map(|hop| hop.account.clone());
-        let enqueued = enqueue_mail(context, email, self.content, route, delay).await;
+        let is_oldest = becomes_oldest(context, email, delay);
+        let due_by = due_by(context.now(), delay);
+        let enqueued = enqueue_named(context, email, self.content, route, delay, is_oldest).await;
         let (state, ending) = match enqueued {
+            // Clerk has to keep it, because the queue may not deliver it in time. It is in the queue all the same: the
+            // consumer that gets it knows that the queue moves again.
+            Ok(()) if stands_still(context) => {
+                let ending = Ending::warning(Outcome::Retry, Reason::QueueStandsStill);
+                (MailState::Waiting, ending)
+            }
             Ok(()) if is_untried => (MailState::Queued, Ending::quiet(Outcome::Queued, reason)),
             Ok(()) => (MailState::Queued, Ending::warning(Outcome::Queued, reason)),
             Err(_) => (MailState::Waiting, Ending::warning(Outcome::Retry, reason)),
         };
         Queued {
             state,
+            due_by: (enqueued.is_ok() && is_oldest).then_some(due_by),
             ended: Ended {
                 account,
                 retry_in: enqueued.is_ok().then_some(delay),
@@ -273,14 +312,29 @@ impl<P: Ports> Mail<'_, '_, P> {
 /// A mail that is in the queue, or that Clerk was asked to send again.
 struct Queued {
     state: MailState,
+    /// By when the consumer must have had it, if it is to be named as the oldest code in the queue.
+    due_by: Option<UnixMillis>,
     ended: Ended,
 }
 
 impl Queued {
     /// Records that. Another delivery of the webhook then finds the mail in the queue and does nothing, or continues
-    /// its route. Safe to lose.
+    /// its route; and an older code to the same recipient is not sent. Safe to lose.
     async fn record<P: Ports>(self, mail: &Mail<'_, '_, P>, route: &Route) {
-        let reason = self.ended.ending.reason;
-        mail.record_unless_sent(self.state, reason, route).await;
+        let (context, email) = (mail.context, mail.email);
+        let (now, reason) = (context.now(), self.ended.ending.reason);
+        let record = MailRecord {
+            attempts: 1,
+            retry_at: self.ended.retry_in.map(|delay| now.plus(delay)),
+            ..unsent(context, email, self.state, reason, route)
+        };
+        mail.put_unless_sent(record).await;
+        if let Some(due_by) = self.due_by {
+            name_oldest(context, email, due_by).await;
+        }
+        let codes = context.codes(email);
+        if let Some(codes) = codes.filter(|_| self.state == MailState::Queued) {
+            let _ = context.ledger.put_newest_queued(&codes, email).await;
+        }
     }
 }

@@ -6,12 +6,13 @@ use crate::{
     context::Context,
     delivery::{
         attempt::{Attempt, Verdict},
-        record::{Accepted, record, record_sent},
+        record::{Accepted, record, record_sent, unsent},
     },
     handback,
     ledger::{
         Ledger,
         mail::{MailRecord, MailState},
+        queued::Queued,
     },
     model::{
         alert::Alert,
@@ -31,6 +32,7 @@ use crate::{
     queue::{
         backoff::{DELAY_MAX, retry_delay},
         enqueue::enqueue_mail,
+        standstill::{self, is_superseded},
     },
 };
 use std::{cell::RefCell, time::Duration};
@@ -78,29 +80,16 @@ pub async fn process<P: Ports>(
 }
 
 async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32) -> Ended {
+    if let Some(ending) = without_attempt(context, &mail, attempt).await {
+        return ending.into();
+    }
     let QueuedMail {
         email,
         content,
         queued_at,
         mut route,
+        ..
     } = mail;
-    let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
-    match decide::job(&email, &route, queued_at, known.as_ref(), context.now()) {
-        Job::Done(ending) => return ending.into(),
-        Job::Expire(ending) => {
-            let no_route = Route::default();
-            record(
-                context,
-                &email,
-                MailState::Expired,
-                ending.reason,
-                &no_route,
-            )
-            .await;
-            return ending.into();
-        }
-        Job::Attempt => {}
-    }
     let content = match content {
         QueuedContent::Here(content) => Some(content),
         // The content was stored before the message was queued, so a miss means that it is not visible yet.
@@ -117,8 +106,9 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
             }
         }
         Some(content) => {
+            let over_smtp = route.is_over_smtp(context.config.smtp.is_some());
             let shared = RefCell::new(route);
-            let verdict = attempt_now(context, &email, content, &shared).await;
+            let verdict = attempt_now(context, &email, content, &shared, attempt).await;
             route = shared.into_inner();
             let failed_over = decide::failed_over(&verdict, &route);
             match verdict {
@@ -131,8 +121,12 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
                     Ending::rejected(reason).into()
                 }
                 Verdict::Retry { reason, wait } => {
-                    let replace = decide::must_replace(&before, &route, queued_at, context.now());
-                    defer(context, &email, content, &route, replace, reason, wait).await
+                    let replace = over_smtp
+                        || decide::must_replace(&before, &route, queued_at, context.now());
+                    let ended =
+                        defer(context, &email, content, &route, replace, reason, wait).await;
+                    note(context, &email, &route, &ended, attempt).await;
+                    ended
                 }
             }
         }
@@ -143,13 +137,46 @@ async fn run<P: Ports>(context: &Context<'_, P>, mail: QueuedMail, attempt: u32)
     ended
 }
 
+/// Ends a mail that must not be attempted, and records that. `None`: it is to be attempted.
+async fn without_attempt<P: Ports>(
+    context: &Context<'_, P>,
+    mail: &QueuedMail,
+    attempt: u32,
+) -> Option<Ending> {
+    let (email, route) = (&mail.email, &mail.route);
+    let codes = context.codes(email);
+    let Queued {
+        known,
+        oldest,
+        newest,
+    } = context.ledger.queued(email, codes.as_ref()).await;
+    let is_named = mail.is_oldest && attempt == 1;
+    standstill::moved(context, email, oldest.as_ref(), is_named).await;
+    let (state, ending, route) =
+        match decide::job(email, route, mail.queued_at, known.as_ref(), context.now()) {
+            Job::Done(ending) => return Some(ending),
+            Job::Expire(ending) => (MailState::Expired, ending, &Route::default()),
+            Job::Attempt if is_superseded(email, newest.as_ref()) => {
+                (MailState::Superseded, decide::superseded(), route)
+            }
+            Job::Attempt => return None,
+        };
+    record(context, email, state, ending.reason, route).await;
+    Some(ending)
+}
+
 /// One attempt. A forwarded reply waits while its account needs the rest of its day for sign-in mails.
 async fn attempt_now<P: Ports>(
     context: &Context<'_, P>,
     email: &Email,
     content: &Content,
     route: &RefCell<Route>,
+    attempt: u32,
 ) -> Verdict {
+    // Over SMTP a message that is delivered again may have been sent before, and left no trace.
+    if attempt > 1 && route.borrow().is_over_smtp(context.config.smtp.is_some()) {
+        route.borrow_mut().require_look_up();
+    }
     if let Some(account) = &email.only_account
         && context.is_quota_nearly_used(account).await
     {
@@ -162,6 +189,7 @@ async fn attempt_now<P: Ports>(
         context,
         email,
         content,
+        is_queued: true,
     };
     attempt.run(route).await
 }
@@ -184,12 +212,32 @@ async fn sent<P: Ports>(
         route,
         attempt,
     };
-    let is_recorded = record_sent(context, accepted).await.is_ok();
+    if route.is_over_smtp(context.config.smtp.is_some()) {
+        // Its message must not come back: over SMTP nothing makes a second send safe.
+        record_with_patience(context, &accepted).await;
+        return Ended {
+            account: Some(account.clone()),
+            ..Ending::sent(Reason::AcceptedByNylas, failed_over).into()
+        };
+    }
+    let is_recorded = record_sent(context, &accepted).await.is_ok();
     let (ending, retry_in) = decide::job_sent(failed_over, is_recorded, attempt);
     Ended {
         ending,
         account: Some(account),
         retry_in,
+    }
+}
+
+/// Records a mail that went out over SMTP, and tries again while the ledger refuses. It accepts one write a second for
+/// a key.
+async fn record_with_patience<P: Ports>(context: &Context<'_, P>, accepted: &Accepted<'_>) {
+    const TRIES: u32 = 3;
+    for _ in 0..TRIES {
+        if record_sent(context, accepted).await.is_ok() {
+            return;
+        }
+        context.ports.sleep(decide::RECORD_RETRY_IN).await;
     }
 }
 
@@ -214,6 +262,42 @@ async fn defer<P: Ports>(
         retry_in: (!is_replaced).then_some(delay),
         ..decide::job_deferred(email, reason, is_replaced, now).into()
     }
+}
+
+/// Tells people how far a mail is that has waited for a minute: which try, when the next one is, what Nylas said. That
+/// is written each time it has waited four times as long: two writes for a code, six for a day. Safe to lose.
+async fn note<P: Ports>(
+    context: &Context<'_, P>,
+    email: &Email,
+    route: &Route,
+    ended: &Ended,
+    attempt: u32,
+) {
+    let now = context.now();
+    let age = email.age(now);
+    if age < MINUTE {
+        return;
+    }
+    // Another attempt may have sent it meanwhile.
+    let known = context.ledger.mail(&email.svix_id).await.ok().flatten();
+    let is_news = known.is_some_and(|known| {
+        known.state == MailState::Queued && millis(age) >= known.age_ms.saturating_mul(4)
+    });
+    if !is_news {
+        return;
+    }
+    let record = MailRecord {
+        attempts: u64::from(attempt),
+        retry_at: ended.retry_in.map(|delay| now.plus(delay)),
+        ..unsent(
+            context,
+            email,
+            MailState::Queued,
+            ended.ending.reason,
+            route,
+        )
+    };
+    let _ = context.ledger.put_mail(&email.svix_id, &record).await;
 }
 
 /// Defers a queued mail while the settings are wrong, until it expires.

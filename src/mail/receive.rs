@@ -18,6 +18,7 @@ use crate::{
     },
     nylas::client::Limits,
     ports::Ports,
+    queue::standstill,
     signature::{BadSignature, Claim},
 };
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub struct ClerkRequest<'a> {
 #[derive(Default)]
 pub struct Handled {
     pub alerts: Vec<Alert>,
-    /// The template of a verified e-mail event, relayed or not.
+    /// The template of a verified e-mail event, relayed or not, unless it is a sample's.
     pub template: Option<String>,
 }
 
@@ -66,7 +67,7 @@ pub async fn receive<P: Ports>(
     };
     let verified = ports.now();
     let context = Context::new(ports, config, request.started, limits(config));
-    let (slug, read) = read_email(&webhook);
+    let (slug, times_differ, read) = read_email(&webhook, config.smtp.is_some());
     let log = |ended: &Ended, age: Option<Duration>| {
         let Ending {
             outcome,
@@ -82,6 +83,7 @@ pub async fn receive<P: Ports>(
             retry_in_ms: ended.retry_in.map(millis),
             verification_ms: Some(millis(verified.since(request.started))),
             age_ms: age.map(millis),
+            times_differ_ms: times_differ.map(millis),
             alert,
             ..Record::new(Event::ClerkWebhook, outcome, reason)
         }));
@@ -109,12 +111,16 @@ pub async fn receive<P: Ports>(
             };
             mail.handle(may_have_been_tried, respond).await;
             context.report_sender_name().await;
+            standstill::report(&context);
             handback::trigger::consider(&context, &email).await;
         }
     }
     Handled {
         alerts: context.into_alerts(),
-        template: slug.as_str().map(str::to_owned),
+        template: slug
+            .as_str()
+            .filter(|_| config.counts(webhook.id().as_str()))
+            .map(str::to_owned),
     }
 }
 

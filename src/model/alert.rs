@@ -5,9 +5,11 @@ use super::{
     outcome::{Event, Outcome, Reason},
     problem::Problem,
 };
+use serde::{Deserialize, Serialize};
 
 /// The kind of trouble. It decides the words of the alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     /// A setting that mails need is wrong.
     Misconfigured,
@@ -27,6 +29,8 @@ pub enum AlertKind {
     Expired,
     /// Mails have been waiting for over a minute.
     Waiting,
+    /// Mails have been in the queue for over a minute. The queue may stand still, so this does not go through it.
+    Backlog,
     /// So many mails bounce that an account's guard holds back some of them.
     GuardUp,
     /// A guard held back a mail.
@@ -47,6 +51,8 @@ pub enum AlertKind {
     GrantUpdated,
     /// Much of an account's daily quota is used up.
     CapNear,
+    /// Much of the organization's monthly quota is used up.
+    MonthlyCapNear,
     /// Too many mails bounce: Nylas pauses an account for that.
     BounceRate,
     /// Too many recipients complain: Nylas pauses an account for that.
@@ -61,6 +67,21 @@ pub enum AlertKind {
     HandedBack,
     /// The same, and Clerk could not be told.
     HandBackFailed,
+}
+
+impl AlertKind {
+    /// Whether it says that a user got no mail, or had to wait for it. A sample has no such user.
+    pub fn is_of_a_user(self) -> bool {
+        matches!(
+            self,
+            Self::DeadLettered
+                | Self::Rejected
+                | Self::Expired
+                | Self::Waiting
+                | Self::HeldBack
+                | Self::SendFailed
+        )
+    }
 }
 
 /// One alert. Like a log record it has no field that could hold anything private.

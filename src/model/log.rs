@@ -66,6 +66,9 @@ pub struct Record {
     /// The time since Clerk made the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
+    /// By how much the event's own time and that of the Svix id differ, if that is over a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times_differ_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nylas_calls: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +126,7 @@ impl Record {
             nylas_ms: None,
             total_ms: None,
             age_ms: None,
+            times_differ_ms: None,
             nylas_calls: None,
             nylas_status: None,
             nylas_error_type: None,
@@ -150,9 +154,13 @@ impl Record {
         }
     }
 
-    /// The alert that goes with the record, if somebody should look now.
+    /// The alert that goes with the record, if somebody should look now. A sample is nobody's mail.
     pub fn to_alert(&self) -> Option<Alert> {
-        self.alert.map(|kind| Alert {
+        let is_sample = self.svix_id.as_ref().is_some_and(SvixId::is_sample);
+        let alert = self
+            .alert
+            .filter(|kind| !(is_sample && kind.is_of_a_user()));
+        alert.map(|kind| Alert {
             kind,
             event: self.event,
             outcome: self.outcome,
@@ -181,6 +189,20 @@ pub struct LastAnswer {
     pub request_id: Option<String>,
     /// Why there was no answer.
     pub error: Option<&'static str>,
+}
+
+impl LastAnswer {
+    /// What Nylas said, for people: `503 server_error`, `timeout`. `None`: nothing was asked, or it agreed.
+    pub fn in_words(&self) -> Option<String> {
+        let status = self.status.filter(|status| *status >= 300);
+        let status = status.map(|status| status.to_string());
+        let error_type = self.error_type.as_deref().filter(|_| status.is_some());
+        let words: Vec<&str> = [status.as_deref(), error_type, self.error]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
 }
 
 /// The relay's own version.

@@ -77,18 +77,35 @@ impl Email {
         now >= self.expires_at()
     }
 
+    /// The address in `Reply-To`, if the mail has one. `sender`: the address it is sent from.
+    pub fn reply_address(&self, sender: &str) -> Option<String> {
+        // A forward that 0.2.0 queued may have anything there, and Nylas would refuse the whole mail.
+        let whole = self.reply_to.clone();
+        let whole = whole.filter(|address| is_plain_address(address));
+        whole.or_else(|| {
+            let (_, domain) = sender.rsplit_once('@')?;
+            let local_part = self.reply_to_local_part.as_ref()?;
+            Some(format!("{local_part}@{domain}"))
+        })
+    }
+
     /// The time since Clerk made the event.
     pub fn age(&self, now: UnixMillis) -> Duration {
         now.since(self.created_at)
     }
 }
 
-/// The body of a mail: Clerk's HTML, or its plain text if there is no HTML.
+/// The body of a mail: Clerk's HTML, or its plain text if there is no HTML, or both.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     Html(String),
     Text(String),
+    /// Both, of a mail that may go out over SMTP. Nylas' API takes one of them.
+    Alternatives {
+        html: String,
+        text: String,
+    },
 }
 
 /// The slug of a mail that is not Clerk's: a reply that is forwarded to a person.
@@ -118,13 +135,19 @@ impl Slug {
         self.0.as_deref()
     }
 
+    /// Whether it is a code or a magic link: somebody waits for it at a sign-in page, and it is of use for ten minutes.
+    pub fn is_code(&self) -> bool {
+        let name = self.as_str().unwrap_or_default();
+        name.ends_with("_code") || name.starts_with("magic_link")
+    }
+
     /// How long a mail is of use: its TTL.
     ///
     /// Clerk's codes and magic links expire after ten minutes. An invitation is valid for 30 days, but one that comes a
     /// week late has failed. The rest inform about something that happened.
     pub fn ttl(&self) -> Duration {
         let name = self.as_str().unwrap_or_default();
-        if name.ends_with("_code") || name.starts_with("magic_link") {
+        if self.is_code() {
             MINUTE.saturating_mul(10)
         } else if name.ends_with("invitation") || name == FORWARDED_REPLY {
             DAY.saturating_mul(7)

@@ -33,6 +33,11 @@ pub enum Message {
         key: String,
         body: Value,
     },
+    /// A probe of `relayctl prove`: how long does a message wait?
+    Probe {
+        id: String,
+        at: UnixMillis,
+    },
     /// A reply for the agent: the JSON to post.
     HandOff {
         payload: Value,
@@ -51,12 +56,29 @@ pub struct HandBack {
     pub mails: Vec<SvixId>,
 }
 
+/// Which of the two queues a message goes through. The consumer does not ask which one it came through, so that what an
+/// older version put into the other one is processed, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Mails that somebody waits for: binding `OUTBOX`.
+    Outbox,
+    /// Notifications, hand-offs, forwards and alerts: binding `INBOX`.
+    Inbox,
+}
+
 /// A mail in the queue, with the route it has followed so far.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedMail {
     pub email: Email,
     pub content: QueuedContent,
     pub queued_at: UnixMillis,
+    /// The ledger names this mail as the oldest code in the queue, or soon will.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "is_false"
+    )]
+    pub is_oldest: bool,
     #[serde(
         default,
         rename = "trail",
@@ -76,7 +98,33 @@ pub enum QueuedContent {
     InLedger,
 }
 
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl QueuedMail {
+    /// A forwarded reply has time; every other mail is one of Clerk's.
+    pub fn lane(&self) -> Lane {
+        match self.email.only_account {
+            Some(_) => Lane::Inbox,
+            None => Lane::Outbox,
+        }
+    }
+}
+
 impl Message {
+    /// The queue that the message belongs into.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::Mail(mail) => mail.lane(),
+            // It asks how long a code would wait.
+            Self::Probe { .. } => Lane::Outbox,
+            // The codes to come wait for it.
+            Self::HandBack(_) => Lane::Outbox,
+            Self::Notification { .. } | Self::HandOff { .. } | Self::Alert { .. } => Lane::Inbox,
+        }
+    }
+
     /// The message as JSON text. `None` if it cannot be serialized, which does not happen to these types.
     pub fn to_text(&self) -> Option<String> {
         serde_json::to_string(self).ok()

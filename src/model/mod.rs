@@ -7,6 +7,7 @@ pub mod id;
 pub mod log;
 pub mod mail;
 pub mod message;
+pub mod message_id;
 pub mod outcome;
 pub mod problem;
 pub mod route;

@@ -76,6 +76,7 @@ wire_strings! {
         Sent = "sent",
         Queued = "queued",
         Retry = "retry",
+        Superseded = "superseded",
         Requeued = "requeued",
         Duplicate = "duplicate",
         Rejected = "rejected",
@@ -120,15 +121,18 @@ wire_strings! {
         Looked = "looked",
         Found = "found",
         Cap = "cap",
+        MonthlyCap = "monthly_cap",
         Bounces = "bounces",
         Complaints = "complaints",
         Webhook = "webhook",
         Silence = "silence",
         Drift = "drift",
+        Backlog = "backlog",
         // An alert.
         GivenUp = "given_up",
         // Templates.
         HandedBack = "handed_back",
+        Ended = "ended",
     }
 }
 
@@ -141,6 +145,7 @@ wire_strings! {
         SentButNotRecorded = "sent_but_not_recorded",
         SentBefore = "sent_before",
         QueuedBefore = "queued_before",
+        NewerCodeQueued = "newer_code_queued",
         GivenUpBefore = "given_up_before",
         AlwaysQueued = "always_queued",
         OutOfTime = "out_of_time",
@@ -154,6 +159,7 @@ wire_strings! {
         RecipientBouncedOrComplained = "recipient_bounced_or_complained",
         HeldBackByGuard = "held_back_by_guard",
         TemplateNotInTemplates = "template_not_in_TEMPLATES",
+        TestRecipient = "test_recipient",
         Redriven = "redriven",
         // Nylas' answers.
         NylasTimeout = "nylas_timeout",
@@ -162,7 +168,16 @@ wire_strings! {
         NylasInFlight = "nylas_in_flight",
         NylasKeyConflict = "nylas_key_conflict",
         NylasThrottled = "nylas_throttled",
+        // Over SMTP.
+        SmtpUnreachable = "smtp_unreachable",
+        SmtpTimeout = "smtp_timeout",
+        SmtpNotEncrypted = "smtp_not_encrypted",
+        SmtpDeferred = "smtp_deferred",
+        SmtpRefusedMail = "smtp_refused_mail",
+        SmtpRefusedRecipient = "smtp_refused_recipient",
+        SmtpOutcomeUnknown = "smtp_outcome_unknown",
         NylasRefusedRecipient = "nylas_refused_recipient",
+        NylasRuleBlocksRecipient = "nylas_rule_blocks_recipient",
         NylasTooLarge = "nylas_too_large",
         NylasProviderRefused = "nylas_provider_refused",
         NylasRefusedMail = "nylas_refused_mail",
@@ -175,6 +190,9 @@ wire_strings! {
         AccountPaused = "account_paused",
         AccountDomainNotVerified = "account_domain_not_verified",
         AccountDailyQuota = "account_daily_quota",
+        AccountMonthlyQuota = "account_monthly_quota",
+        AccountPlanLimit = "account_plan_limit",
+        AccountRefusalUnexplained = "account_refusal_unexplained",
         AccountRemoved = "account_removed",
         AccountAddressUnknown = "account_address_unknown",
         FromEmailNameDiffers = "from_email_name_differs",
@@ -200,6 +218,8 @@ wire_strings! {
         Durable = "durable",
         CouldNotBeQueued = "could_not_be_queued",
         LedgerRefused = "ledger_refused",
+        QueueStandsStill = "queue_stands_still",
+        QueuedForOverAMinute = "queued_for_over_a_minute",
         RetriesUsedUp = "retries_used_up",
         UnreadableMessage = "unreadable_message",
         // Settings.

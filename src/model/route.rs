@@ -2,7 +2,8 @@
 //!
 //! A **hop** is an account and a generation. Each hop has its own idempotency key at Nylas, so any number of sends at
 //! one hop within an hour are one mail. The hops of a mail come in a fixed order: every account at generation 0, in the
-//! recipient's own order, then every account at generation 1, and so on. The **route** is the hops tried so far.
+//! recipient's own order, then every account at generation 1, and so on; but throttling stays at its account. The
+//! **route** is the hops tried so far.
 
 use super::{
     account::Account,
@@ -71,12 +72,56 @@ pub struct Route {
     /// Message ids that Nylas accepted and later reported as failed. Finding one of them is not finding the mail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     failed: Vec<String>,
+    /// The mail may be out over SMTP, and nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    doubt: Option<Doubt>,
+}
+
+/// A mail whose fate over SMTP is not known: its final dot was sent, or an attempt left no trace. The mailbox is asked
+/// before anything else is done, and no other transport sends it meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The account that may have sent it. `None`: any of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<GrantId>,
+    pub since: UnixMillis,
+    /// It was sent once more without knowing. That happens once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_blind: bool,
 }
 
 impl Route {
     /// Whether the route says nothing that a later attempt needs.
     pub fn is_empty(&self) -> bool {
-        self.hops.is_empty() && !self.look_up_first && self.failed.is_empty()
+        self.hops.is_empty()
+            && !self.look_up_first
+            && self.failed.is_empty()
+            && self.doubt.is_none()
+    }
+
+    /// Whether the mail goes out over SMTP, or is in doubt there. `is_configured`: new mails go out over SMTP.
+    pub fn is_over_smtp(&self, is_configured: bool) -> bool {
+        self.doubt.is_some() || is_configured && self.hops.is_empty()
+    }
+
+    /// Whether it is not known if the mail is out over SMTP.
+    pub fn doubt(&self) -> Option<&Doubt> {
+        self.doubt.as_ref()
+    }
+
+    /// Notes that it is not known from now on.
+    pub fn doubt_since(&mut self, doubt: Doubt) {
+        self.doubt = Some(doubt);
+    }
+
+    /// Notes that it is known whether the mail is out.
+    pub fn end_doubt(&mut self) {
+        self.doubt = None;
+    }
+
+    /// Which message of the mail goes out next over SMTP: those before it were accepted and failed.
+    pub fn generation_over_smtp(&self) -> usize {
+        self.failed.len()
     }
 
     /// Leaves the current hop because Nylas reported that the message it accepted there will not be sent.
@@ -169,6 +214,28 @@ impl Route {
     /// Goes on to the next hop, even one of an account that was at fault.
     pub fn advance_anywhere(&mut self, configured: &[&GrantId]) -> bool {
         self.advance_to(configured, |_, _| true)
+    }
+
+    /// Goes on to the current account's next generation. Returns `false`, and changes nothing, if there is none.
+    pub fn advance_generation(&mut self) -> bool {
+        let next = self.current().and_then(|hop| {
+            let generation = hop.generation.checked_add(1)?;
+            (generation < GENERATIONS_MAX).then(|| Hop {
+                account: hop.account.clone(),
+                generation,
+                reconciling_since: None,
+                account_at_fault: false,
+            })
+        });
+        let next = next.filter(|next| {
+            !self
+                .hops
+                .iter()
+                .any(|hop| hop.is_at(&next.account, next.generation))
+        });
+        let found = next.is_some();
+        self.hops.extend(next);
+        found
     }
 
     /// Goes on to the next hop because the current account is at fault. Returns `false`, and changes nothing, if there

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::{
-        account::{AccountFault, Identity},
+        account::{AccountFault, Folders, Identity},
         id::GrantId,
         mail::Email,
         route::Route,
@@ -85,7 +85,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
     /// The newest messages of a thread, without what strangers make long.
     pub async fn thread(&self, grant_id: &GrantId, thread_id: &str) -> ReadOutcome {
         let path = format!(
-            "?thread_id={}&limit=50&select=id,to,date,metadata",
+            "?thread_id={}&limit=50&fields=include_basic_headers&select=id,to,date,metadata,headers",
             escape(thread_id)
         );
         self.read_messages(grant_id, &path).await
@@ -112,23 +112,24 @@ impl<P: Http + Clock> Nylas<'_, P> {
         }
     }
 
-    /// How many mails the address sent since a moment. Counting stops with the page that reaches `at_most`. `None`: no
-    /// usable answer.
-    pub async fn sent_since(
+    /// How many messages came into a folder since a moment. Counting stops with the page that reaches `at_most`.
+    /// `None`: no usable answer.
+    pub async fn count_since(
         &self,
         grant_id: &GrantId,
-        address: &str,
+        folder: &str,
         since: UnixMillis,
         at_most: u64,
     ) -> Option<u64> {
-        const PAGES_MAX: u32 = 10;
+        // 10,000 messages: the mails a month of Nylas' largest plan that has a number.
+        const PAGES_MAX: u32 = 50;
         let mut count = 0_u64;
         let mut token = String::new();
         for _ in 0..PAGES_MAX {
             let path = format!(
-                "?received_after={}&from={}&limit=200&select=id{token}",
-                since.seconds(),
-                escape(address)
+                "?in={}&received_after={}&limit=200&select=id{token}",
+                escape(folder),
+                since.seconds()
             );
             let ReadOutcome::Answered(page) = self.read_messages(grant_id, &path).await else {
                 return None;
@@ -145,12 +146,53 @@ impl<P: Http + Clock> Nylas<'_, P> {
         Some(count)
     }
 
+    /// The ids of the account's folders, told by their attributes; by its name only where one has no attributes. An
+    /// account without folders has none that mean anything. `None`: no usable answer.
+    pub async fn folders(&self, grant_id: &GrantId) -> Option<Folders> {
+        let path = format!("/v3/grants/{}/folders?limit=200", grant_id.as_str());
+        match self.read(path).await {
+            ReadOutcome::Answered(answer) => {
+                let list = answer.get("data").and_then(Value::as_array)?;
+                Some(folders_of(list))
+            }
+            ReadOutcome::TooLarge | ReadOutcome::Gone => Some(Folders::default()),
+            ReadOutcome::Unknown => None,
+        }
+    }
+
+    /// Whether a rule of the account's workspace blocked a send to the address just now. The refusal itself, a 403,
+    /// does not say so (<https://developer.nylas.com/docs/reference/api/rules/list-rule-evaluations/>). `None`: Nylas
+    /// does not tell now.
+    pub async fn is_blocked_by_rule(
+        &self,
+        grant_id: &GrantId,
+        address: &str,
+        since: UnixMillis,
+    ) -> Option<bool> {
+        let path = format!("/v3/grants/{}/rule-evaluations?limit=50", grant_id.as_str());
+        let response = self.request(HttpMethod::Get, path, None, None).await.ok();
+        let response = response.filter(|response| response.status < 429)?;
+        let answer = parse(&response.body);
+        let evaluations = answer.get("data").and_then(Value::as_array);
+        let is_blocked = evaluations.into_iter().flatten().any(|evaluation| {
+            let at = evaluation.get("evaluated_at").and_then(Value::as_u64);
+            let recipients = evaluation.pointer("/evaluation_input/recipient_addresses");
+            let recipients = recipients.and_then(Value::as_array).into_iter().flatten();
+            let mut recipients = recipients.filter_map(Value::as_str);
+            evaluation.get("evaluation_stage").and_then(Value::as_str) == Some("outbound_send")
+                && evaluation.pointer("/applied_actions/blocked") == Some(&Value::Bool(true))
+                && at.is_some_and(|at| at >= since.seconds())
+                && recipients.any(|to| to.eq_ignore_ascii_case(address))
+        });
+        Some(is_blocked)
+    }
+
     /// The application's webhooks.
     pub async fn webhooks(&self) -> ReadOutcome {
         self.read("/v3/webhooks".to_owned()).await
     }
 
-    async fn read_messages(&self, grant_id: &GrantId, what: &str) -> ReadOutcome {
+    pub(super) async fn read_messages(&self, grant_id: &GrantId, what: &str) -> ReadOutcome {
         let path = format!("/v3/grants/{}/messages{what}", grant_id.as_str());
         self.read(path).await
     }
@@ -208,6 +250,34 @@ impl<P: Http + Clock> Nylas<'_, P> {
             423 => IdentityOutcome::AccountAtFault(AccountFault::Paused),
             _ => IdentityOutcome::Unknown,
         }
+    }
+}
+
+fn folders_of(list: &[Value]) -> Folders {
+    let text = |value: &Value| {
+        let text = value.as_str().unwrap_or_default();
+        text.trim_start_matches('\\').to_ascii_lowercase()
+    };
+    let is_told_by = |folder: &Value, words: &[&str]| {
+        let attributes = folder.get("attributes").and_then(Value::as_array);
+        match attributes.filter(|attributes| !attributes.is_empty()) {
+            Some(attributes) => attributes
+                .iter()
+                .any(|attribute| words.contains(&&*text(attribute))),
+            None => folder
+                .get("name")
+                .is_some_and(|name| words.contains(&&*text(name))),
+        }
+    };
+    let find = |words: &[&str]| {
+        let mut folders = list.iter().filter(|folder| is_told_by(folder, words));
+        let id = folders.find_map(|folder| folder.get("id")?.as_str());
+        id.filter(|id| !id.is_empty() && id.len() <= 512)
+            .map(str::to_owned)
+    };
+    Folders {
+        sent: find(&["sent"]),
+        junk: find(&["junk", "spam"]),
     }
 }
 

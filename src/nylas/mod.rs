@@ -5,5 +5,6 @@ pub mod client;
 pub mod mailbox;
 pub mod notification;
 pub mod send;
+pub mod sent_folder;
 
 pub use client::Nylas;

@@ -7,12 +7,13 @@
 use super::{bounce::BounceKind, client::is_bulky, mailbox::address_of};
 use crate::{
     model::{
+        account::Folders,
         id::{GrantId, SvixId, is_plain},
         outcome::{Outcome, Reason},
     },
     signature::VerifiedNotification,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The JSON of a verified notification. Nothing else can be read as a notification.
 #[derive(Clone, Debug)]
@@ -31,6 +32,19 @@ impl VerifiedJson {
     /// A notification out of the queue. Only verified ones are put there, and those of the relay's own sweep.
     pub fn from_queue(text: &str) -> Self {
         Self(serde_json::from_str(text).unwrap_or_default())
+    }
+
+    /// The name in the metadata of the mail it is about, if that is one of a probe (`prove_...`), and how it came.
+    pub fn about_a_probe(&self) -> Option<(&str, Value)> {
+        let object = self.0.pointer("/data/object")?;
+        let message = object.get("message").unwrap_or(object);
+        let name = message.pointer("/metadata/key1")?.as_str()?;
+        let of = |field: &str| self.0.get(field).cloned().unwrap_or_default();
+        let seen = json!({
+            "notification": of("id"), "type": of("type"), "time": of("time"),
+            "delivery_attempt": of("webhook_delivery_attempt"),
+        });
+        name.starts_with("prove_").then_some((name, seen))
     }
 
     /// Its text for the queue, without what is private.
@@ -165,7 +179,8 @@ impl NotificationKind {
         match (words.next(), words.next()) {
             (Some("message"), Some("created")) => Ok(Self::Arrived {
                 message_id: owned(object, "id").ok_or(NotForUs::Unusable)?,
-                sent_by_us: sent_by_us(object),
+                // The folders' ids are not looked up here: most notifications end here, by another sign.
+                sent_by_us: sent_by_us(object, &Folders::default()),
                 from: address_of(object, "from").map(str::to_owned),
             }),
             (Some("message"), Some("delivered")) => event(DeliveryEventKind::Delivered),
@@ -196,7 +211,7 @@ fn slim(notification: &mut Value) {
 
 /// What shows that the relay sent a message, if anything does. A message from outside has neither the relay's metadata
 /// nor the Sent folder.
-pub fn sent_by_us(message: &Value) -> Option<Reason> {
+pub fn sent_by_us(message: &Value, known: &Folders) -> Option<Reason> {
     if message.pointer("/metadata/key1").is_some_and(|id| {
         // Another application may use the same name.
         id.as_str()
@@ -205,10 +220,8 @@ pub fn sent_by_us(message: &Value) -> Option<Reason> {
         return Some(Reason::OurMetadata);
     }
     let folders = message.get("folders").and_then(Value::as_array);
-    let is_sent = folders.into_iter().flatten().any(|folder| {
-        let name = folder.as_str().unwrap_or_default();
-        name.trim_start_matches('\\').eq_ignore_ascii_case("sent")
-    });
+    let mut folders = folders.into_iter().flatten().filter_map(Value::as_str);
+    let is_sent = folders.any(|folder| known.is_sent(folder));
     is_sent.then_some(Reason::SentFolder)
 }
 

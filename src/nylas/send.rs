@@ -117,16 +117,9 @@ struct CustomHeader {
 /// The body of a send. Its bytes are the same for the same mail and account, because Nylas compares the requests of a
 /// key.
 fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<String> {
-    // A forward that 0.2.0 queued may have anything there, and Nylas would refuse the whole mail.
-    let whole = email.reply_to.clone();
-    let whole = whole.filter(|address| is_plain_address(address));
-    let reply_to = whole.or_else(|| {
-        let (_, domain) = identity.email.rsplit_once('@')?;
-        let local_part = email.reply_to_local_part.as_ref()?;
-        Some(format!("{local_part}@{domain}"))
-    });
+    let reply_to = email.reply_address(&identity.email);
     let (body, is_plaintext) = match content {
-        Content::Html(html) => (html, false),
+        Content::Html(html) | Content::Alternatives { html, .. } => (html, false),
         Content::Text(text) => (text, true),
     };
     let request = SendRequest {
@@ -189,7 +182,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
                 replayed: response
                     .header("idempotent-response")
                     .is_some_and(|value| value.trim().eq_ignore_ascii_case("true")),
-                outcome: classify_send(&response),
+                outcome: classify_send(&response, is_unremarkable(email, content)),
             },
             Err(HttpError::Timeout) => fresh(SendOutcome::Ambiguous {
                 reason: Reason::NylasTimeout,
@@ -244,30 +237,18 @@ fn accepted(response: &HttpResponse) -> SentMail {
     }
 }
 
-fn classify_send(response: &HttpResponse) -> SendOutcome {
+/// What an answer to a send means. `unremarkable`: there is nothing about the mail that Nylas could object to.
+fn classify_send(response: &HttpResponse, unremarkable: bool) -> SendOutcome {
     if (200..=202).contains(&response.status) {
         return SendOutcome::Sent(accepted(response));
     }
     let body = parse(&response.body);
     let (error_type, message) = error_of(&body);
-    let mentions = |words: &[&str]| words.iter().any(|word| message.contains(word));
     // Some refusals of the account come with a status that usually means a refusal of the mail.
-    let fault = || {
-        if error_type.starts_with("token.") || error_type == "authentication_error" {
-            Some(AccountFault::Unauthorized)
-        } else if mentions(&["domain is not verified", "domain not verified"]) {
-            Some(AccountFault::DomainNotVerified)
-        } else if mentions(&["paused", "suspended"]) {
-            Some(AccountFault::Paused)
-        } else if mentions(&["daily"]) && mentions(&["limit", "quota"]) {
-            Some(AccountFault::DailyQuota)
-        } else {
-            None
-        }
-    };
+    let fault = fault_of(&error_type, &message);
     match response.status {
         401 => SendOutcome::AccountAtFault(AccountFault::Unauthorized),
-        403 => SendOutcome::AccountAtFault(fault().unwrap_or(AccountFault::Forbidden)),
+        403 => SendOutcome::AccountAtFault(fault.unwrap_or(AccountFault::Forbidden)),
         // The grant is the only thing in a send's path that can be missing.
         404 => SendOutcome::AccountAtFault(AccountFault::Gone),
         408 => SendOutcome::Ambiguous {
@@ -277,7 +258,7 @@ fn classify_send(response: &HttpResponse) -> SendOutcome {
         // A 409 without a known type counts as in flight, because a mistake then costs only a few seconds.
         409 => SendOutcome::InFlight,
         423 => SendOutcome::AccountAtFault(AccountFault::Paused),
-        429 => match fault() {
+        429 => match fault {
             Some(fault) => SendOutcome::AccountAtFault(fault),
             None => SendOutcome::Throttled {
                 retry_after: response
@@ -286,12 +267,13 @@ fn classify_send(response: &HttpResponse) -> SendOutcome {
                     .map(Duration::from_secs),
             },
         },
-        400..=499 => match fault() {
-            Some(fault) => SendOutcome::AccountAtFault(fault),
-            None => SendOutcome::Rejected {
-                reason: match response.status {
-                    402 => Reason::NylasRefusedRecipient,
-                    413 => Reason::NylasTooLarge,
+        status @ 400..=499 => match (fault, mails_own(status, &error_type, &message)) {
+            (Some(fault), _) => SendOutcome::AccountAtFault(fault),
+            (None, Some(reason)) => SendOutcome::Rejected { reason },
+            // To call it the mail's would lose every mail, if it is in truth about the account or what every mail has.
+            (None, None) if unremarkable => SendOutcome::AccountAtFault(AccountFault::Unexplained),
+            (None, None) => SendOutcome::Rejected {
+                reason: match status {
                     422 => Reason::NylasProviderRefused,
                     _ => Reason::NylasRefusedMail,
                 },
@@ -301,6 +283,63 @@ fn classify_send(response: &HttpResponse) -> SendOutcome {
             reason: Reason::NylasError,
         },
     }
+}
+
+/// The account's fault that an error is about, by its type and its words. No document has the words of a used-up quota,
+/// so they are taken broadly: what is about a quota must not be called the mail's, which would lose it.
+fn fault_of(error_type: &str, message: &str) -> Option<AccountFault> {
+    let mentions = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let has_word = |wanted: &str| {
+        let mut words = message.split(|letter: char| !letter.is_ascii_alphanumeric());
+        words.any(|word| word == wanted)
+    };
+    let is_of_quota = mentions(&["limit", "quota", "plan", "allowance", "exceeded"]);
+    if error_type.starts_with("token.") || error_type == "authentication_error" {
+        Some(AccountFault::Unauthorized)
+    } else if mentions(&["domain is not verified", "domain not verified"]) {
+        Some(AccountFault::DomainNotVerified)
+    } else if mentions(&["paused", "suspended"]) {
+        Some(AccountFault::Paused)
+    } else if is_of_quota && (mentions(&["monthly"]) || has_word("month")) {
+        Some(AccountFault::MonthlyQuota)
+    } else if is_of_quota && (mentions(&["daily"]) || has_word("day")) {
+        Some(AccountFault::DailyQuota)
+    } else if mentions(&["rate limit", "per second", "too many requests"]) {
+        None
+    } else if mentions(&["quota", "send limit", "sending limit"]) || has_word("plan") {
+        Some(AccountFault::PlanLimit)
+    } else {
+        None
+    }
+}
+
+/// Why a refusal is about this one mail, if it says so.
+fn mails_own(status: u16, error_type: &str, message: &str) -> Option<Reason> {
+    let mentions = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    match status {
+        402 => Some(Reason::NylasRefusedRecipient),
+        413 => Some(Reason::NylasTooLarge),
+        _ if error_type == "invalid_idempotency_key" => Some(Reason::NylasRefusedMail),
+        _ if mentions(&["recipient", "invalid email", "to: "]) => {
+            Some(Reason::NylasRefusedRecipient)
+        }
+        _ if mentions(&["too large", "too long"]) => Some(Reason::NylasTooLarge),
+        _ => None,
+    }
+}
+
+/// Whether there is nothing about the mail that Nylas could object to: a plain address, a subject of usual length and a
+/// content far below its limit of 3 MB. All else that a send has is the relay's or the account's. What strangers wrote,
+/// as in a forwarded reply, may be objected to, and must not make an account look faulty.
+fn is_unremarkable(email: &Email, content: &Content) -> bool {
+    const SUBJECT_BYTES: usize = 500;
+    const CONTENT_BYTES: usize = 512 * 1024;
+    let (Content::Html(text) | Content::Text(text) | Content::Alternatives { html: text, .. }) =
+        content;
+    email.only_account.is_none()
+        && is_plain_address(&email.to)
+        && email.subject.len() <= SUBJECT_BYTES
+        && text.len() <= CONTENT_BYTES
 }
 
 #[cfg(test)]

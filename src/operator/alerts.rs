@@ -2,7 +2,9 @@
 //!
 //! Alerts go through the queue, after the answer, so that none delays a mail. The same alert is held back for an hour.
 
+use super::{about::About, standing};
 use crate::{
+    config::Config,
     ledger::Ledger,
     model::{
         alert::{Alert, AlertKind},
@@ -19,33 +21,46 @@ use std::{fmt::Write, time::Duration};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Retries go on for two hours and a half. After that only the log has the alert.
-const TRIES: u32 = 15;
+const TRIES: u32 = 11;
 
-/// Queues alerts for `url`, if there is one.
-pub async fn raise<P: Ports>(ports: &P, url: Option<&str>, alerts: Vec<Alert>) {
+/// Queues alerts for `url`, if there is one. `config`: the settings, if they are right.
+pub async fn raise<P: Ports>(
+    ports: &P,
+    config: Option<&Config>,
+    url: Option<&str>,
+    alerts: Vec<Alert>,
+) {
     let Some(url) = url else {
         return;
     };
     let ledger = Ledger::new(ports);
     for alert in alerts {
         let key = key(&alert);
-        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too.
-        let hour = ports.now().seconds() / 3600;
-        if !ports.first_seen(&format!("{key}@{hour}")) {
+        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too; not for long, because
+        // it is news again once its state has ended.
+        let while_unseen = ports.now().seconds() / 600;
+        if !ports.first_seen(&format!("{key}@{while_unseen}")) {
             continue;
         }
         if ledger.was_alerted(&key).await == Ok(true) {
             continue;
         }
-        let body = body(&alert);
+        standing::note(ports, &alert, &key).await;
+        let about = About::new(ports, config).await;
+        let body = body(&alert, &about).await;
         let message = Message::Alert {
             key: key.clone(),
             body: body.clone(),
         };
         let text = message.to_text().unwrap_or_default();
-        // While the settings are wrong the consumer has no address to post to.
-        let is_queued = alert.kind != AlertKind::Misconfigured
-            && ports.send_to_queue(&text, Duration::ZERO).await.is_ok();
+        // While the settings are wrong the consumer has no address to post to; while the queue stands still it gets
+        // nothing.
+        let is_direct = matches!(alert.kind, AlertKind::Misconfigured | AlertKind::Backlog);
+        let is_queued = !is_direct
+            && ports
+                .send_to_queue(message.lane(), &text, Duration::ZERO)
+                .await
+                .is_ok();
         if !is_queued && post(ports, url, &body).await {
             // Safe to lose: the alert is posted once more.
             let _ = ledger.put_alerted(&key, held_back_for(alert.event)).await;
@@ -119,7 +134,7 @@ fn held_back_for(event: Event) -> Duration {
 }
 
 /// The JSON that is posted. Slack and plain receivers show `text`, Discord shows `content`.
-fn body(alert: &Alert) -> Value {
+async fn body<P: Ports>(alert: &Alert, about: &About<'_, P>) -> Value {
     let mut text = format!("clerk-nylas-relay: {}", what_happened(alert.kind));
     for setting in &alert.settings {
         text.push(' ');
@@ -136,9 +151,7 @@ fn body(alert: &Alert) -> Value {
     if !alert.templates.is_empty() {
         let _ = write!(text, " {}.", alert.templates.join(", "));
     }
-    if let Some(account) = &alert.account {
-        let _ = write!(text, " Account {}.", account.as_str());
-    }
+    text.push_str(&about.account(alert.account.as_ref()).await);
     let _ = write!(
         text,
         " {} ({}",
@@ -149,6 +162,7 @@ fn body(alert: &Alert) -> Value {
         let _ = write!(text, ", {id}");
     }
     text.push(')');
+    text.push_str(&about.link(alert.svix_id.as_ref()));
     let mut body = json!({
         "text": text,
         "content": text,
@@ -176,6 +190,7 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::Rejected => "Nylas refused a mail for good.",
         AlertKind::Expired => "a mail expired before it could be sent.",
         AlertKind::Waiting => "mails have been waiting for over a minute.",
+        AlertKind::Backlog => "mails have been in the queue for over a minute.",
         AlertKind::GuardUp => "over 5 % of an account's mails bounce, so its guard is up.",
         AlertKind::HeldBack => "an account's guard held back a mail.",
         AlertKind::ReceiverRefuses => "a receiving server refuses our mails.",
@@ -186,6 +201,7 @@ fn what_happened(kind: AlertKind) -> &'static str {
         AlertKind::GrantGone => "an account's grant is gone.",
         AlertKind::GrantUpdated => "an account's grant was changed.",
         AlertKind::CapNear => "an account has used up much of its mails of the day.",
+        AlertKind::MonthlyCapNear => "the organization has used up much of its mails of the month.",
         AlertKind::BounceRate => "over 2 % of the mails bounce.",
         AlertKind::ComplaintRate => "over 0.05 % of the mails are called spam.",
         AlertKind::WebhookInactive => "Nylas' webhook is not active.",
@@ -222,12 +238,16 @@ fn what_to_do(kind: AlertKind) -> &'static str {
             "Its reader will not get it. Look at it with relayctl list --dead, then relayctl redrive."
         }
         AlertKind::VirusFound => "Its user does not get it. Look at the template.",
-        AlertKind::Rejected => {
-            "Its user does not get it. Look at the reason; mend; press Resend in Clerk."
-        }
+        AlertKind::Rejected => "Its user does not get it. See the reason; mend; Resend in Clerk.",
         AlertKind::Expired => "Its user could not sign in. Look why mails were waiting.",
         AlertKind::Waiting => {
             "Users wait for their codes. Look at the reason, and at https://status.nylas.com."
+        }
+        AlertKind::Backlog => {
+            "What can be sent at once still is. While the queue stands still, codes in it expire, and Clerk is asked \
+             to keep the next ones. On Cloudflare's free plan it stops after 10,000 operations a day, until midnight \
+             UTC: the paid plan ends that at once. Else look whether its delivery is paused, and at \
+             https://status.nylas.com."
         }
         AlertKind::GuardUp => {
             "Whoever had a mail delivered before gets every mail; of the others fewer do, and from 8 % on none. At 10 \
@@ -253,6 +273,7 @@ fn what_to_do(kind: AlertKind) -> &'static str {
         AlertKind::CapNear => {
             "At 100 % it sends no more until midnight UTC. Add an account or a larger plan."
         }
+        AlertKind::MonthlyCapNear => "Only a larger plan helps: more accounts share it.",
         AlertKind::BounceRate => {
             "At 10 % Nylas pauses the account, and nobody signs in. Look whether somebody makes up \
              addresses."

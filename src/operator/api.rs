@@ -1,11 +1,15 @@
 //! The operator's API under `/api/admin/`. It shows what is in the ledger anyway: nothing is written for its sake.
 
-use super::row::{field, field_is, history_entry, number};
+use super::{
+    row::{field, field_is, history_entry, number, word},
+    words::waits_for,
+};
 use crate::{
     config::Config,
     ledger::{
         Ledger,
         mail::{MailRecord, MailState},
+        probe::ProbeId,
         recipient::{RecipientHash, Suppression},
     },
     model::{
@@ -19,9 +23,11 @@ use crate::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How many rows the page shows, and the API unless `limit` says otherwise.
-pub const ROWS: usize = 50;
+/// How many rows the API shows unless `limit` says otherwise.
+const ROWS: usize = 50;
 const ROWS_MAX: usize = 1000;
+/// How many states of before it was redriven a mail's history shows.
+const PAST_MAX: usize = 20;
 
 /// A request of an authorized operator.
 pub struct AdminRequest<'a> {
@@ -30,6 +36,8 @@ pub struct AdminRequest<'a> {
     pub path: &'a str,
     /// `limit` of the query.
     pub limit: Option<usize>,
+    /// `events` of the query: deliveries are listed with their delivery events, for one list operation more.
+    pub with_events: bool,
     pub body: &'a [u8],
 }
 
@@ -72,7 +80,13 @@ impl<P: Ports> View<'_, P> {
         let place = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         match (request.method, place) {
             ("GET", ("summary", None, None)) => Ok((200, self.summary().await?)),
-            ("GET", ("deliveries", None, None)) => list("deliveries", "mail:", "svix_id").await,
+            ("GET", ("deliveries", None, None)) => {
+                self.deliveries(limit, request.with_events, None).await
+            }
+            ("POST", ("deliveries", None, None)) => match self.recipient(request.body) {
+                Some(to) => self.deliveries(limit, request.with_events, Some(&to)).await,
+                None => Ok(status(400, "address_malformed")),
+            },
             ("GET", ("deliveries", Some(id), None)) => self.delivery(id).await,
             ("GET", ("dead", None, None)) => list("dead_letters", "dead:", "id").await,
             ("POST", ("dead", Some(id), Some("redrive"))) => self.redrive(id).await,
@@ -81,6 +95,11 @@ impl<P: Ports> View<'_, P> {
                 list("suppressions", "suppressed:", "key").await
             }
             ("GET", ("shapes", None, None)) => list("templates", "shape:", "slug").await,
+            (method, ("probes", Some(id), None)) => match (ProbeId::parse(id), method) {
+                (Some(id), "POST") => self.begin_probe(&id).await,
+                (Some(id), "GET") => self.probe(&id).await,
+                _ => Ok(status(404, "not_found")),
+            },
             ("POST", ("suppressions", None, None)) => self.suppress(request.body).await,
             ("POST", ("suppressions", Some("check"), None)) => self.check(request.body).await,
             ("DELETE", ("suppressions", None, None)) => self.unsuppress(request.body).await,
@@ -89,7 +108,33 @@ impl<P: Ports> View<'_, P> {
         }
     }
 
-    /// One mail and its history, oldest first: Clerk made it, its last state, what Nylas reported later, replies.
+    /// The newest mails; those to one recipient, if one is named.
+    async fn deliveries(
+        &self,
+        limit: usize,
+        with_events: bool,
+        to: Option<&RecipientHash>,
+    ) -> Result<AdminAnswer, StoreError> {
+        let mut rows = self.ledger.all("mail:", "svix_id").await?;
+        if let Some(to) = to {
+            rows.retain(|row| field_is(row, "recipient", to.as_str()));
+        }
+        rows.truncate(limit);
+        if with_events {
+            let events = self.events().await?;
+            for row in &mut rows {
+                let event = events.get(word(row, "svix_id"));
+                let fate = event.map(|event| field(event, "fate"));
+                if let (Value::Object(row), Some(fate)) = (row, fate) {
+                    row.insert("fate".to_owned(), fate);
+                }
+            }
+        }
+        Ok((200, json!({"deliveries": rows})))
+    }
+
+    /// One mail and its history, oldest first: Clerk made it, what became of it before it was redriven, its last state,
+    /// when it is tried again, what Nylas reported later, replies.
     pub(super) async fn delivery(&self, id: &str) -> Result<AdminAnswer, StoreError> {
         let Some(id) = SvixId::parse(id) else {
             return Ok(status(404, "not_found"));
@@ -101,10 +146,14 @@ impl<P: Ports> View<'_, P> {
         };
         let at = number(&delivery, "at").unwrap_or_default();
         let made = at.saturating_sub(number(&delivery, "age_ms").unwrap_or_default());
-        let mut history = vec![
-            history_entry(made, "made".into(), Value::Null),
-            history_entry(at, field(&delivery, "state"), field(&delivery, "reason")),
-        ];
+        let mut history = vec![history_entry(made, "made".into(), Value::Null)];
+        history.extend(self.ledger.past(&id).await?);
+        let reason = field(&delivery, "reason");
+        history.push(history_entry(at, field(&delivery, "state"), reason));
+        let is_waiting = matches!(word(&delivery, "state"), "queued" | "waiting");
+        if is_waiting && let Some(next) = number(&delivery, "retry_at") {
+            history.push(history_entry(next, "next_try".into(), Value::Null));
+        }
         if let Some(event) = &event {
             history.push(history_entry(
                 event.at.0,
@@ -119,9 +168,15 @@ impl<P: Ports> View<'_, P> {
                 history.push(history_entry(at, "reply".into(), field(reply, "class")));
             }
         }
+        let reason = delivery.get("reason").and_then(Value::as_str);
+        let reason = reason.map(str::to_owned);
         if let Value::Object(row) = &mut delivery {
             row.insert("svix_id".to_owned(), id.as_str().into());
             row.insert("fate".to_owned(), event.map(|event| event.event).into());
+            if is_waiting {
+                let waits_for = waits_for(reason.as_deref().unwrap_or_default());
+                row.insert("waits_for".to_owned(), waits_for.into());
+            }
         }
         let answer = json!({
             "delivery": delivery,
@@ -137,7 +192,7 @@ impl<P: Ports> View<'_, P> {
             return Ok(status(404, "not_found"));
         };
         let now = self.ports.now();
-        let text = match Message::from_text(&text) {
+        let (lane, text) = match Message::from_text(&text) {
             None => return Ok(status(409, "unreadable")),
             Some(Message::Mail(mut mail)) => {
                 if mail.email.is_expired(now) {
@@ -147,16 +202,25 @@ impl<P: Ports> View<'_, P> {
                 // count as a repeated delivery of the message that was given up.
                 mail.route.require_look_up();
                 mail.queued_at = now;
-                let record = MailRecord::new(&mail.email, MailState::Queued, now)
-                    .because(Reason::Redriven, mail.route.clone());
+                let record = MailRecord {
+                    recipient: Some(RecipientHash::new(
+                        &mail.email.to,
+                        &self.config.nylas_api_key,
+                    )),
+                    ..MailRecord::new(&mail.email, MailState::Queued, now)
+                        .because(Reason::Redriven, mail.route.clone())
+                };
+                self.keep_past(&mail.email.svix_id).await?;
                 self.ledger.put_mail(&mail.email.svix_id, &record).await?;
-                Message::Mail(mail).to_text().unwrap_or_default()
+                mail.is_oldest = false;
+                let message = Message::Mail(mail);
+                (message.lane(), message.to_text().unwrap_or_default())
             }
-            Some(_) => text,
+            Some(message) => (message.lane(), text),
         };
         if self
             .ports
-            .send_to_queue(&text, Duration::ZERO)
+            .send_to_queue(lane, &text, Duration::ZERO)
             .await
             .is_err()
         {
@@ -164,6 +228,24 @@ impl<P: Ports> View<'_, P> {
         }
         self.ledger.delete_dead_letter(id).await?;
         Ok(status(200, "redriven"))
+    }
+
+    /// The record of a mail is about to be replaced: what it says goes into the mail's past.
+    async fn keep_past(&self, id: &SvixId) -> Result<(), StoreError> {
+        let mut past = self.ledger.past(id).await?;
+        let Some(record) = self.ledger.raw_mail(id).await? else {
+            return Ok(());
+        };
+        let at = number(&record, "at").unwrap_or_default();
+        past.push(history_entry(
+            at,
+            field(&record, "state"),
+            field(&record, "reason"),
+        ));
+        let now = self.ports.now().0;
+        past.push(history_entry(now, "redriven".into(), Value::Null));
+        past.truncate(PAST_MAX);
+        self.ledger.put_past(id, &past).await
     }
 
     async fn suppress(&self, body: &[u8]) -> Result<AdminAnswer, StoreError> {

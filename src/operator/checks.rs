@@ -1,19 +1,27 @@
 //! Checks that run every quarter of an hour: what Nylas says about the accounts and the webhook, and what the ledger
 //! says about the mails.
 
+use super::{
+    mails::{Mail, Tone},
+    row::word,
+    standing::{Facts, MailFacts, need_mails, settle},
+};
 use crate::{
     config::Config,
     context::Context,
+    delivery::folders::folders,
     model::{
         account::Account,
         alert::{Alert, AlertKind},
+        id::GrantId,
         log::{Level, Record},
         outcome::{Event, Outcome, Reason},
-        time::{DAY, HOUR, UnixMillis},
+        time::{DAY, HOUR, MINUTE, UnixMillis, millis},
     },
     nylas::client::Limits,
     nylas::mailbox::{IdentityOutcome, ReadOutcome},
     ports::{Ports, StoreError},
+    queue::standstill,
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -21,6 +29,9 @@ use std::time::Duration;
 const LIMITS: Limits = Limits::of_reads(Duration::from_secs(20));
 /// A rate of fewer mails says nothing.
 const MAILS_MIN: usize = 50;
+/// A mail that has been in the queue for so long is an alert: a minute, and one more for KV, which may not show at once
+/// that it was sent.
+const WAITING_FOR: Duration = MINUTE.saturating_mul(2);
 const SILENT_FOR: Duration = HOUR.saturating_mul(6);
 /// Silence is an alert only after a day with this many mails.
 const SILENCE_AFTER: usize = 12;
@@ -29,17 +40,30 @@ const SILENCE_AFTER: usize = 12;
 pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     let context = Context::new(ports, config, ports.now(), LIMITS);
     let checks = Checks { context: &context };
+    let standing = context.ledger.standing().await;
+    let mut facts = Facts::default();
     for account in &config.accounts {
-        checks.account(account).await;
+        if checks.account(account).await {
+            facts.valid.push(account.grant_id.clone());
+        }
     }
     if config.hears_nylas() {
-        checks.webhook().await;
+        facts.is_webhook_active = checks.webhook().await;
     }
-    // Only once an hour, because the free plan has few list operations.
-    if ports.now().seconds() % 3600 < 900 {
+    // Safe to ignore: the next mail that is queued says it, too.
+    let _ = checks.queue().await;
+    let is_hourly = ports.now().seconds() % 3600 < 900;
+    // Only once an hour: these are many pages of Nylas'.
+    if is_hourly && let Some(cap) = config.monthly_cap {
+        checks.month(cap).await;
+    }
+    // Only once an hour, because the free plan has few list operations; more often only while there is an alert that
+    // they may end.
+    if is_hourly || need_mails(&standing) {
         // Safe to ignore: every mail logs it when the ledger does not answer.
-        let _ = checks.mails().await;
+        facts.mails = checks.mails().await.ok();
     }
+    settle(ports, config, standing, &facts).await;
     context.into_alerts()
 }
 
@@ -57,7 +81,8 @@ impl<P: Ports> Checks<'_, '_, P> {
         });
     }
 
-    async fn account(&self, account: &Account) {
+    /// Returns whether its grant is valid, as far as is known.
+    async fn account(&self, account: &Account) -> bool {
         match self.context.nylas.identity(&account.grant_id).await {
             IdentityOutcome::AccountAtFault(fault) => {
                 let _ = self
@@ -71,28 +96,53 @@ impl<P: Ports> Checks<'_, '_, P> {
                     Outcome::GrantDeleted,
                     fault.reason(),
                 );
+                false
             }
-            IdentityOutcome::Known(identity) => {
+            IdentityOutcome::Known(_) => {
                 if let Some(cap) = self.context.config.daily_cap {
-                    self.cap(account, &identity.email, cap).await;
+                    self.day(account, cap).await;
                 }
+                true
             }
-            IdentityOutcome::Unknown => {}
+            IdentityOutcome::Unknown => false,
         }
     }
 
-    /// Compares the cap with Nylas' own count: the mails from this address in its mailbox since midnight UTC.
-    async fn cap(&self, account: &Account, address: &str, cap: u64) {
+    /// Compares the cap with the mails that an account has sent since midnight UTC.
+    async fn day(&self, account: &Account, cap: u64) {
         let midnight = self.context.now().midnight();
-        let Some(sent) = self
-            .context
-            .nylas
-            .sent_since(&account.grant_id, address, midnight, cap)
-            .await
-        else {
+        let Some(sent) = self.sent(account, midnight, cap).await else {
             return;
         };
         let _ = self.context.ledger.put_used(&account.grant_id, sent).await;
+        self.cap(Some(account), Outcome::Cap, sent, cap);
+    }
+
+    /// Compares the organization's cap with the mails that all accounts have sent this month. Other accounts of the
+    /// organization, and those that do not answer, are not counted.
+    async fn month(&self, cap: u64) {
+        let first = self.context.now().month();
+        let mut sent = 0_u64;
+        for account in &self.context.config.accounts {
+            let more = cap.saturating_sub(sent);
+            if more > 0 {
+                let of_account = self.sent(account, first, more).await;
+                sent = sent.saturating_add(of_account.unwrap_or_default());
+            }
+        }
+        self.cap(None, Outcome::MonthlyCap, sent, cap);
+    }
+
+    /// Nylas' own count: the messages in the account's Sent folder since a moment.
+    async fn sent(&self, account: &Account, since: UnixMillis, at_most: u64) -> Option<u64> {
+        let folders = folders(self.context, &account.grant_id).await?;
+        let nylas = &self.context.nylas;
+        nylas
+            .count_since(&account.grant_id, &folders.sent?, since, at_most)
+            .await
+    }
+
+    fn cap(&self, account: Option<&Account>, outcome: Outcome, sent: u64, cap: u64) {
         let percent = sent
             .saturating_mul(100)
             .checked_div(cap)
@@ -104,21 +154,30 @@ impl<P: Ports> Checks<'_, '_, P> {
             90..100 => Reason::NinetyPercentOfTheCap,
             _ => Reason::AllOfTheCap,
         };
-        self.alert(AlertKind::CapNear, Some(account), Outcome::Cap, reason);
+        let kind = match account {
+            Some(_) => AlertKind::CapNear,
+            None => AlertKind::MonthlyCapNear,
+        };
+        self.alert(kind, account, outcome, reason);
     }
 
-    async fn webhook(&self) {
+    /// Whether each webhook of the relay's is active; none if there is none, or Nylas did not answer.
+    async fn webhook(&self) -> Option<bool> {
         let ReadOutcome::Answered(answer) = self.context.nylas.webhooks().await else {
-            return;
+            return None;
         };
         let webhooks = answer.get("data").and_then(Value::as_array);
+        let mut all_active = None;
         for webhook in webhooks.into_iter().flatten() {
             let is = |name: &str, test: &dyn Fn(&str) -> bool| {
                 webhook.get(name).and_then(Value::as_str).is_some_and(test)
             };
-            if is("webhook_url", &|url| url.ends_with("/api/webhooks/nylas"))
-                && !is("status", &|status| status == "active")
-            {
+            if !is("webhook_url", &|url| url.ends_with("/api/webhooks/nylas")) {
+                continue;
+            }
+            let is_active = is("status", &|status| status == "active");
+            all_active = Some(is_active && all_active != Some(false));
+            if !is_active {
                 self.alert(
                     AlertKind::WebhookInactive,
                     None,
@@ -127,44 +186,47 @@ impl<P: Ports> Checks<'_, '_, P> {
                 );
             }
         }
+        all_active
     }
 
-    async fn mails(&self) -> Result<(), StoreError> {
+    /// Whether the queue stands still. While nobody signs in, only this says so.
+    async fn queue(&self) -> Result<(), StoreError> {
+        let oldest = self.context.ledger.read_oldest_queued().await?;
+        if oldest.is_some_and(|oldest| oldest.due_by <= self.context.now()) {
+            self.context.report(&standstill::record());
+        }
+        Ok(())
+    }
+
+    async fn mails(&self) -> Result<MailFacts, StoreError> {
         let now = self.context.now();
         let mails = self.context.ledger.all("mail:", "id").await?;
         let events = self.context.ledger.all("fate:", "id").await?;
-        let day = |row: &&Value| since(row, now) < DAY;
-        let count = |event: &str| {
-            let such = events
-                .iter()
-                .filter(day)
-                .filter(|row| row.get("fate").and_then(Value::as_str) == Some(event));
-            such.count()
-        };
-        let sent = mails.iter().filter(day).count();
-        if sent >= MAILS_MIN {
-            if count("bounced").saturating_mul(50) > sent {
-                self.alert(
-                    AlertKind::BounceRate,
-                    None,
-                    Outcome::Bounces,
-                    Reason::OverTwoPercent,
-                );
-            }
-            if count("complained").saturating_mul(2000) > sent {
-                self.alert(
-                    AlertKind::ComplaintRate,
-                    None,
-                    Outcome::Complaints,
-                    Reason::OverATwentiethOfAPercent,
-                );
-            }
+        let facts = read_mails(&mails, &events, now);
+        if facts.bounce_too_often {
+            self.alert(
+                AlertKind::BounceRate,
+                None,
+                Outcome::Bounces,
+                Reason::OverTwoPercent,
+            );
         }
-        let is_silent = mails.iter().all(|row| since(row, now) >= SILENT_FOR);
+        if facts.complain_too_often {
+            self.alert(
+                AlertKind::ComplaintRate,
+                None,
+                Outcome::Complaints,
+                Reason::OverATwentiethOfAPercent,
+            );
+        }
+        if facts.is_backlogged {
+            let reason = Reason::QueuedForOverAMinute;
+            self.alert(AlertKind::Backlog, None, Outcome::Backlog, reason);
+        }
         let before = mails
             .iter()
             .filter(|row| since(row, now) < SILENT_FOR.saturating_add(DAY));
-        if is_silent && before.count() >= SILENCE_AFTER {
+        if facts.is_silent && before.count() >= SILENCE_AFTER {
             self.alert(
                 AlertKind::Silence,
                 None,
@@ -172,7 +234,38 @@ impl<P: Ports> Checks<'_, '_, P> {
                 Reason::NoMailForSixHours,
             );
         }
-        Ok(())
+        Ok(facts)
+    }
+}
+
+/// What the lists of mails and delivery events say.
+fn read_mails(mails: &[Value], events: &[Value], now: UnixMillis) -> MailFacts {
+    let day = |row: &&Value| since(row, now) < DAY;
+    let count = |event: &str| {
+        let such = events.iter().filter(day);
+        such.filter(|row| word(row, "fate") == event).count()
+    };
+    let all = mails.iter().filter(day).count();
+    let is_waiting = |row: &Value, length: Duration| {
+        let mail = Mail::new(row, None);
+        mail.tone() == Tone::Waiting && mail.waited(now) >= Some(millis(length))
+    };
+    let is_queued = |row: &&Value| word(row, "state") == "queued";
+    let sent = mails.iter().filter(|row| word(row, "state") == "sent");
+    let sent = sent.filter_map(|row| {
+        let at = row.get("at").and_then(Value::as_u64)?;
+        Some((GrantId::parse(word(row, "account"))?, UnixMillis(at)))
+    });
+    MailFacts {
+        is_silent: mails.iter().all(|row| since(row, now) >= SILENT_FOR),
+        is_anybody_waiting: mails.iter().any(|row| is_waiting(row, MINUTE)),
+        is_backlogged: mails
+            .iter()
+            .filter(is_queued)
+            .any(|row| is_waiting(row, WAITING_FOR)),
+        bounce_too_often: all >= MAILS_MIN && count("bounced").saturating_mul(50) > all,
+        complain_too_often: all >= MAILS_MIN && count("complained").saturating_mul(2000) > all,
+        sent: sent.collect(),
     }
 }
 

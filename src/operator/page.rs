@@ -1,22 +1,57 @@
-//! The operator's page at `/admin`: the API's data as HTML tables. It needs no script and loads nothing.
+//! The operator's page at `/admin`, rendered here: it needs no script and loads nothing.
+//!
+//! What it costs is in list operations, of which the free plan has 1,000 a day: the first page three (mails, delivery
+//! events, dead letters), a list of mails two, any other page one. None reads a mail.
 
 use super::{
-    api::{ROWS, View},
-    row::number,
+    accounts::AccountRow,
+    api::View,
+    attention::{self, Attention},
+    form::Done,
+    mails::{Mail, Tone, percentile, waits},
 };
-use crate::{config::Config, ledger::Ledger, model::log::VERSION, ports::Ports};
-use serde_json::{Map, Value};
+use crate::{
+    config::Config,
+    ledger::Ledger,
+    model::{
+        log::VERSION,
+        time::{utc, words},
+    },
+    ports::{Ports, StoreError},
+};
+use html::{Html, clock};
 
-/// Forbids everything the page does not need: scripts, above all.
-pub const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
-                               frame-ancestors 'none'";
+mod asked;
+mod html;
+mod lists;
+mod mail;
+mod pictures;
+mod style;
 
-/// The page. With the `id` of a mail it shows that mail's history first. `message` is shown above everything. `None`:
-/// the ledger did not answer.
+pub use asked::Asked;
+pub use style::policy;
+
+/// How many mails the first page shows.
+const LATEST: usize = 15;
+/// How many dead letters it shows.
+const DEAD: usize = 10;
+
+/// A list that has a page of its own.
+const PAGES: [(&str, &str); 6] = [
+    ("", "Overview"),
+    ("mails", "Mails"),
+    ("dead", "Dead letters"),
+    ("replies", "Replies"),
+    ("suppressed", "Suppressed"),
+    ("templates", "Templates"),
+];
+
+/// The page. `message`: what went wrong with a form, which is shown above everything. `None`: the ledger did not
+/// answer.
 pub async fn page<P: Ports>(
     ports: &P,
     config: &Config,
-    id: Option<&str>,
+    asked: &Asked,
     message: Option<&str>,
 ) -> Option<String> {
     let view = View {
@@ -24,231 +59,216 @@ pub async fn page<P: Ports>(
         config,
         ledger: &Ledger::new(ports),
     };
-    let now = ports.now().0;
-    let summary = view.summary().await.ok()?;
-    let mut page = Page {
-        html: String::from(HEAD),
-        now,
+    let mut page = Html {
+        html: String::new(),
+        now: ports.now(),
     };
-    page.push("<p>Version ");
-    page.text(VERSION);
-    page.push("</p>");
-    if let Some(message) = message {
-        page.push("<p role=alert><strong>");
+    let show = asked.show.as_deref().unwrap_or_default();
+    begin(&mut page, asked);
+    let done = asked.done.as_deref().and_then(Done::parse);
+    let said = match (message, done) {
+        (Some(message), _) => Some(("bad", message)),
+        (None, done) => done.map(|done| ("good", done.says())),
+    };
+    if let Some((tone, message)) = said {
+        page.push("<p role=status class=\"strip ");
+        page.push(tone);
+        page.push("\"><strong>");
         page.text(message);
         page.push("</strong></p>");
     }
-    if let Some(id) = id {
-        let (_, found) = view.delivery(id).await.ok()?;
-        page.table(
-            id,
-            rows(&found, "history"),
-            &["at", "event", "reason"],
-            None,
-        );
-    }
-    for (title, name) in [
-        ("Mails", "deliveries"),
-        ("Waited, in ms", "latency_ms"),
-        ("Replies", "replies"),
-    ] {
-        page.facts(title, summary.get(name));
-    }
-    let accounts = rows(&summary, "accounts");
-    let is_guarded = accounts
-        .iter()
-        .any(|account| number(account, "held_back_percent") > Some(0));
-    page.table(
-        "Accounts",
-        accounts,
-        &[
-            "grant_id",
-            "state",
-            "reason",
-            "until",
-            "sent_today",
-            "cap",
-            "bounced_today",
-            "held_back_percent",
-        ],
-        is_guarded.then_some("lift-guard"),
-    );
-    for (title, kind, columns, action) in TABLES {
-        let mut rows = view.ledger.all(kind, "id").await.ok()?;
-        rows.truncate(ROWS);
-        page.table(title, &rows, columns, action);
-    }
-    page.push(TAIL);
+    let written = match (&asked.id, show) {
+        (Some(id), _) => mail::mail(&view, &mut page, id).await,
+        (None, "mails") => lists::mails(&view, &mut page, asked).await,
+        (None, "dead") => lists::dead(&view, &mut page).await,
+        (None, "replies") => lists::replies(&view, &mut page).await,
+        (None, "suppressed") => lists::suppressed(&view, &mut page).await,
+        (None, "templates") => lists::templates(&view, &mut page).await,
+        (None, _) => overview(&view, &mut page).await,
+    };
+    written.ok()?;
+    page.push("</main><footer class=dim><p>");
+    page.text(&format!(
+        "Version {VERSION}. As of {}; what Workers KV lists may be a minute old.",
+        utc(page.now)
+    ));
+    page.push("</p></footer></html>");
     Some(page.html)
 }
 
-/// A title, the kind of key, the columns, and the action of a row's button.
-type Table = (
-    &'static str,
-    &'static str,
-    &'static [&'static str],
-    Option<&'static str>,
-);
-
-const TABLES: [Table; 5] = [
-    (
-        "Latest mails",
-        "mail:",
-        &[
-            "at", "slug", "state", "reason", "age_ms", "attempts", "account", "id",
-        ],
-        None,
-    ),
-    (
-        "Dead letters",
-        "dead:",
-        &["at", "kind", "slug", "id"],
-        Some("redrive"),
-    ),
-    (
-        "Replies",
-        "reply:",
-        &["at", "class", "handed_to", "held_back", "svix_id", "id"],
-        None,
-    ),
-    ("Suppressed", "suppressed:", &["at", "reason", "id"], None),
-    ("First look", "shape:", &["at", "id", "fields"], None),
-];
-
-const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
-<meta name=viewport content='width=device-width'><title>clerk-nylas-relay</title>\
-<style>body{font:15px/1.4 system-ui;margin:1em auto;max-width:75em;padding:0 1em;color-scheme:light dark}\
-h2{margin:1.2em 0 .3em}table{border-collapse:collapse;display:block;overflow-x:auto}\
-td,th{padding:.2em .8em .2em 0;text-align:left;border-bottom:1px solid #8884;white-space:nowrap}\
-.sent,.up{color:#18883a}.queued,.waiting{color:#a66a00}\
-.rejected,.expired,.dead_lettered,.down{color:#c22}</style><h1>clerk-nylas-relay</h1>";
-
-const TAIL: &str = "<h2>Suppress an address, or lift it</h2>\
-<form method=post><input name=subject type=email required aria-label=Address> \
-<button name=action value=suppress>Suppress</button> <button name=action value=lift>Lift</button></form>";
-
-/// The page being written.
-struct Page {
-    html: String,
-    now: u64,
+/// The head, the links to the lists, and what looks up a mail.
+fn begin(page: &mut Html, asked: &Asked) {
+    page.push(
+        "<!doctype html><html lang=en><meta charset=utf-8>\
+         <meta name=viewport content='width=device-width,initial-scale=1'><title>",
+    );
+    let show = asked.show.as_deref().unwrap_or_default();
+    let title = PAGES.iter().find(|(name, _)| *name == show);
+    let title = match &asked.id {
+        Some(id) => id,
+        None => title.map_or("Overview", |(_, title)| title),
+    };
+    page.text(title);
+    page.push(" - clerk-nylas-relay</title><style>");
+    page.push(style::STYLE);
+    page.push(
+        "</style><header><h1><a href=/admin>clerk-nylas-relay</a></h1><nav aria-label=Lists>",
+    );
+    for (name, title) in PAGES {
+        let is_current = asked.id.is_none() && name == show;
+        match name {
+            "" => page.link("/admin", title, is_current),
+            name => page.link(&format!("?show={name}"), title, is_current),
+        }
+    }
+    // A post: an address is not for the browser's history, nor for anybody's log of requests.
+    page.push(
+        "</nav><form method=post action=/admin role=search><label for=find>Look up</label>\
+         <input id=find name=subject required autocomplete=off placeholder='msg_... or an address'>\
+         <button name=action value=find>Find</button></form></header><main>",
+    );
 }
 
-impl Page {
-    fn push(&mut self, html: &str) {
-        self.html.push_str(html);
-    }
-
-    /// Adds text, escaped.
-    fn text(&mut self, text: &str) {
-        for letter in text.chars() {
-            match letter {
-                '&' => self.push("&amp;"),
-                '<' => self.push("&lt;"),
-                '>' => self.push("&gt;"),
-                '"' => self.push("&quot;"),
-                '\'' => self.push("&#39;"),
-                _ => self.html.push(letter),
-            }
+/// The first page.
+async fn overview<P: Ports>(view: &View<'_, P>, page: &mut Html) -> Result<(), StoreError> {
+    let mails = view.mails().await?;
+    let dead = view.ledger.all("dead:", "id").await?;
+    let accounts = view.accounts().await?;
+    // The lists show samples, too.
+    let of_users = view.of_users(&mails);
+    let found = attention::look(view.config, &of_users, &dead, &accounts, page.now);
+    strip(page, &found, &mails);
+    if !dead.is_empty() {
+        lists::dead_table(page, dead.get(..DEAD).unwrap_or(&dead));
+        if dead.len() > DEAD {
+            page.link(
+                "?show=dead",
+                &format!("All {} dead letters", dead.len()),
+                false,
+            );
         }
     }
-
-    fn title(&mut self, title: &str) {
-        self.push("<h2>");
-        self.text(title);
-        self.push("</h2>");
+    if mails.is_empty() {
+        page.push(
+            "<p class=empty>No mail has come yet. In Clerk's dashboard: Webhooks, an endpoint for \
+             <code>email.created</code> at this address with <code>/api/webhooks/clerk</code>; then switch one \
+             template's &quot;Delivered by Clerk&quot; off and sign in with a test user.</p>",
+        );
+    } else {
+        pictures::day(page, &of_users);
     }
-
-    fn facts(&mut self, title: &str, facts: Option<&Value>) {
-        self.title(title);
-        let facts = facts.and_then(Value::as_object);
-        if facts.is_none_or(Map::is_empty) {
-            self.push("none");
-        }
-        for (name, value) in facts.into_iter().flatten() {
-            self.text(name);
-            self.push(" <b>");
-            self.value("", value);
-            self.push("</b> &nbsp; ");
-        }
+    accounts_table(page, &accounts);
+    if !mails.is_empty() {
+        page.heading("Latest mails");
+        lists::mails_table(page, mails.get(..LATEST).unwrap_or(&mails), &accounts);
+        page.link("?show=mails", "All mails", false);
     }
-
-    fn table(
-        &mut self,
-        title: &str,
-        rows: &[Value],
-        columns: &[&str],
-        action: Option<&'static str>,
-    ) {
-        self.title(title);
-        if rows.is_empty() {
-            self.push("none");
-            return;
-        }
-        self.push("<table><tr>");
-        for column in columns {
-            self.push("<th>");
-            self.text(column);
-        }
-        for row in rows {
-            self.push("<tr>");
-            for column in columns {
-                let value = row.get(column).unwrap_or(&Value::Null);
-                self.push("<td class=\"");
-                self.text(value.as_str().unwrap_or_default());
-                self.push("\">");
-                self.value(column, value);
-            }
-            if let Some(action) = action {
-                self.push("<td><form method=post><input type=hidden name=subject value=\"");
-                let id = row.get("id").or(row.get("grant_id"));
-                self.text(id.and_then(Value::as_str).unwrap_or_default());
-                self.push("\"><button name=action value=");
-                self.push(action);
-                self.push(">");
-                self.push(action);
-                self.push("</button></form>");
-            }
-        }
-        self.push("</table>");
-    }
-
-    fn value(&mut self, column: &str, value: &Value) {
-        match value {
-            Value::Null => self.push("-"),
-            // A mail's id links to its history.
-            Value::String(id) if id.starts_with("msg_") => {
-                self.push("<a href=\"?id=");
-                self.text(id);
-                self.push("\">");
-                self.text(id);
-                self.push("</a>");
-            }
-            Value::String(text) => self.text(text),
-            Value::Number(number) if matches!(column, "at" | "until" | "since") => {
-                let at = number.as_u64().unwrap_or_default();
-                self.when(at);
-            }
-            other => self.text(&other.to_string()),
-        }
-    }
-
-    /// How long ago it was, or how long it will be. That needs no calendar and is the same in every time zone.
-    fn when(&mut self, at: u64) {
-        let seconds = self.now.abs_diff(at) / 1000;
-        let (count, unit) = match seconds {
-            0..=119 => (seconds, "s"),
-            120..=7_199 => (seconds / 60, "min"),
-            7_200..=172_799 => (seconds / 3_600, "h"),
-            _ => (seconds / 86_400, "days"),
-        };
-        self.text(&format!("{count} {unit}"));
-        self.push(if at > self.now { " to go" } else { " ago" });
-    }
+    page.suppress_form();
+    Ok(())
 }
 
-fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
-    let rows = answer.get(name).and_then(Value::as_array);
-    rows.map(Vec::as_slice).unwrap_or_default()
+/// What needs attention, and since when; or that all is well.
+fn strip(page: &mut Html, found: &[Attention], mails: &[Mail]) {
+    let worst = found.iter().map(|found| found.trouble.tone()).max();
+    let tone = worst.unwrap_or(Tone::Good);
+    page.push("<section aria-label='What needs attention' class=\"strip ");
+    page.push(tone.as_str());
+    page.push("\">");
+    if found.is_empty() && mails.is_empty() {
+        page.state("Ready: no mail has come yet", Tone::Neutral);
+    } else if found.is_empty() {
+        let now = page.now;
+        let today = mails.iter().filter(|mail| mail.is_of_today(now));
+        let all = waits(today.clone(), now);
+        page.state("All is well", Tone::Good);
+        let mut says = format!(
+            ": {} in the last 24 hours",
+            attention::count_of(today.count(), "mail")
+        );
+        if let Some(p50) = percentile(&all, 50) {
+            says.push_str(&format!(
+                "; half of the users waited at most {}",
+                words(p50)
+            ));
+        }
+        page.text(&says);
+        page.push(".");
+    } else {
+        page.state("Needs attention", tone);
+        page.push("<ul>");
+        for one in found {
+            page.push("<li><span class=\"state ");
+            page.push(one.trouble.tone().as_str());
+            page.push("\" aria-hidden=true>");
+            page.push(one.trouble.tone().sign());
+            page.push("</span> ");
+            page.link(one.trouble.link(), &one.says, false);
+            if let Some(since) = one.since {
+                page.push(" <span class=dim>since ");
+                page.text(&clock(since, page.now));
+                page.push(", ");
+                page.when(since);
+                page.push("</span>");
+            }
+        }
+        page.push("</ul>");
+    }
+    page.push("</section>");
+}
+
+fn accounts_table(page: &mut Html, accounts: &[AccountRow]) {
+    page.push("<h2 id=accounts>Accounts</h2>");
+    let columns = ["account", "state", "sent today", "bounced today", ""];
+    page.table("Accounts", &columns);
+    for account in accounts {
+        page.row();
+        page.cell("");
+        page.text(account.title());
+        if account.email.is_some() {
+            page.push("<small class=id>");
+            page.text(&account.grant_id);
+            page.push("</small>");
+        }
+        page.cell("");
+        match &account.reason {
+            None => page.state("up", Tone::Good),
+            Some(reason) => {
+                page.state("down", Tone::Bad);
+                page.push("<small>");
+                page.text(&reason.replace('_', " "));
+                if let Some(since) = account.since {
+                    page.push(", since ");
+                    page.when(since);
+                }
+                if let Some(until) = account.until {
+                    page.push("; looked at again ");
+                    page.when(until);
+                }
+                page.push("</small>");
+            }
+        }
+        page.cell("sent today");
+        match (account.sent_today, account.cap) {
+            (None, _) => page.push("-"),
+            (Some(sent), None) => page.text(&sent.to_string()),
+            (Some(sent), Some(cap)) => page.push(&format!(
+                "{sent} of {cap} <meter min=0 max={cap} high={} value={sent} aria-label='mails of the day'></meter>",
+                cap.saturating_mul(7) / 10
+            )),
+        }
+        page.cell("bounced today");
+        page.text(&account.bounced.to_string());
+        page.cell("");
+        if account.held_back_percent > 0 {
+            page.state(
+                &format!("guard holds back {} %", account.held_back_percent),
+                Tone::Waiting,
+            );
+            page.push(" ");
+            page.button("lift-guard", &account.grant_id, "Lift the guard");
+        }
+    }
+    page.end_table();
 }
 
 #[cfg(test)]

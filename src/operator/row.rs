@@ -29,3 +29,14 @@ pub fn counts(rows: &[Value], name: &str) -> Value {
     }
     Value::Object(counts)
 }
+
+/// The text of a field; empty if there is none.
+pub fn word<'a>(row: &'a Value, name: &str) -> &'a str {
+    row.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A list of an answer.
+pub fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    let rows = answer.get(name).and_then(Value::as_array);
+    rows.map(Vec::as_slice).unwrap_or_default()
+}

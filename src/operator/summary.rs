@@ -1,86 +1,66 @@
 //! The numbers an operator sees first.
 
 use super::{
+    accounts::AccountRow,
     api::View,
-    row::{counts, field, field_is, number},
+    attention,
+    mails::{Mail, percentile, waits},
+    row::counts,
 };
 use crate::{
-    model::log::VERSION,
+    model::{
+        log::VERSION,
+        time::{UnixMillis, millis},
+    },
     ports::{Ports, StoreError},
 };
 use serde_json::{Value, json};
 
 impl<P: Ports> View<'_, P> {
-    /// Mails by state, how long users waited, accounts, replies.
+    /// Mails by state, how long users waited, accounts, replies, and what needs attention.
     ///
     /// # Errors
     /// The ledger did not answer.
     pub async fn summary(&self) -> Result<Value, StoreError> {
         let now = self.ports.now();
-        let mails = self.ledger.all("mail:", "id").await?;
+        let mails = self.of_users(&self.mails().await?);
         let replies = self.ledger.all("reply:", "id").await?;
-        let oldest = mails
+        let dead = self.ledger.all("dead:", "id").await?;
+        let accounts = self.accounts().await?;
+        let found = attention::look(self.config, &mails, &dead, &accounts, now);
+        let found: Vec<Value> = found.iter().map(attention::Attention::to_json).collect();
+        let states: Vec<Value> = mails
             .iter()
-            .filter(|mail| field_is(mail, "state", "queued"))
-            .filter_map(|mail| number(mail, "at"))
-            .min();
+            .map(|mail| json!({"state": mail.state, "shown": mail.shown()}))
+            .collect();
+        let queued = mails.iter().filter(|mail| mail.state == "queued");
+        let oldest = queued
+            .map(|mail| now.0.saturating_sub(mail.made_at()))
+            .max();
+        let accounts: Vec<Value> = accounts.iter().map(AccountRow::to_json).collect();
         Ok(json!({
             "version": VERSION,
             "now": now,
-            "deliveries": counts(&mails, "state"),
-            "latency_ms": latency(&mails),
-            "accounts": self.accounts().await?,
+            "attention": found,
+            "deliveries": counts(&states, "state"),
+            "shown": counts(&states, "shown"),
+            "latency_ms": latency(&mails, now),
+            "accounts": accounts,
             "replies": counts(&replies, "class"),
-            "oldest_queued_ms": oldest.map(|at| now.0.saturating_sub(at)),
+            "oldest_queued_ms": oldest,
         }))
-    }
-
-    async fn accounts(&self) -> Result<Vec<Value>, StoreError> {
-        let down = self.ledger.all("down:", "id").await?;
-        let used = self.ledger.all("used:", "id").await?;
-        let of = |rows: &[Value], account: &str| {
-            let found = rows.iter().find(|row| field_is(row, "id", account));
-            found.cloned().unwrap_or_default()
-        };
-        let now = self.ports.now();
-        let mut accounts = Vec::new();
-        for account in &self.config.accounts {
-            let id = account.grant_id.as_str();
-            let mark = of(&down, id);
-            let guard = self.ledger.guard(&account.grant_id).await.today(now);
-            let held_back = 1000_u64.saturating_sub(guard.admitted(now)) / 10;
-            accounts.push(json!({
-                "grant_id": id,
-                "state": if mark.is_null() { "up" } else { "down" },
-                "reason": field(&mark, "reason"),
-                "since": field(&mark, "since"),
-                "until": field(&mark, "until"),
-                "sent_today": field(&of(&used, id), "sent"),
-                "cap": self.config.daily_cap,
-                "bounced_today": guard.bounced,
-                "held_back_percent": held_back,
-            }));
-        }
-        Ok(accounts)
     }
 }
 
-/// How long users waited for the mails that were sent.
-fn latency(mails: &[Value]) -> Value {
-    let mut waits: Vec<u64> = mails
-        .iter()
-        .filter(|mail| field_is(mail, "state", "sent"))
-        .filter_map(|mail| number(mail, "age_ms"))
-        .collect();
-    waits.sort_unstable();
-    let percentile = |percent: usize| {
-        let at = waits.len().saturating_mul(percent) / 100;
-        waits.get(at).or(waits.last()).copied()
-    };
+/// How long the users of the last 24 hours waited. Who still waits counts, too.
+pub fn latency(mails: &[Mail], now: UnixMillis) -> Value {
+    let waits = waits(mails.iter().filter(|mail| mail.is_of_today(now)), now);
     json!({
-        "p50": percentile(50),
-        "p90": percentile(90),
-        "p99": percentile(99),
+        "p50": percentile(&waits, 50),
+        "p90": percentile(&waits, 90),
+        "p95": percentile(&waits, 95),
+        "p99": percentile(&waits, 99),
         "count": waits.len(),
+        "of_the_last_ms": millis(crate::model::time::DAY),
     })
 }

@@ -22,6 +22,8 @@ use worker::{
 pub const LEDGER: &str = "LEDGER";
 /// The queue slow and failing sends go to.
 pub const OUTBOX: &str = "OUTBOX";
+/// The queue of everything that nobody waits for.
+pub const INBOX: &str = "INBOX";
 
 /// Things one instance remembers of each kind.
 const REMEMBERED_MAX: usize = 200;
@@ -30,6 +32,7 @@ const REMEMBERED_MAX: usize = 200;
 pub struct Platform {
     pub(super) ledger: Option<KvNamespace>,
     pub(super) outbox: Option<QueueProducer>,
+    pub(super) inbox: Option<QueueProducer>,
 }
 
 impl Platform {
@@ -37,6 +40,7 @@ impl Platform {
         Self {
             ledger: binding(env, LEDGER),
             outbox: binding(env, OUTBOX),
+            inbox: binding(env, INBOX),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{
     bindings::{constant, field, object, settled},
     env::{Platform, message_of, whole_seconds},
 };
-use crate::ports::{LISTED_BYTES_MAX, Listed, Store, StoreError};
+use crate::ports::{Listed, Store, StoreError, is_listable};
 use std::time::Duration;
 use worker::{
     js_sys::{Array, Map, Object},
@@ -32,18 +32,26 @@ impl Store for Platform {
     }
 
     async fn put(&self, key: &str, value: &str, ttl: Duration) -> Result<(), StoreError> {
+        self.put_listed(key, value, value, ttl).await
+    }
+
+    async fn put_listed(
+        &self,
+        key: &str,
+        value: &str,
+        listed: &str,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
         let ledger = self.ledger.as_ref().ok_or(StoreError::NotBound)?;
-        let text = JsValue::from_str(value);
-        let listed = if value.len() <= LISTED_BYTES_MAX {
-            text.clone()
-        } else {
-            JsValue::UNDEFINED
+        let listed = match is_listable(listed) {
+            true => JsValue::from_str(listed),
+            false => JsValue::UNDEFINED,
         };
         let options = object([
             ("expirationTtl", whole_seconds(ttl).into()),
             ("metadata", listed),
         ]);
-        let put = settled(ledger.put(key, &text, &options)).await;
+        let put = settled(ledger.put(key, &JsValue::from_str(value), &options)).await;
         put.map(|_| ()).map_err(cause)
     }
 

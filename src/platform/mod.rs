@@ -7,6 +7,7 @@ mod http;
 mod kv;
 mod promise;
 mod queue;
+mod socket;
 mod timer;
 
 pub use bindings::header;

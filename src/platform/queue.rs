@@ -1,11 +1,11 @@
-//! Both ends of a Cloudflare Queue.
+//! Both ends of Cloudflare's queues.
 
 use super::{
     bindings::{Message, constant, field, object, settled},
     env::{Platform, message_of, whole_seconds},
 };
 use crate::{
-    model::message::{Body, Disposition},
+    model::message::{Body, Disposition, Lane},
     ports::{Queue, QueueError},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -17,13 +17,20 @@ use worker::{
 };
 
 impl Queue for Platform {
-    async fn send_to_queue(&self, text: &str, delay: Duration) -> Result<(), QueueError> {
-        let outbox = self.outbox.as_ref().ok_or(QueueError::NotBound)?;
+    async fn send_to_queue(
+        &self,
+        lane: Lane,
+        text: &str,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
+        let inbox = self.inbox.as_ref().filter(|_| lane == Lane::Inbox);
+        let queue = inbox.or(self.outbox.as_ref());
+        let queue = queue.ok_or(QueueError::NotBound)?;
         let options = object([
             ("contentType", constant("text")),
             ("delaySeconds", whole_seconds(delay).into()),
         ]);
-        let sent = settled(outbox.send(text, &options)).await;
+        let sent = settled(queue.send(text, &options)).await;
         sent.map(|_| ()).map_err(|error| cause(&error))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{
     mail::Email,
-    time::{HOUR, MINUTE, UnixMillis, millis},
+    time::{HOUR, UnixMillis, millis},
 };
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use std::time::Duration;
 pub const RENEW_AFTER: Duration = HOUR.saturating_mul(12);
 
 const DELAY_MIN: Duration = Duration::from_secs(2);
-/// The longest delay.
-pub const DELAY_MAX: Duration = MINUTE.saturating_mul(15);
+/// The longest delay: each delivery is an operation of the queue, and the free plan has 10,000 a day.
+pub const DELAY_MAX: Duration = HOUR;
 
 /// The delay before the next retry of a message that no user waits for: ten seconds, doubled with each attempt, at most
-/// 15 minutes. `attempt` counts from 1.
+/// an hour. `attempt` counts from 1.
 pub fn patient_delay(attempt: u32) -> Duration {
     let doubled = 1_u32
         .checked_shl(attempt.saturating_sub(1))
@@ -25,14 +25,15 @@ pub fn patient_delay(attempt: u32) -> Duration {
         .min(DELAY_MAX)
 }
 
-/// How often such a message is tried: for 22 hours in all, because the free plan drops a message after 24.
-pub const PATIENT_TRIES: u32 = 95;
+/// How often such a message is tried: for 22 hours in all, because the free plan drops a message after 24. With being
+/// written and deleted that makes 33 operations of the queue.
+pub const PATIENT_TRIES: u32 = 31;
 
 /// How long a mail waits before the next attempt: three quarters of its age, so that attempts become rarer. The first
 /// delay is 2 s, and each is about 1.75 times the one before.
 ///
 /// Jitter changes that by up to a fifth either way. The delay is at least `at_least`, which is what Nylas or the rule
-/// asks for, and at most 15 minutes. The last attempt comes five seconds before the mail expires.
+/// asks for, and at most an hour. The last attempt comes five seconds before the mail expires.
 pub fn retry_delay(
     email: &Email,
     now: UnixMillis,

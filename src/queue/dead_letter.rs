@@ -87,7 +87,12 @@ fn name(message: Option<&Message>, delivery_id: &str) -> String {
             .and_then(Value::as_str)
             .unwrap_or(delivery_id)
             .to_owned(),
-        Some(Message::Notification { .. } | Message::Alert { .. } | Message::HandBack(_))
+        Some(
+            Message::Notification { .. }
+            | Message::Alert { .. }
+            | Message::Probe { .. }
+            | Message::HandBack(_),
+        )
         | None => {
             format!("message-{delivery_id}")
         }

@@ -1,4 +1,4 @@
-//! Puts messages into the queue.
+//! Puts messages into the queues.
 
 use crate::{
     context::Context,
@@ -23,23 +23,39 @@ pub async fn enqueue_mail<P: Ports>(
     route: &Route,
     delay: Duration,
 ) -> Result<(), QueueError> {
-    let message = |content| {
-        Message::Mail(Box::new(QueuedMail {
-            email: email.clone(),
-            content,
-            queued_at: context.now(),
-            route: route.clone(),
-        }))
+    enqueue_named(context, email, content, route, delay, false).await
+}
+
+/// The same, of a mail that may be named as the oldest code in the queue.
+///
+/// # Errors
+/// As [`enqueue_mail`].
+pub async fn enqueue_named<P: Ports>(
+    context: &Context<'_, P>,
+    email: &Email,
+    content: &Content,
+    route: &Route,
+    delay: Duration,
+    is_oldest: bool,
+) -> Result<(), QueueError> {
+    let mail = |content| QueuedMail {
+        email: email.clone(),
+        content,
+        queued_at: context.now(),
+        is_oldest,
+        route: route.clone(),
     };
-    let whole = message(QueuedContent::Here(content.clone())).to_text();
+    let mail_of = |content| Message::Mail(Box::new(mail(content)));
+    let message = mail_of(QueuedContent::Here(content.clone()));
+    let (lane, whole) = (message.lane(), message.to_text());
     let mut text = whole.ok_or(QueueError::Failed)?;
     if text.len() > MESSAGE_BYTES_MAX {
         let stored = context.ledger.put_content(email, content).await;
         stored.map_err(|_| QueueError::Failed)?;
-        let reference = message(QueuedContent::InLedger).to_text();
+        let reference = mail_of(QueuedContent::InLedger).to_text();
         text = reference.ok_or(QueueError::Failed)?;
     }
-    context.enqueue(&text, delay).await
+    context.enqueue(lane, &text, delay).await
 }
 
 /// Puts any other message into the queue, without delay.
@@ -51,5 +67,6 @@ pub async fn enqueue<P: Ports>(
     message: &Message,
 ) -> Result<(), QueueError> {
     let text = message.to_text().ok_or(QueueError::Failed)?;
-    context.enqueue(&text, Duration::ZERO).await
+    let lane = message.lane();
+    context.enqueue(lane, &text, Duration::ZERO).await
 }

@@ -8,11 +8,13 @@ use super::{
     work::{Work, Worked},
 };
 use crate::{
+    delivery::folders::folders,
     ledger::{
         recipient::RecipientHash,
         reply::{ReplyRecord, Thread},
     },
     model::{
+        account::Folders,
         alert::AlertKind,
         log::{Level, Record},
         message::Message,
@@ -129,7 +131,13 @@ async fn classify<P: Ports>(
     mail: &InboundMail<'_>,
     own_addresses: &[String],
 ) -> Result<Classified, Reason> {
-    let (class, reason) = mail.classify(own_addresses);
+    let (mut class, mut reason) = mail.classify(own_addresses, &Folders::default());
+    if class == Class::Person {
+        // Everything else is told without the folders, so that is not worth a look at them.
+        let folders = folders(work.context, work.account).await;
+        let folders = folders.ok_or(Reason::MailboxNotAnswering)?;
+        (class, reason) = mail.classify(own_addresses, &folders);
+    }
     let mut classified = Classified {
         class,
         reason,
@@ -141,7 +149,7 @@ async fn classify<P: Ports>(
     if !matches!(class, Class::Person | Class::Junk) {
         return Ok(classified);
     }
-    classified.thread = correlate(work, thread_id).await?;
+    classified.thread = correlate(work, thread_id, mail).await?;
     if let Some(thread) = &classified.thread {
         if thread.message_id.as_deref() == Some(message_id) {
             (classified.class, classified.reason) = (Class::Own, Reason::OwnMessageId);

@@ -5,7 +5,7 @@
 
 use super::work::{NOT_STALE_FROM, Work, Worked};
 use crate::{
-    delivery::identity::identity,
+    delivery::folders::folders,
     ledger::{
         guard::Guard,
         mail::MailState,
@@ -18,7 +18,6 @@ use crate::{
     },
     nylas::{
         bounce::BounceKind,
-        mailbox::IdentityOutcome,
         notification::{DeliveryEvent, Recipient},
     },
     ports::{Ports, StoreError},
@@ -181,12 +180,13 @@ async fn count_sent<P: Ports>(work: &Work<'_, '_, P>, guard: Guard) -> Guard {
     let (Some(account), Some(from)) = (account, guard.count_from(now)) else {
         return guard;
     };
-    let IdentityOutcome::Known(sender) = identity(context, account).await else {
+    let folders = folders(context, &account.grant_id).await;
+    let Some(sent) = folders.and_then(|folders| folders.sent) else {
         return guard;
     };
-    let counted = context
-        .nylas
-        .sent_since(&account.grant_id, &sender.email, from, u64::MAX)
+    let nylas = &context.nylas;
+    let counted = nylas
+        .count_since(&account.grant_id, &sent, from, u64::MAX)
         .await;
     match counted {
         Some(new) => {

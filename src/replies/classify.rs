@@ -2,12 +2,15 @@
 
 use crate::{
     model::{
+        account::Folders,
         mail::is_plain_address,
+        message_id::read_message_id,
         outcome::{Outcome, Reason},
     },
     nylas::{
         mailbox::{address_of, is_listed},
         notification::sent_by_us,
+        sent_folder::basic_header,
     },
 };
 use serde_json::Value;
@@ -95,17 +98,15 @@ impl<'a> InboundMail<'a> {
             .map(|value| value.trim().to_ascii_lowercase())
     }
 
-    fn is_in(&self, folders: &[&str]) -> bool {
+    fn is_junk(&self, known: &Folders) -> bool {
         let list = self.0.get("folders").and_then(Value::as_array);
-        list.into_iter().flatten().any(|folder| {
-            let name = folder.as_str().unwrap_or_default();
-            is_listed(name.trim_start_matches('\\'), folders)
-        })
+        let mut folders = list.into_iter().flatten().filter_map(Value::as_str);
+        folders.any(|folder| known.is_junk(folder))
     }
 
     /// Who wrote it, and what shows it. Our own mails are recognized first, because nobody may ever answer them.
-    pub fn classify(&self, own_addresses: &[String]) -> (Class, Reason) {
-        if let Some(sign) = sent_by_us(self.0) {
+    pub fn classify(&self, own_addresses: &[String], folders: &Folders) -> (Class, Reason) {
+        if let Some(sign) = sent_by_us(self.0, folders) {
             return (Class::Own, sign);
         }
         let from = self.from();
@@ -114,6 +115,17 @@ impl<'a> InboundMail<'a> {
             .any(|own| own.eq_ignore_ascii_case(from))
         {
             return (Class::Own, Reason::OwnAddress);
+        }
+        // Sent over SMTP, which has no metadata, with another From.
+        let message_id = basic_header(self.0, "Message-ID").and_then(read_message_id);
+        let is_own_id = message_id.is_some_and(|(_, domain)| {
+            own_addresses.iter().any(|own| {
+                let own_domain = own.rsplit_once('@').map(|(_, domain)| domain);
+                own_domain.is_some_and(|own| own.eq_ignore_ascii_case(domain))
+            })
+        });
+        if is_own_id {
+            return (Class::Own, Reason::OwnMessageId);
         }
         let kind = self.header("content-type").unwrap_or_default();
         if kind.starts_with("multipart/report") {
@@ -153,7 +165,7 @@ impl<'a> InboundMail<'a> {
         if VENDORS.iter().any(|name| header(name).is_some()) {
             return (Class::Automatic, Reason::VendorHeader);
         }
-        if self.is_in(&["junk", "spam"]) {
+        if self.is_junk(folders) {
             return (Class::Junk, Reason::JunkFolder);
         }
         (Class::Person, Reason::Person)

@@ -1,17 +1,21 @@
 //! Which mail of ours a message answers, and which addresses are ours.
 
-use super::work::Work;
+use super::{classify::InboundMail, work::Work};
 use crate::{
     config::Config,
     delivery::identity::identity,
-    ledger::reply::Thread,
+    ledger::{mail::MailState, reply::Thread},
     model::{
         id::{GrantId, SvixId},
         message::Message,
+        message_id::first_of_ours,
         outcome::Reason,
         time::UnixMillis,
     },
-    nylas::mailbox::{IdentityOutcome, ReadOutcome, address_of},
+    nylas::{
+        mailbox::{IdentityOutcome, ReadOutcome, address_of},
+        sent_folder::basic_header,
+    },
     ports::Ports,
 };
 use serde_json::{Value, json};
@@ -66,6 +70,38 @@ pub async fn own_addresses<P: Ports>(work: &Work<'_, '_, P>) -> Result<Vec<Strin
     Ok(addresses)
 }
 
+/// The thread, if a mail of ours that went out over SMTP began it. Anybody can write any `Message-ID`, so it counts
+/// only if the ledger knows the mail and to whom it went.
+async fn over_smtp<P: Ports>(
+    work: &Work<'_, '_, P>,
+    messages: Option<&Vec<Value>>,
+    reply: &InboundMail<'_>,
+) -> Result<Option<Thread>, Reason> {
+    let header = |message, name| basic_header(message, name).and_then(first_of_ours);
+    let of_thread = messages.into_iter().flatten();
+    let named = of_thread
+        .map(|message| header(message, "Message-ID"))
+        .chain(["In-Reply-To", "References"].map(|name| header(reply.0, name)))
+        .flatten()
+        .map(|(id, _)| id)
+        .find(|id| !id.is_forward());
+    let Some(svix_id) = named else {
+        return Ok(None);
+    };
+    let known = work.context.ledger.mail(&svix_id).await?;
+    let known = known.filter(|known| known.state == MailState::Sent);
+    Ok(known.and_then(|known| {
+        Some(Thread {
+            svix_id,
+            slug: known.slug,
+            user_id: known.user_id,
+            message_id: None,
+            at: known.at,
+            recipient: known.recipient?,
+        })
+    }))
+}
+
 /// Whether Nylas knows the account's grant now. If it does not, a 404 says nothing of a message in the mailbox.
 pub async fn grant_answers<P: Ports>(work: &Work<'_, '_, P>) -> bool {
     let identity = work.context.nylas.identity(work.account).await;
@@ -73,13 +109,15 @@ pub async fn grant_answers<P: Ports>(work: &Work<'_, '_, P>) -> bool {
 }
 
 /// The thread, if a mail of ours began it. If the ledger does not know the thread the mailbox is asked, because it
-/// keeps the metadata that the mail was sent with.
+/// keeps the metadata that the mail was sent with. A mail that went out over SMTP has none: it is known by its
+/// `Message-ID`, in the thread or in what the reply says that it answers.
 ///
 /// # Errors
 /// It is not known now.
 pub async fn correlate<P: Ports>(
     work: &Work<'_, '_, P>,
     thread_id: &str,
+    reply: &InboundMail<'_>,
 ) -> Result<Option<Thread>, Reason> {
     let context = work.context;
     if let Some(thread) = context.ledger.thread(work.account, thread_id).await? {
@@ -101,7 +139,7 @@ pub async fn correlate<P: Ports>(
         Some((id, message))
     });
     let Some((svix_id, message)) = ours else {
-        return Ok(None);
+        return over_smtp(work, messages, reply).await;
     };
     let known = context.ledger.mail(&svix_id).await?;
     let (slug, user_id) = known

@@ -32,6 +32,7 @@ pub async fn process<P: Ports>(
     record: &mut Record,
 ) -> Worked {
     let ledger = &work.context.ledger;
+    let event = &with_svix_id(work, event).await?;
     record.svix_id = event.svix_id.clone();
     (record.outcome, record.reason) = (event.kind.outcome(), Reason::NylasSaysSo);
     // Most events are deliveries. Processing one of those twice changes nothing, so it is not remembered.
@@ -58,6 +59,24 @@ pub async fn process<P: Ports>(
     }
     ledger.put_processed(notification).await?;
     Ok(())
+}
+
+/// The event with the mail's Svix id. A mail that went out over SMTP has no metadata, so it is read from the message.
+///
+/// # Errors
+/// The mailbox does not answer now.
+async fn with_svix_id<P: Ports>(
+    work: &Work<'_, '_, P>,
+    event: &DeliveryEvent,
+) -> Result<DeliveryEvent, Reason> {
+    let mut event = event.clone();
+    let (context, message_id) = (work.context, event.message_id.as_deref());
+    if let (None, Some(message_id), true) =
+        (&event.svix_id, message_id, context.config.smtp.is_some())
+    {
+        event.svix_id = context.nylas.svix_id_of(work.account, message_id).await?;
+    }
+    Ok(event)
 }
 
 /// Processes a delivery, which proves its recipient. Notifications come in any order, so it does not replace anything

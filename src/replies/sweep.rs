@@ -5,9 +5,10 @@ use super::correlate::{notification_of, reply_id};
 use crate::{
     config::Config,
     context::Context,
+    delivery::folders::folders,
     ledger::account::Look,
     model::{
-        account::Account,
+        account::{Account, Folders},
         log::{Level, Record},
         outcome::{Event, Outcome, Reason},
         time::MINUTE,
@@ -127,9 +128,13 @@ async fn is_missed<P: Ports>(
         return Ok(false);
     };
     let from = address_of(message, "from").unwrap_or_default();
-    if sent_by_us(message).is_some() || account.has_address(from) {
+    if sent_by_us(message, &Folders::default()).is_some() || account.has_address(from) {
         return Ok(false);
     }
     let reply = reply_id(&account.grant_id, id);
-    Ok(!context.ledger.has_reply(&reply).await?)
+    if context.ledger.has_reply(&reply).await? {
+        return Ok(false);
+    }
+    let folders = folders(context, &account.grant_id).await;
+    Ok(sent_by_us(message, &folders.unwrap_or_default()).is_none())
 }

@@ -4,20 +4,23 @@ use crate::imports::Arrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each room of `src/`, a folder or a file, and the rooms it may import. A room stands above all of them.
-pub const ROOMS: [(&str, &[&str]); 19] = [
+pub const ROOMS: [(&str, &[&str]); 20] = [
     ("model", &[]),
     ("redact", &[]),
     ("ports", &["model"]),
     ("signature", &["model"]),
-    ("config", &["model", "signature"]),
+    ("config", &["model", "ports", "signature"]),
     ("clerk", &["config", "model", "ports", "signature"]),
     ("ledger", &["model", "ports"]),
     ("nylas", &["config", "model", "ports", "signature"]),
     ("platform", &["config", "model", "ports"]),
+    ("smtp", &["config", "model", "ports"]),
     ("context", &["config", "ledger", "model", "nylas", "ports"]),
     (
         "delivery",
-        &["context", "ledger", "model", "nylas", "ports"],
+        &[
+            "config", "context", "ledger", "model", "nylas", "ports", "smtp",
+        ],
     ),
     ("queue", &["context", "ledger", "model", "ports"]),
     (

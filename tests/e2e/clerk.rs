@@ -24,6 +24,27 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (done, begun.elapsed())
 }
 
+/// An id as Svix makes one: a KSUID, which begins with the time. The process and the number make it unique.
+fn svix_id(seconds: i64, number: u32) -> String {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let since = u32::try_from(seconds - 1_400_000_000).unwrap();
+    let mut bytes = [0_u8; 20];
+    bytes[..4].copy_from_slice(&since.to_be_bytes());
+    bytes[8..12].copy_from_slice(&std::process::id().to_be_bytes());
+    bytes[16..].copy_from_slice(&number.to_be_bytes());
+    let mut letters = [b'0'; 27];
+    for letter in letters.iter_mut().rev() {
+        let mut rest = 0_u32;
+        for byte in &mut bytes {
+            rest = rest * 256 + u32::from(*byte);
+            *byte = u8::try_from(rest / 62).unwrap();
+            rest %= 62;
+        }
+        *letter = DIGITS[rest as usize];
+    }
+    format!("msg_{}", str::from_utf8(&letters).unwrap())
+}
+
 /// An event and its Svix id.
 #[derive(Clone)]
 pub struct Event {
@@ -38,7 +59,7 @@ impl Event {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let to = format!("{MARKER}-{number}@Example.com");
-        let id = format!("msg_e2e{}x{number}", std::process::id());
+        let id = svix_id(now_seconds(), number);
         let json = json!({
             "object": "event", "type": "email.created", "instance_id": "ins_1", "timestamp": now_seconds(),
             "event_attributes": {"http_request": {"client_ip": "0.0.0.0", "user_agent": "test"}},
@@ -66,8 +87,19 @@ impl Event {
     }
 
     /// Sets when it was made: that long ago.
-    pub fn aged(mut self, seconds: i64) -> Self {
-        self.json["timestamp"] = json!(now_seconds() - seconds);
+    pub fn aged(self, seconds: i64) -> Self {
+        let made_at = now_seconds() - seconds;
+        let number = self.id.bytes().fold(1_u32, |number, byte| {
+            number.wrapping_mul(31).wrapping_add(u32::from(byte))
+        });
+        let id = svix_id(made_at, number);
+        let aged = Self { id, ..self };
+        aged.stamped(made_at)
+    }
+
+    /// Sets the event's own time, and leaves its id's as it is.
+    pub fn stamped(mut self, timestamp: i64) -> Self {
+        self.json["timestamp"] = json!(timestamp);
         self
     }
 

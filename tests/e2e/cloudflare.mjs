@@ -76,6 +76,8 @@ function change_secrets(secrets) {
 async function upload(request, is_version) {
   const form = await new Response(request.body, { headers: { "content-type": request.type } }).formData();
   const metadata = JSON.parse(await form.get("metadata"));
+  if (refused === "no workers.dev" && !worker)
+    refuse(400, 10063, "You need a workers.dev subdomain in order to proceed.");
   if (!is_version && metadata.main_module !== "index.js") {
     // `secret bulk` before the first deployment makes a Worker that does nothing.
     worker = no_code();

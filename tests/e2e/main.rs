@@ -21,6 +21,7 @@ mod relay;
 mod relayctl;
 mod replies;
 mod setup;
+mod smtp;
 mod tests;
 
 use agent::Agent;
@@ -235,6 +236,7 @@ impl Stage {
             relay::NYLAS_WEBHOOK_SECRET,
             "cmVwbHktc2VjcmV0LW9mLTI0LWJ5dGVz",
             ADMIN_TOKEN,
+            smtp::PASSWORD,
         ];
         self.relays()
             .iter()
@@ -282,6 +284,7 @@ fn all() -> impl Iterator<Item = &'static (&'static str, fn(&Stage))> {
         compatibility::ALL,
         setup::ALL,
         handback::ALL,
+        smtp::ALL,
     ];
     files.into_iter().flatten()
 }

@@ -27,8 +27,13 @@ pub struct Settings {
     pub without_ledger: bool,
     /// The retries of the outbox' consumer. `None`: as in `wrangler.toml`.
     pub max_retries: Option<i64>,
+    /// How many messages the outbox' consumer gets at once, and how many seconds it waits for them. `None`: as in
+    /// `wrangler.toml`.
+    pub batch: Option<(i64, i64)>,
     /// The entries of the ledger at the start.
     pub ledger: Vec<(String, String)>,
+    /// A certificate that the Worker trusts besides the usual ones, as PEM.
+    pub certificate: Option<String>,
     /// The release: a folder of `tests/releases`. `None`: the present Worker.
     pub release: Option<&'static str>,
 }
@@ -135,6 +140,9 @@ impl Relay {
             .map(|(name, value)| format!("{name}=\"{value}\"\n"))
             .collect();
         self.write("secrets", &lines);
+        if let Some(certificate) = &settings.certificate {
+            self.write("certificate.pem", certificate);
+        }
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -205,8 +213,13 @@ impl Relay {
             .append(true)
             .open(self.folder.join("log"))
             .unwrap();
-        let child = self
-            .wrangler()
+        let mut wrangler = self.wrangler();
+        let certificate = self.folder.join("certificate.pem");
+        if certificate.exists() {
+            // Miniflare hands it to workerd.
+            wrangler.env("NODE_EXTRA_CA_CERTS", certificate);
+        }
+        let child = wrangler
             .args(["dev", "--ip", "127.0.0.1", "--inspector-port", "0"])
             .args(["--show-interactive-dev-session=false", "--port"])
             .arg(self.port.to_string())
@@ -417,6 +430,12 @@ fn wrangler_toml(settings: &Settings) -> toml::Table {
             .unwrap()
             .insert("id".into(), "ledger".into());
     }
+    if let Some((size, seconds)) = settings.batch {
+        let consumers = toml["queues"]["consumers"].as_array_mut().unwrap();
+        let outbox = consumers[0].as_table_mut().unwrap();
+        outbox.insert("max_batch_size".into(), size.into());
+        outbox.insert("max_batch_timeout".into(), seconds.into());
+    }
     if let Some(max_retries) = settings.max_retries {
         let consumers = toml["queues"]["consumers"].as_array_mut().unwrap();
         consumers[0]
@@ -442,8 +461,14 @@ fn beside_toml(name: &str, settings: &Settings) -> String {
     for (name, value) in settings.all_secrets() {
         vars.insert(name.into(), value.into());
     }
-    toml["queues"]["producers"][0]["queue"] = format!("{name}-sent").into();
-    let consumers = &mut toml["queues"]["consumers"];
+    for producer in toml["queues"]["producers"].as_array_mut().unwrap() {
+        if producer["binding"].as_str() != Some("DEAD") {
+            producer["queue"] = format!("{name}-sent").into();
+        }
+    }
+    // Everything is processed from one queue, as what an older version put there.
+    let consumers = toml["queues"]["consumers"].as_array_mut().unwrap();
+    consumers.retain(|consumer| !consumer["queue"].as_str().unwrap().ends_with("-inbox"));
     consumers[0]["queue"] = format!("{name}-work").into();
     consumers[0]["dead_letter_queue"] = format!("{name}-dead").into();
     consumers[1]["queue"] = format!("{name}-dead").into();

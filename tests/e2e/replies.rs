@@ -32,6 +32,7 @@ tests![
     an_agent_that_fails_is_asked_again_with_the_same_id,
     a_repeated_notification_is_one_hand_off,
     what_a_machine_wrote_is_recorded_and_reaches_nobody,
+    spam_in_its_folder_reaches_nobody,
     our_own_mails_reach_nobody,
     a_mail_that_answers_nothing_of_ours_is_handed_on_marked,
     who_answers_from_another_address_is_marked,
@@ -314,6 +315,37 @@ fn what_a_machine_wrote_is_recorded_and_reaches_nobody(stage: &Stage) {
 fn reply_id(grant_id: &str, message_id: &str) -> String {
     let grant_id = clerk_nylas_relay::model::id::GrantId::parse(grant_id).unwrap();
     clerk_nylas_relay::replies::correlate::reply_id(&grant_id, message_id)
+}
+
+/// Nylas names a message's folders by opaque ids. Spam that answers a mail of ours is handed on.
+fn spam_in_its_folder_reaches_nobody(stage: &Stage) {
+    let in_junk = |inbound: Inbound| Inbound {
+        folder: Some("junk".to_owned()),
+        ..inbound
+    };
+    let words = unique();
+    let spam = in_junk(from_outside(THIRD, &words, &[]));
+    let id = reply_id(THIRD, &stage.nylas.receive(spam).unwrap());
+    let record = wait_for(&stage.replies, "spam", |record| {
+        record["reply"] == id.as_str()
+    });
+    assert_eq!(
+        (&record["outcome"], &record["reason"]),
+        (&json!("junk"), &json!("junk_folder"))
+    );
+    assert_eq!(stage.agent.handed(&words).len(), 0);
+    assert_eq!(forwards(stage, &words).len(), 0);
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.replies).answer(), pair(200, "sent"));
+    let mail = one_mail(stage, &event, SOON);
+    let words = unique();
+    let answer = in_junk(Inbound {
+        in_reply_to_message_id: Some(mail.id.clone()),
+        ..from_outside(&mail.grant_id, &words, &[])
+    });
+    stage.nylas.receive(answer).unwrap();
+    stage.agent.wait_for(&words);
+    wait_for_forward(stage, &words);
 }
 
 fn our_own_mails_reach_nobody(stage: &Stage) {

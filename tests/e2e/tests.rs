@@ -3,10 +3,12 @@
 use crate::{
     FIRST, GRANT, INLINE_BUDGET, SECOND, SUPPRESSED, Stage,
     clerk::{Event, deliver, now_seconds, sign, timed},
-    relay::{NYLAS_WEBHOOK_SECRET, OTHER_SECRET, Relay, SECRET},
+    relay::{API_KEY, NYLAS_WEBHOOK_SECRET, OTHER_SECRET, Relay, SECRET, Settings},
 };
 use hmac::{Hmac, Mac};
-use nylas_stand_in::{AccountState, Action, Mail, RequestKind, Rule};
+use nylas_stand_in::{
+    Account, AccountState, Action, Mail, Options, RequestKind, Rule, SeenRequest, StandIn,
+};
 use serde_json::{Value, json};
 use std::{thread, time::Duration};
 
@@ -33,9 +35,15 @@ tests![
     after_a_stored_500_the_mail_is_sent_under_another_key,
     throttling_is_waited_out,
     a_refused_mail_is_rejected,
+    a_recipient_that_a_rule_blocks_is_rejected_and_the_account_stays_up,
+    an_unknown_refusal_loses_no_mail,
+    a_used_up_month_loses_no_mail,
+    a_test_recipient_is_filtered_where_nylas_is_real,
+    the_later_of_two_times_is_the_events,
     a_paused_account_is_an_alert_and_the_mail_is_queued,
     without_a_queue_clerk_is_asked_to_retry,
     a_large_mail_travels_by_reference,
+    a_batch_of_ten_mails_opens_six_connections,
     what_the_queue_gives_up_is_dead_lettered,
     another_event_is_ignored,
     clerks_own_deliveries_are_left_to_clerk,
@@ -319,6 +327,72 @@ fn a_refused_mail_is_rejected(stage: &Stage) {
     no_mail(stage, &event);
 }
 
+fn a_recipient_that_a_rule_blocks_is_rejected_and_the_account_stays_up(stage: &Stage) {
+    let event = Event::code();
+    stage.nylas.block_recipient(&event.to);
+    // On a busy machine the webhook's budget may end before Nylas says why.
+    event.deliver(&stage.relay);
+    let record = stage.relay.wait_for_record(&event.id, "rejected");
+    assert_eq!(record["reason"], "nylas_rule_blocks_recipient");
+    no_mail(stage, &event);
+    let records = stage.relay.records();
+    let is_of = |record: &&Value| record["svix_id"] == event.id.as_str();
+    let mut records = records.iter().filter(is_of);
+    assert!(!records.any(|record| record["event"] == "account_down"));
+}
+
+fn an_unknown_refusal_loses_no_mail(stage: &Stage) {
+    let event = Event::code();
+    stage
+        .nylas
+        .script(rule(&event, Some(1), answer(400, false, true)));
+    let response = event.deliver(&stage.relay);
+    assert_eq!(response.answer(), pair(200, "queued"));
+    assert_eq!(response.json()["reason"], "account_refusal_unexplained");
+    one_mail(stage, &event, IN_THE_END);
+}
+
+fn a_used_up_month_loses_no_mail(stage: &Stage) {
+    let event = Event::code();
+    stage.nylas.script(rule(
+        &event,
+        Some(2),
+        Action::Answer {
+            status: 429,
+            body: json!({"error": {"type": "rate_limit_error", "message": "Monthly send limit exceeded"}}),
+            headers: Vec::new(),
+            accept_mail: false,
+            keep: false,
+        },
+    ));
+    let response = event.deliver(&stage.relay);
+    assert_eq!(response.answer(), pair(200, "queued"));
+    assert_eq!(response.json()["reason"], "account_monthly_quota");
+    one_mail(stage, &event, IN_THE_END);
+}
+
+/// Nothing is sent there, so that no Nylas is needed.
+fn a_test_recipient_is_filtered_where_nylas_is_real(stage: &Stage) {
+    let settings = stage
+        .settings()
+        .var("NYLAS_API_BASE", "https://api.us.nylas.com");
+    let relay = Relay::start("real", settings);
+    for to in ["marker+clerk_test@acme.com", "marker@example.net"] {
+        let event = Event::code().with("to_email_address", json!(to));
+        let response = event.deliver(&relay);
+        assert_eq!(response.answer(), pair(200, "filtered"));
+        assert_eq!(response.json()["reason"], "test_recipient");
+    }
+}
+
+fn the_later_of_two_times_is_the_events(stage: &Stage) {
+    let event = Event::code().stamped(now_seconds() - 3600);
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "sent"));
+    let record = stage.relay.wait_for_record(&event.id, "sent");
+    assert!(record["times_differ_ms"].as_u64() >= Some(3_590_000));
+    assert!(record["age_ms"].as_u64() < Some(60_000));
+}
+
 fn a_paused_account_is_an_alert_and_the_mail_is_queued(stage: &Stage) {
     let event = Event::code();
     let paused = Action::Answer {
@@ -361,6 +435,52 @@ fn a_large_mail_travels_by_reference(stage: &Stage) {
         .script(rule(&event, Some(1), Action::DropBefore));
     assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "queued"));
     assert_eq!(one_mail(stage, &event, IN_THE_END).body.len(), html.len());
+}
+
+/// Cloudflare opens six for a batch, and workerd any number: so the stand-in has a seventh wait. An older
+/// `wrangler.toml` asks for batches of ten.
+fn a_batch_of_ten_mails_opens_six_connections(stage: &Stage) {
+    let account = Account {
+        grant_id: "rush".to_owned(),
+        email: "auth@rush.example".to_owned(),
+        name: None,
+    };
+    let nylas = StandIn::start_blocking(Options {
+        connections: Some(6),
+        ..Options::new(API_KEY, vec![account])
+    })
+    .unwrap();
+    let settings = Settings {
+        batch: Some((10, 3)),
+        ..stage.settings()
+    };
+    let settings = settings
+        .var("NYLAS_API_BASE", nylas.base_url())
+        .var("NYLAS_GRANT_ID", "rush")
+        .var("INLINE_SEND_BUDGET_MS", "0");
+    let relay = Relay::start("rush", settings);
+    nylas.script(Rule {
+        times: None,
+        ..Rule::once(Action::AcceptAfter(Duration::from_secs(2)))
+    });
+    let events: Vec<Event> = (0..10).map(|_| Event::code()).collect();
+    thread::scope(|scope| {
+        for event in &events {
+            let relay = &relay;
+            scope.spawn(move || assert_eq!(event.deliver(relay).answer(), pair(200, "queued")));
+        }
+    });
+    for event in &events {
+        let mail = nylas.wait_for_mail(&event.to, SOON);
+        assert!(mail.is_some(), "{}", relay.log());
+    }
+    let sends = |request: &SeenRequest| request.path.ends_with("/messages/send");
+    let sends: Vec<_> = nylas.requests().into_iter().filter(sends).collect();
+    assert_eq!(sends.len(), 10, "{sends:?}");
+    assert!(sends.iter().all(|request| !request.waited), "{sends:?}");
+    let first = sends[0].at_ms;
+    let together = sends.iter().filter(|send| send.at_ms < first + 1_500);
+    assert!((2..=6).contains(&together.count()), "{sends:?}");
 }
 
 fn what_the_queue_gives_up_is_dead_lettered(stage: &Stage) {
@@ -419,7 +539,7 @@ fn a_template_that_is_not_listed_is_filtered(stage: &Stage) {
 fn an_old_code_is_expired(stage: &Stage) {
     let event = Event::code().aged(601);
     assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "expired"));
-    let mut milliseconds = Event::code();
+    let mut milliseconds = Event::code().aged(601);
     milliseconds.json["timestamp"] = json!((now_seconds() - 601) * 1000);
     assert_eq!(
         milliseconds.deliver(&stage.relay).answer(),
@@ -728,6 +848,8 @@ fn the_challenge_is_echoed_exactly(stage: &Stage) {
     assert_eq!((response.code, response.body.as_str()), (200, "x+y z<"));
     assert_eq!(response.header("content-length"), Some("6"));
     assert_eq!(response.header("transfer-encoding"), None);
+    // Cloudflare's edge may compress a text, which then has no length.
+    assert_eq!(response.header("cache-control"), Some("no-transform"));
     assert_eq!(stage.relay.get("/api/webhooks/nylas").unwrap().code, 400);
 }
 
@@ -893,8 +1015,15 @@ fn five_hundred_mails_with_duplicates_and_faults_are_each_one_mail(stage: &Stage
                         break;
                     };
                     for _ in 0..if number.is_multiple_of(5) { 2 } else { 1 } {
-                        let code = event.deliver(&stage.relay).code;
-                        assert_eq!(code, 200, "{}", event.id);
+                        // On a slow machine the queue may be a minute behind, which is answered 503. Svix repeats that.
+                        let again = std::iter::repeat_with(|| event.deliver(&stage.relay).code);
+                        let mut answers = again.take(20).inspect(|code| {
+                            if *code == 503 {
+                                thread::sleep(Duration::from_secs(5));
+                            }
+                        });
+                        let code = answers.find(|code| *code != 503);
+                        assert_eq!(code, Some(200), "{}", event.id);
                     }
                 }
             });

@@ -23,7 +23,7 @@ pub fn execute(body: &[u8]) {
         _ => None,
     });
     let webhook = verify_clerk(&headers, body, std::slice::from_ref(&*SECRET), NOW).unwrap();
-    let (slug, read) = read_email(&webhook);
+    let (slug, _, read) = read_email(&webhook, true);
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
     assert!(
         slug.as_str()
@@ -55,6 +55,10 @@ pub fn execute(body: &[u8]) {
     match content {
         Content::Html(html) => assert_eq!(Some(html.as_str()), of("body")),
         Content::Text(text) => assert_eq!(Some(text.as_str()), of("body_plain")),
+        Content::Alternatives { html, text } => {
+            assert_eq!(Some(html.as_str()), of("body"));
+            assert_eq!(Some(text.as_str()), of("body_plain"));
+        }
     }
     assert_eq!(
         Some(email.to.as_str()),

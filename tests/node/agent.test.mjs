@@ -294,7 +294,7 @@ test("it is tested with the libraries it asks for", () => {
   const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
   const [asked, tested] = [
     read("../../examples/agent/package.json").dependencies,
-    read("../../package.json").devDependencies,
+    read("../../package.json").dependencies,
   ];
   for (const [name, version] of Object.entries(asked)) assert.equal(tested[name], version, name);
 });

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
-import { control, send, startStandIn } from "./stand-in.mjs";
+import { API_KEY, GRANT, control, send, startStandIn } from "./stand-in.mjs";
 
 const runnable = (path) => {
   try {
@@ -108,6 +108,9 @@ const code = (to, subject = "482915 is your verification code") => ({
 test("an empty inbox says so, and mails appear by themselves, newest first", { skip }, async () => {
   const { context, page, wrong, foreign } = await open();
   await page.getByText("No mail yet").waitFor();
+  assert.ok(await page.getByText("relayctl --local trigger").isVisible());
+  assert.ok(await page.getByText("none goes out to anybody").isVisible());
+  await picture(page, "empty");
   await send(standIn.base, code("ada@example.com"));
   await page.locator("#list .row").first().waitFor();
   await control(standIn.base, "clock", { advance_ms: 60_000 });
@@ -157,23 +160,158 @@ test("an empty inbox says so, and mails appear by themselves, newest first", { s
   await context.close();
 });
 
-test("it fits a phone", { skip }, async () => {
+const PHONE = { viewport: { width: 375, height: 740 }, hasTouch: true, isMobile: true };
+const widths = (page) => page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+
+test("on a phone there is the list, then the mail alone, and a way back; nothing is clipped", { skip }, async () => {
   await send(standIn.base, code("phone@example.com"));
-  const { context, page, wrong, foreign } = await open({
-    viewport: { width: 375, height: 740 },
-    hasTouch: true,
-    isMobile: true,
-  });
+  const { context, page, wrong, foreign } = await open(PHONE);
+  await page.locator("#list .row").first().waitFor();
+  assert.equal(await page.locator("#mail").isVisible(), false);
+  const clipped = async (name) => {
+    const [content, screen] = await widths(page);
+    assert.equal(content, screen, `${name}: something is wider than the screen`);
+    await picture(page, name);
+  };
+  await clipped("phone");
+  await page.locator("#list .row").first().tap();
   await page.locator("iframe").waitFor();
-  const widths = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
-  assert.equal(widths[0], widths[1], "nothing is wider than the screen");
-  await picture(page, "phone");
-  await page.locator("#list .row").nth(1).tap();
-  await page.waitForFunction(() => document.querySelector("#mail").getBoundingClientRect().top < 50);
-  await picture(page, "phone-chosen");
+  assert.equal(await page.locator("#list").isVisible(), false);
+  // The mail's own layout is 480 pixels wide.
+  const mail = page.frames().at(-1);
+  await mail.getByText("482915", { exact: true }).waitFor();
+  const own = await mail.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+  assert.ok(own[0] <= own[1], `the mail is ${own[0]} wide in ${own[1]}`);
+  await clipped("phone-mail");
+  for (const tab of ["Headers", "Metadata", "Raw", "Mail"]) {
+    await page.getByRole("button", { name: tab, exact: true }).tap();
+    await clipped(`phone-${tab.toLowerCase()}`);
+  }
+  await page.getByRole("button", { name: "Reply", exact: true }).tap();
+  await clipped("phone-reply");
+  await page.getByRole("button", { name: "All mails" }).tap();
+  assert.ok(await page.locator("#list").isVisible());
   assert.deepEqual([wrong, foreign()], [[], []]);
   await context.close();
 });
+
+test("Reply answers a mail as its reader would, in its thread", { skip }, async () => {
+  const sent = await send(standIn.base, code("replies@example.com"));
+  const { context, page, wrong, foreign } = await open();
+  await page.locator("#list .row", { hasText: "replies@example.com" }).click();
+  await page.getByRole("button", { name: "Reply", exact: true }).click();
+  await page.getByLabel("replies@example.com answers").fill("It wasn't me.\n\nWas it <b>you</b>?");
+  await picture(page, "reply");
+  await page.getByRole("button", { name: "Send the reply" }).click();
+  await page.getByText("replies@example.com answered").waitFor();
+  assert.match(await page.locator(".answers").innerText(), /It wasn't me\.\s+Was it <b>you<\/b>\?/);
+  await picture(page, "answered");
+  const headers = { Authorization: `Bearer ${API_KEY}` };
+  const list = `${standIn.base}/v3/grants/${GRANT}/messages?thread_id=${sent.thread_id}`;
+  const { data } = await (await fetch(list, { headers })).json();
+  const answer = data.find(({ from }) => from[0].email === "replies@example.com");
+  assert.equal(answer.subject, "Re: 482915 is your verification code");
+  assert.match(answer.body, /&#60;b&#62;you/);
+  assert.deepEqual([wrong, foreign()], [[], []]);
+  await context.close();
+});
+
+test("a mail's source is shown, and a mail can be deleted, and all of them", { skip }, async () => {
+  await send(standIn.base, code("deleted@example.com", "To be deleted"));
+  const { context, page, wrong, foreign } = await open();
+  await page.locator("#list .row", { hasText: "deleted@example.com" }).click();
+  await page.getByRole("button", { name: "Raw" }).click();
+  await page.getByText("MIME-Version: 1.0").waitFor();
+  const raw = await page.locator("#mail pre").innerText();
+  for (const line of [
+    "From: Acme <auth@acme.example>",
+    "Subject: To be deleted",
+    "Auto-Submitted: auto-generated",
+    "Content-Type: text/html; charset=utf-8",
+    "<h1 style",
+  ]) {
+    assert.ok(raw.includes(line), line);
+  }
+  await picture(page, "raw");
+  const before = await page.locator("#list .row").count();
+  await page.getByRole("button", { name: "Delete", exact: true }).click();
+  await page.locator("#list .row", { hasText: "deleted@example.com" }).waitFor({ state: "detached" });
+  assert.equal(await page.locator("#list .row").count(), before - 1);
+  await page.locator("#filter").fill("nobody");
+  await page.getByText("No mail has this").waitFor();
+  await page.locator("#filter").fill("");
+  await page.getByRole("button", { name: "Delete all" }).click();
+  await page.getByText("No mail yet").waitFor();
+  assert.deepEqual([wrong, foreign()], [[], []]);
+  await context.close();
+});
+
+test("times are relative, and go on by themselves", { skip }, async () => {
+  await send(standIn.base, code("times@example.com"));
+  const { context, page } = await open();
+  await page.clock.install();
+  await page.goto(standIn.base);
+  const time = page.locator("#list .row", { hasText: "times@example.com" }).locator("time");
+  await time.waitFor();
+  const exact = await time.getAttribute("title");
+  assert.match(exact, /\d\d:\d\d/);
+  const ahead = Date.parse(await time.getAttribute("datetime"));
+  for (const [milliseconds, words] of [
+    [0, "just now"],
+    [40_000, "40 s ago"],
+    [200_000, "3 min ago"],
+    [7_300_000, "2 h ago"],
+  ]) {
+    await page.clock.setFixedTime(ahead + milliseconds);
+    await page.clock.runFor(1500);
+    await page.waitForFunction((wanted) => document.querySelector("#list time").textContent === wanted, words);
+  }
+  await context.close();
+});
+
+/** The contrast of an element's text to what is behind it, as WCAG 2 has it. */
+const contrast = (page, selector) =>
+  page.locator(selector).first().evaluate((element) => {
+    const channels = (color) => color.match(/[\d.]+/g).map(Number);
+    const light = ([r, g, b]) =>
+      [r, g, b]
+        .map((value) => value / 255)
+        .map((value) => (value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, value, at) => sum + value * [0.2126, 0.7152, 0.0722][at], 0);
+    let behind = element;
+    while (channels(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
+    const [a, b] = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor].map(channels).map(light);
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  });
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`everything can be read in ${colorScheme}`, { skip }, async () => {
+    await send(standIn.base, code(`${colorScheme}@example.com`));
+    const { context, page, wrong } = await open({ colorScheme });
+    await page.locator("iframe").waitFor();
+    for (const selector of [
+      "h1",
+      "#about",
+      "#status",
+      ".row .to",
+      ".row .subject",
+      ".row time",
+      ".who",
+      ".tabs button",
+      ".button",
+      ".button.main",
+      ".links a",
+    ]) {
+      const found = await contrast(page, selector);
+      assert.ok(found >= 4.5, `${selector}: ${found.toFixed(2)}`);
+    }
+    const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    assert.equal(ground, colorScheme === "dark" ? "rgb(17, 25, 30)" : "rgb(244, 247, 246)");
+    await picture(page, colorScheme);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+}
 
 test("a hostile mail neither runs nor fetches nor breaks out", { skip }, async () => {
   const there = `http://127.0.0.1:${elsewhere.address().port}`;
@@ -214,12 +352,12 @@ test("a hostile mail neither runs nor fetches nor breaks out", { skip }, async (
   await page.frameLocator("iframe").getByText("Readable").hover();
   await page.frameLocator("iframe").getByText("Go", { exact: true }).click();
   await picture(page, "hostile");
-  for (const tab of ["Text", "Headers", "Metadata", "Mail"]) {
+  for (const tab of ["Text", "Headers", "Metadata", "Raw", "Mail"]) {
     await page.getByRole("button", { name: tab, exact: true }).click();
     assert.equal(await page.locator("main img, main script, #broken-out, main b").count(), 0, tab);
   }
   await page.waitForTimeout(700);
-  assert.equal(await page.title(), "Accepted mails");
+  assert.equal(await page.title(), "Inbox of the pretend Nylas");
   assert.ok((await page.locator("#mail h2").innerText()).includes(tag));
   assert.deepEqual(fetched, []);
   assert.deepEqual([wrong, foreign()], [[], []]);
@@ -240,7 +378,7 @@ test("the frame holds even if its HTML was not sanitised", { skip }, async () =>
   );
   await page.frameLocator("iframe").getByText("raw").waitFor();
   await page.waitForTimeout(500);
-  assert.equal(await page.title(), "Accepted mails");
+  assert.equal(await page.title(), "Inbox of the pretend Nylas");
   assert.deepEqual(fetched, []);
   await context.close();
 });
@@ -257,7 +395,7 @@ test("every answer says what it is and may not be framed elsewhere", { skip: fal
   ]) {
     assert.ok(policy.includes(part), part);
   }
-  for (const path of ["/", "/inbox.js", "/inbox.css", "/inbox.json"]) {
+  for (const path of ["/", "/inbox.js", "/inbox.css", "/inbox.json", "/answers.json", "/inbox/none/raw"]) {
     const response = await fetch(own.base + path);
     assert.equal(response.headers.get("x-content-type-options"), "nosniff", path);
     assert.equal(response.headers.get("cache-control"), "no-store", path);

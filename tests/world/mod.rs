@@ -12,21 +12,26 @@ use clerk_nylas_relay::{
         alert::Alert,
         answer::Answer,
         log::Record,
-        message::{Body, Delivery, Disposition},
+        message::{Body, Delivery, Disposition, Lane},
         time::UnixMillis,
     },
     operator::{alerts, checks},
     ports::{
-        ANSWER_BYTES_MAX, Clock, Gunzip, Http, HttpError, HttpRequest, HttpResponse, Listed, Log,
-        Memory, Queue, QueueError, Random, Store, StoreError, Timer,
+        ANSWER_BYTES_MAX, Clock, Encryption, Gunzip, Http, HttpError, HttpRequest, HttpResponse,
+        Listed, Log, Memory, Queue, QueueError, Random, Socket, SocketError, Sockets, Store,
+        StoreError, Timer, is_listable,
     },
+    replies::intake::{self, NylasRequest},
     signature::SignatureHeaders,
 };
+use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     pin::pin,
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -50,13 +55,62 @@ pub struct Costs {
     pub lists: u32,
 }
 
+/// The ids of the Sent and Junk folders.
+pub const SENT: &str = "folder-7f3a";
+pub const JUNK: &str = "folder-91c0";
+
+/// An account's folders, as Nylas lists them.
+fn folders() -> Value {
+    let folder = |(id, name, attribute)| {
+        json!({
+            "id": id, "object": "folder", "grant_id": "g", "name": name, "system_folder": true,
+            "attributes": [attribute],
+        })
+    };
+    let all = [
+        ("folder-02be", "inbox", "\\Inbox"),
+        (SENT, "sent", "\\Sent"),
+        (JUNK, "junk", "\\Junk"),
+    ];
+    json!({"request_id": "r", "data": all.map(folder)})
+}
+
+/// Operations on the queues, which are what Cloudflare counts: one for each 64 kB that are written, read or deleted
+/// (<https://developers.cloudflare.com/queues/platform/pricing/>). Each delivery is a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueCosts {
+    pub writes: u32,
+    pub reads: u32,
+    pub deletes: u32,
+}
+
+impl QueueCosts {
+    pub fn all(self) -> u32 {
+        self.writes + self.reads + self.deletes
+    }
+}
+
+/// How many operations it is to write, read or delete a message of this length.
+fn operations(text: &str) -> u32 {
+    u32::try_from(text.len().div_ceil(64_000)).unwrap()
+}
+
 /// A Worker's surroundings.
 pub struct World {
     pub now: Cell<UnixMillis>,
     pub ledger: RefCell<BTreeMap<String, String>>,
+    /// How many keys one list operation returns.
+    pub listed_max: Cell<usize>,
+    /// What is listed in place of a value.
+    pub listed: RefCell<BTreeMap<String, String>>,
     /// How long each was to be kept, when it was put there.
     pub lifetimes: RefCell<BTreeMap<String, Duration>>,
     pub queue: RefCell<Vec<String>>,
+    /// Which queue each message went into, the oldest first.
+    pub lanes: RefCell<Vec<Lane>>,
+    /// The delay of the last one.
+    pub queue_delay: Cell<Duration>,
+    pub queue_costs: Cell<QueueCosts>,
     pub records: RefCell<Vec<Record>>,
     /// Alerts that handlers returned.
     pub raised: RefCell<Vec<Alert>>,
@@ -90,6 +144,12 @@ pub struct World {
     /// Waits for KV since the last look, one after the other; and how many there had been at the last send.
     pub waits: Cell<u32>,
     pub waits_before_send: Cell<u32>,
+    /// What the mail server says: its greeting, then the reply to each command. `None`: there is no server.
+    pub smtp: RefCell<Option<Vec<String>>>,
+    /// The mails that were handed in, without the final dot.
+    pub handed_in: Arc<Mutex<Vec<String>>>,
+    /// How often a mail server was connected to.
+    pub connections: Cell<u32>,
     pub config: Config,
 }
 
@@ -102,6 +162,8 @@ impl World {
         let usual = [
             ("CLERK_WEBHOOK_SIGNING_SECRET", CLERK_SECRET),
             ("NYLAS_API_KEY", "nyk_marker"),
+            // On loopback, so that addresses nobody reads get their mails.
+            ("NYLAS_API_BASE", "http://127.0.0.1:1"),
             ("NYLAS_WEBHOOK_SECRET", "marker-secret"),
             (
                 "NYLAS_ACCOUNTS",
@@ -124,14 +186,26 @@ impl World {
         Self {
             now: Cell::new(NOW),
             ledger: RefCell::default(),
+            listed_max: Cell::new(usize::MAX),
+            listed: RefCell::default(),
             lifetimes: RefCell::default(),
             queue: RefCell::default(),
+            lanes: RefCell::default(),
+            queue_delay: Cell::default(),
+            queue_costs: Cell::default(),
             records: RefCell::default(),
             raised: RefCell::default(),
             heard: RefCell::default(),
             remembered: RefCell::default(),
             posted: RefCell::default(),
-            nylas: RefCell::default(),
+            nylas: RefCell::new(vec![
+                ("/folders".to_owned(), 200, folders()),
+                (
+                    "/rule-evaluations".to_owned(),
+                    200,
+                    json!({"request_id": "r", "data": []}),
+                ),
+            ]),
             sends: RefCell::default(),
             nylas_once: RefCell::default(),
             nylas_by_query: RefCell::default(),
@@ -145,6 +219,9 @@ impl World {
             costs: Cell::default(),
             waits: Cell::default(),
             waits_before_send: Cell::default(),
+            smtp: RefCell::default(),
+            handed_in: Arc::default(),
+            connections: Cell::default(),
             config: config.unwrap(),
         }
     }
@@ -203,9 +280,19 @@ impl World {
 
     /// Clerk's webhook with a code for that address, signed; the answer's status.
     pub fn receive(&self, id: &str, to: &str) -> &'static str {
+        self.receive_made_at(id, to, self.now.get().seconds())
+    }
+
+    /// The same, of an event that Clerk made so long ago.
+    pub fn receive_aged(&self, id: &str, to: &str, age: u64) -> &'static str {
+        self.receive_made_at(id, to, self.now.get().seconds() - age / SECOND)
+    }
+
+    /// The same, of an event that says so of its own time.
+    pub fn receive_made_at(&self, id: &str, to: &str, timestamp: u64) -> &'static str {
         let seconds = i64::try_from(self.now.get().seconds()).unwrap();
         let event = json!({
-            "object": "event", "type": "email.created", "timestamp": seconds,
+            "object": "event", "type": "email.created", "timestamp": timestamp,
             "data": {
                 "id": "ema_1", "slug": "verification_code", "from_email_name": "auth",
                 "to_email_address": to, "user_id": "user_1", "subject": "marker",
@@ -237,8 +324,27 @@ impl World {
         answer.body.status.as_str()
     }
 
+    /// Nylas' notification, signed; the code of the answer.
+    pub fn notify(&self, notification: &Value) -> u16 {
+        let body = notification.to_string();
+        let mac = Hmac::<Sha256>::new_from_slice(b"marker-secret").unwrap();
+        let signature = hex::encode(mac.chain_update(&body).finalize().into_bytes());
+        let request = NylasRequest {
+            signature: Some(&signature),
+            body: body.as_bytes(),
+            is_gzip: false,
+            started: self.now.get(),
+        };
+        done(intake::receive(self, &self.config, &request)).code
+    }
+
+    /// What the checks of the schedule raise.
+    pub fn checked_without_raising(&self) -> Vec<Alert> {
+        done(checks::run(self, &self.config))
+    }
+
     pub fn checked(&self) -> Vec<String> {
-        let raised = done(checks::run(self, &self.config));
+        let raised = self.checked_without_raising();
         self.raised.borrow_mut().extend(raised);
         self.alerts()
     }
@@ -255,15 +361,26 @@ impl World {
             body,
             attempt: 1,
         };
-        let (_, raised) = done(async {
+        let (disposition, raised) = done(async {
             if is_dead {
                 consumer::give_up(self, &delivery).await
             } else {
                 consumer::process(self, Ok(&self.config), &delivery).await
             }
         });
+        self.count_delivery(body, disposition);
         self.raised.borrow_mut().extend(raised);
         self.alerts()
+    }
+
+    fn count_delivery(&self, body: &Body, disposition: Disposition) {
+        let operations = operations(&body.to_letter());
+        let mut costs = self.queue_costs.get();
+        costs.reads += operations;
+        if disposition == Disposition::Acknowledge {
+            costs.deletes += operations;
+        }
+        self.queue_costs.set(costs);
     }
 
     /// One delivery of a message of the queue, and nothing after it: what becomes of the message, and the last record's
@@ -276,6 +393,7 @@ impl World {
             attempt,
         };
         let (disposition, raised) = done(consumer::process(self, Ok(&self.config), &delivery));
+        self.count_delivery(&body, disposition);
         self.raised.borrow_mut().extend(raised);
         let records = self.records.borrow();
         let last = records.last().unwrap();
@@ -306,7 +424,12 @@ impl World {
         let logged = self.records.take();
         let logged: Vec<Alert> = logged.iter().filter_map(Record::to_alert).collect();
         assert_eq!(raised, logged);
-        done(alerts::raise(self, Some(ALERT_URL), raised));
+        done(alerts::raise(
+            self,
+            Some(&self.config),
+            Some(ALERT_URL),
+            raised,
+        ));
         self.deliver_alerts();
         let posted = std::mem::take(&mut *self.posted.borrow_mut());
         for body in &posted {
@@ -334,6 +457,7 @@ impl World {
                 attempt: 1,
             };
             let settled = done(consumer::process(self, Ok(&self.config), &delivery)).0;
+            self.count_delivery(&body, settled);
             if settled != Disposition::Acknowledge {
                 self.queue.borrow_mut().push(text);
             }
@@ -396,8 +520,22 @@ impl Store for World {
         self.wait();
         self.ledger_fails_at("put", key)?;
         self.lifetimes.borrow_mut().insert(key.to_owned(), lifetime);
+        self.listed.borrow_mut().remove(key);
         let mut ledger = self.ledger.borrow_mut();
         ledger.insert(key.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    async fn put_listed(
+        &self,
+        key: &str,
+        value: &str,
+        listed: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.put(key, value, lifetime).await?;
+        let mut all = self.listed.borrow_mut();
+        all.insert(key.to_owned(), listed.to_owned());
         Ok(())
     }
 
@@ -409,22 +547,35 @@ impl Store for World {
 
     async fn list(&self, prefix: &str) -> Result<Listed, StoreError> {
         self.count(|costs| costs.lists += 1);
-        let ledger = self.ledger.borrow();
-        let entries = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
+        let (ledger, listed) = (self.ledger.borrow(), self.listed.borrow());
+        let all = ledger.iter().filter(|(key, _)| key.starts_with(prefix));
+        let is_complete = all.clone().count() <= self.listed_max.get();
+        let entries = all.take(self.listed_max.get()).map(|(key, value)| {
+            let text = listed.get(key).unwrap_or(value);
+            (key.clone(), is_listable(text).then(|| text.clone()))
+        });
         Ok(Listed {
-            entries: entries
-                .map(|(key, value)| (key.clone(), Some(value.clone())))
-                .collect(),
-            is_complete: true,
+            entries: entries.collect(),
+            is_complete,
         })
     }
 }
 
 impl Queue for World {
-    async fn send_to_queue(&self, text: &str, _delay: Duration) -> Result<(), QueueError> {
+    async fn send_to_queue(
+        &self,
+        lane: Lane,
+        text: &str,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
         if self.queue_fails.get() {
             return Err(QueueError::Failed);
         }
+        self.lanes.borrow_mut().push(lane);
+        self.queue_delay.set(delay);
+        let mut costs = self.queue_costs.get();
+        costs.writes += operations(text);
+        self.queue_costs.set(costs);
         self.queue.borrow_mut().push(text.to_owned());
         Ok(())
     }
@@ -510,6 +661,54 @@ impl Http for World {
 impl Gunzip for World {
     async fn gunzip(&self, _packed: &[u8], _bytes_max: usize) -> Option<Vec<u8>> {
         None
+    }
+}
+
+impl Sockets for World {
+    type Socket = Connection;
+
+    async fn connect(&self, _: &str, _: u16, _: Encryption) -> Result<Connection, SocketError> {
+        self.connections.set(self.connections.get() + 1);
+        let replies = self.smtp.borrow().clone();
+        let mut replies = replies.ok_or(SocketError::Unreachable)?;
+        Ok(Connection {
+            next: vec![replies.remove(0)],
+            replies,
+            handed_in: self.handed_in.clone(),
+            in_text: false,
+        })
+    }
+}
+
+/// A mail server that answers each command with the next reply. After its last it closes the connection.
+pub struct Connection {
+    next: Vec<String>,
+    replies: Vec<String>,
+    handed_in: Arc<Mutex<Vec<String>>>,
+    in_text: bool,
+}
+
+impl Socket for Connection {
+    async fn read(&mut self) -> Result<Vec<u8>, SocketError> {
+        Ok(self.next.pop().unwrap_or_default().into_bytes())
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), SocketError> {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let is_end = text == "\r\n.\r\n";
+        if !self.in_text || is_end {
+            if !self.replies.is_empty() {
+                self.next = vec![self.replies.remove(0)];
+            }
+        } else {
+            self.handed_in.lock().unwrap().push(text.clone());
+        }
+        self.in_text = text == "DATA\r\n";
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> Result<(), SocketError> {
+        Ok(())
     }
 }
 

@@ -24,7 +24,12 @@ pub fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict
         u32::try_from(state.mails.iter().filter(own).count()).unwrap_or(u32::MAX)
     };
     let how = state.account(&account.grant_id).map(|held| held.state);
-    let (status, kind, message) = match how.unwrap_or_default() {
+    // What is the organization's holds for every account, whichever has the state.
+    let how = match how.unwrap_or_default() {
+        AccountState::Healthy => pooled(state),
+        how => how,
+    };
+    let (status, kind, message) = match how {
         AccountState::Healthy | AccountState::Gone => return Verdict::Sent,
         AccountState::Paused => (
             400,
@@ -46,12 +51,29 @@ pub fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict
         ),
         AccountState::RateLimited => return throttled(shared, state),
         AccountState::PerSecond { mails, queue } => {
-            let second = accepted(state, &|mail| now_ms < mail.at_ms + 1000);
+            let second = state
+                .mails
+                .iter()
+                .filter(|mail| now_ms < mail.at_ms + 1000)
+                .count();
+            let second = u32::try_from(second).unwrap_or(u32::MAX);
             return match second {
                 second if second < mails => Verdict::Sent,
                 second if second < mails.saturating_add(queue) => Verdict::Queued,
                 _ => throttled(shared, state),
             };
+        }
+        AccountState::MonthlyCap(cap) => {
+            let month = month_of(now_ms);
+            let sent = state
+                .mails
+                .iter()
+                .filter(|mail| !mail.failed && month_of(mail.at_ms) == month);
+            if u32::try_from(sent.count()).unwrap_or(u32::MAX) < cap {
+                return Verdict::Sent;
+            }
+            let answer = state.error(429, "rate_limit_error", "Monthly send limit exceeded");
+            return Verdict::Refused(answer, shared.options.keeps_throttling);
         }
         AccountState::DailyCap(cap) => {
             // A queued mail that could not be sent does not count.
@@ -64,6 +86,32 @@ pub fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict
         }
     };
     Verdict::Refused(state.error(status, kind, message), kept)
+}
+
+/// The state that any account has and that is the organization's.
+fn pooled(state: &State) -> AccountState {
+    let is_pooled = |state: &AccountState| {
+        matches!(
+            state,
+            AccountState::RateLimited
+                | AccountState::PerSecond { .. }
+                | AccountState::MonthlyCap(_)
+        )
+    };
+    let mut all = state.accounts.iter().map(|held| held.state);
+    all.find(is_pooled).unwrap_or_default()
+}
+
+/// The number of a month, counted from the year 0, in UTC. The year begins in March, so that the leap day is its last
+/// (<https://howardhinnant.github.io/date_algorithms.html>).
+fn month_of(at_ms: u64) -> u64 {
+    let days = at_ms / DAY_MS + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    (era * 400 + year_of_era) * 12 + month_from_march
 }
 
 fn throttled(shared: &Shared, state: &mut State) -> Verdict {

@@ -1,12 +1,15 @@
 //! Reads the account, its folders and its messages.
 
 use crate::api::policies::DEFAULT_WORKSPACE;
+use crate::clock::millis;
 use crate::model::account::{Account, AccountState};
 use crate::model::answer::Answer;
 use crate::model::call::Call;
 use crate::model::mailbox::{FOLDERS, Stored, folder_id, header_list};
+use crate::model::unknowns::Unknowns;
 use crate::shared::Shared;
 use crate::state::State;
+use base64::{Engine, engine::general_purpose::URL_SAFE};
 use serde_json::{Map, Value, json};
 
 const FILTERS: [&str; 7] = [
@@ -27,6 +30,8 @@ const FIELDS: [&str; 5] = [
     "include_tracking_options",
     "raw_mime",
 ];
+/// What `include_basic_headers` shows.
+const BASIC_HEADERS: [&str; 3] = ["Message-ID", "In-Reply-To", "References"];
 /// The fields of a message, which can be selected: "Field selection can evaluate top-level object fields only".
 const MESSAGE: [&str; 22] = [
     "id",
@@ -71,14 +76,39 @@ pub fn grant_data(state: &State, account: &Account) -> Value {
 }
 
 pub fn folders(shared: &Shared, _: &Call, account: &Account) -> Answer {
+    let has_attributes = shared.options.unknowns.folders_have_attributes;
     let folder = |(name, attribute): (&str, &str)| {
+        let attributes = if has_attributes {
+            vec![attribute]
+        } else {
+            Vec::new()
+        };
         json!({
             "id": folder_id(&account.grant_id, name), "grant_id": account.grant_id, "object": "folder", "name": name,
-            "system_folder": true, "attributes": [attribute],
+            "system_folder": true, "attributes": attributes,
         })
     };
     let data = FOLDERS.map(folder);
     shared.lock().ok(json!(data))
+}
+
+/// What outbound rules did to sends, newest first.
+pub fn rule_evaluations(shared: &Shared, call: &Call, account: &Account) -> Answer {
+    let mut state = shared.lock();
+    let known = |name: &str| matches!(name, "limit" | "page_token");
+    if let Some((unknown, _)) = call.query.iter().find(|(name, _)| !known(name)) {
+        let message = format!("unknown query parameter: {unknown}");
+        return state.error(400, "invalid_request_error", &message);
+    }
+    let own = |record: &&Value| record["grant_id"] == account.grant_id.as_str();
+    let records: Vec<Value> = state
+        .evaluations
+        .iter()
+        .rev()
+        .filter(own)
+        .cloned()
+        .collect();
+    state.ok(json!(records))
 }
 
 pub fn find(shared: &Shared, call: &Call, account: &Account) -> Answer {
@@ -92,7 +122,7 @@ pub fn find(shared: &Shared, call: &Call, account: &Account) -> Answer {
         .messages
         .iter()
         .find(|stored| stored.grant_id == account.grant_id && stored.id == id);
-    match found.map(|stored| shown(stored, call)) {
+    match found.map(|stored| shown(stored, call, &shared.options.unknowns)) {
         Some(data) => state.ok(data),
         None => state.error(404, "not_found_error", "requested object not found"),
     }
@@ -100,7 +130,7 @@ pub fn find(shared: &Shared, call: &Call, account: &Account) -> Answer {
 
 pub fn list(shared: &Shared, call: &Call, account: &Account) -> Answer {
     let mut state = shared.lock();
-    let page = match page(&state, call, account) {
+    let page = match page(shared, &state, call, account) {
         Ok(page) => page,
         Err(message) => return state.error(400, "invalid_request_error", &message),
     };
@@ -112,6 +142,7 @@ pub fn list(shared: &Shared, call: &Call, account: &Account) -> Answer {
 }
 
 fn page(
+    shared: &Shared,
     state: &State,
     call: &Call,
     account: &Account,
@@ -139,8 +170,18 @@ fn page(
         .messages
         .iter()
         .filter(|stored| stored.grant_id == account.grant_id);
+    let unknowns = &shared.options.unknowns;
+    let found_from = shared
+        .clock
+        .now_ms()
+        .saturating_sub(millis(unknowns.metadata_after));
+    let too_new = |stored: &Stored| {
+        let mut mails = state.mails.iter();
+        pairs > 0 && mails.any(|mail| mail.id == stored.id && mail.at_ms > found_from)
+    };
     let mut newest: Vec<&Stored> = all
         .rev()
+        .filter(|stored| !too_new(stored))
         .filter(|stored| wanted.iter().all(|wanted| wanted(stored)))
         .collect();
     newest.sort_by_key(|stored| std::cmp::Reverse(date(stored)));
@@ -162,7 +203,7 @@ fn page(
     Ok((
         shown_now
             .into_iter()
-            .map(|stored| shown(stored, call))
+            .map(|stored| shown(stored, call, unknowns))
             .collect(),
         next,
     ))
@@ -263,7 +304,13 @@ fn date(stored: &Stored) -> u64 {
 }
 
 /// A message as it is shown: with its headers, and only the fields that are selected. Others are not even copied.
-fn shown(stored: &Stored, call: &Call) -> Value {
+fn shown(stored: &Stored, call: &Call, unknowns: &Unknowns) -> Value {
+    if call.query("fields") == Some("raw_mime") {
+        return json!({
+            "id": stored.id, "object": "message", "grant_id": stored.grant_id,
+            "raw_mime": URL_SAFE.encode(mime(stored, unknowns.makes_text_part)),
+        });
+    }
     let selected: Option<Vec<&str>> = call.query("select").map(|list| list.split(',').collect());
     let is_selected = |name: &str| selected.as_ref().is_none_or(|list| list.contains(&name));
     let fields = stored.message.as_object().into_iter().flatten();
@@ -271,11 +318,57 @@ fn shown(stored: &Stored, call: &Call) -> Value {
         .filter(|(name, _)| is_selected(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    if let Some(folders) = message.get_mut("folders")
+        && !unknowns.folders_are_ids
+    {
+        let name_of = |id: &Value| {
+            let mut known = FOLDERS.iter().map(|(name, _)| *name);
+            known.find(|name| json!(folder_id(&stored.grant_id, name)) == *id)
+        };
+        *folders = folders
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(name_of)
+            .collect();
+    }
     let with_headers = call
         .query("fields")
         .is_some_and(|fields| fields.starts_with("include_"));
     if with_headers && is_selected("headers") {
-        message.insert("headers".to_owned(), header_list(&stored.headers));
+        let basic = call.query("fields") == Some("include_basic_headers");
+        let mut headers = stored.headers.clone();
+        headers.retain(|(name, _)| {
+            !basic
+                || BASIC_HEADERS
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(name))
+        });
+        message.insert("headers".to_owned(), header_list(&headers));
     }
     message.into()
+}
+
+/// The message as it travels: in HTML alone, or with the same as text before it.
+fn mime(stored: &Stored, with_text: bool) -> String {
+    let headers = stored.headers.iter();
+    let mut mime: String = headers
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let body = stored
+        .message
+        .get("body")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let html = format!("Content-Type: text/html; charset=utf-8\r\n\r\n{body}\r\n");
+    mime.push_str("MIME-Version: 1.0\r\n");
+    if with_text {
+        mime.push_str("Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n");
+        mime.push_str("Content-Type: text/plain; charset=utf-8\r\n\r\nas text\r\n--b\r\n");
+        mime.push_str(&html);
+        mime.push_str("--b--\r\n");
+    } else {
+        mime.push_str(&html);
+    }
+    mime
 }

@@ -12,6 +12,7 @@ use crate::model::call::Call;
 use crate::model::mail::Mail;
 use crate::model::mailbox::{Stored, header_list};
 use crate::model::script::{Action, RequestKind, Subject};
+use crate::model::unknowns::OnHangUp;
 use crate::notify;
 use crate::shared::Shared;
 use crate::state::State;
@@ -25,6 +26,7 @@ enum Step {
     Never,
     AcceptAfter(Duration),
     FreeKeyOnHangUp(Duration),
+    EndOnHangUp(Duration),
     AcceptThenDelay(Duration),
 }
 
@@ -62,6 +64,14 @@ pub async fn send(shared: &Arc<Shared>, call: &Call, account: &Account) -> Outco
                 ticket,
             });
             run.accept_after(delay).await
+        }
+        (Step::EndOnHangUp(delay), Some(run)) => {
+            let _frees = run.ticket.clone().map(|ticket| FreesKey {
+                shared: Arc::clone(shared),
+                ticket,
+            });
+            shared.clock.sleep(delay).await;
+            Outcome::answered(run.accept(&mut shared.lock(), 200))
         }
         (Step::AcceptThenDelay(delay), Some(run)) => {
             let answer = run.take(&mut run.shared.lock(), 200);
@@ -116,9 +126,15 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
         Ok(draft) => draft,
         Err(refusal) => {
             let answer = state.error(refusal.status, refusal.kind, &refusal.message);
-            return (Step::Done(end(state, ticket, answer, true)), None);
+            let kept = shared.options.unknowns.keeps_refusals;
+            return (Step::Done(end(state, ticket, answer, kept)), None);
         }
     };
+    if rule.is_none()
+        && let Some(answer) = evaluate(shared, state, account, &draft)
+    {
+        return (Step::Done(end(state, ticket, answer, true)), None);
+    }
     let with_headers = call
         .query("fields")
         .is_some_and(|fields| fields.starts_with("include_"));
@@ -132,13 +148,46 @@ fn decide(shared: &Arc<Shared>, call: &Call, account: &Account) -> (Step, Option
     };
     let step = match rule.and_then(|at| state.rules.get_mut(at)) {
         Some(rule) => run.scripted(rule.take(), state),
-        None => Step::Done(match verdict(shared, state, account) {
-            Verdict::Refused(answer, kept) => end(state, run.ticket.clone(), answer, kept),
-            Verdict::Sent => Outcome::answered(run.accept(state, 200)),
-            Verdict::Queued => Outcome::answered(run.accept(state, 202)),
-        }),
+        None => match verdict(shared, state, account) {
+            Verdict::Refused(answer, kept) => {
+                Step::Done(end(state, run.ticket.clone(), answer, kept))
+            }
+            Verdict::Sent => run.unscripted(state),
+            Verdict::Queued => Step::Done(Outcome::answered(run.accept(state, 202))),
+        },
     };
     (step, Some(run))
+}
+
+/// Evaluates the workspace's outbound rule, if there is one: the refusal of a recipient that it blocks. That says no
+/// more than any other 403; the record of the evaluation tells.
+fn evaluate(
+    shared: &Shared,
+    state: &mut State,
+    account: &Account,
+    draft: &Draft,
+) -> Option<Answer> {
+    if state.blocked.is_empty() {
+        return None;
+    }
+    let is_blocked = state
+        .blocked
+        .iter()
+        .any(|blocked| blocked.eq_ignore_ascii_case(&draft.to));
+    let (id, now) = (state.fresh_uuid(), shared.clock.now_ms() / 1000);
+    let address = draft.to.to_ascii_lowercase();
+    let domain = address.rsplit('@').next().unwrap_or_default();
+    state.evaluations.push(json!({
+        "id": id, "grant_id": account.grant_id, "message_id": null, "evaluated_at": now,
+        "evaluation_stage": "outbound_send",
+        "evaluation_input": {
+            "from_address": account.email, "recipient_addresses": [address], "recipient_domains": [domain],
+            "outbound_type": "compose",
+        },
+        "applied_actions": { "blocked": is_blocked },
+        "matched_rule_ids": if is_blocked { vec!["rule-1"] } else { Vec::new() },
+    }));
+    is_blocked.then(|| state.error(403, "api.forbidden", "The request is not allowed."))
 }
 
 /// Looks up the key. An error is the answer that ends the request.
@@ -157,10 +206,13 @@ fn begin(
             message,
         )));
     }
-    match state
-        .keys
-        .begin(&account.grant_id, key, body, shared.clock.now_ms())
-    {
+    match state.keys.begin(
+        &account.grant_id,
+        key,
+        body,
+        shared.clock.now_ms(),
+        &shared.options.unknowns,
+    ) {
         Begin::First(ticket) => Ok(ticket),
         Begin::Replay(answer) => {
             let answer = answer.replayed();
@@ -201,6 +253,17 @@ fn end(state: &mut State, ticket: Option<Ticket>, answer: Answer, kept: bool) ->
 }
 
 impl Run {
+    /// A send that nothing disturbs.
+    fn unscripted(&self, state: &mut State) -> Step {
+        let unknowns = &self.shared.options.unknowns;
+        match (unknowns.send_takes, unknowns.on_hang_up) {
+            (Duration::ZERO, _) => Step::Done(Outcome::answered(self.accept(state, 200))),
+            (takes, OnHangUp::HoldsKey) => Step::AcceptAfter(takes),
+            (takes, OnHangUp::FreesKey) => Step::FreeKeyOnHangUp(takes),
+            (takes, OnHangUp::EndsSend) => Step::EndOnHangUp(takes),
+        }
+    }
+
     fn scripted(&self, action: Action, state: &mut State) -> Step {
         match action {
             Action::AcceptAfter(delay) => Step::AcceptAfter(delay),
@@ -245,8 +308,12 @@ impl Run {
     }
 
     fn keep(&self, state: &mut State, answer: Answer) -> Answer {
-        if let Some(ticket) = &self.ticket {
-            state.keys.keep(ticket, &answer);
+        match &self.ticket {
+            Some(ticket) if self.shared.options.unknowns.keeps_success => {
+                state.keys.keep(ticket, &answer);
+            }
+            Some(ticket) => state.keys.release(ticket),
+            None => {}
         }
         answer
     }
@@ -310,11 +377,19 @@ impl Run {
                 from_name: mail.from_name.clone(),
                 subject: mail.subject.clone(),
                 body: mail.body.clone(),
-                headers: mail.headers(),
+                headers: self.passed_on(mail),
                 ..Inbound::default()
             };
             inbound::receive(&self.shared, state, inbound);
         }
+    }
+
+    /// The headers that reach the recipient.
+    fn passed_on(&self, mail: &Mail) -> Vec<(String, String)> {
+        let passes = self.shared.options.unknowns.passes_auto_submitted;
+        let mut headers = mail.headers();
+        headers.retain(|(name, _)| passes || !name.eq_ignore_ascii_case("auto-submitted"));
+        headers
     }
 
     fn mail(&self, state: &mut State) -> Mail {

@@ -26,6 +26,12 @@ struct Change {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Block {
+    address: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Advance {
     advance_ms: u64,
 }
@@ -67,6 +73,9 @@ pub fn answer(shared: &Arc<Shared>, call: &Call, what: &str) -> Answer {
     }
     let done = match what {
         "rules" => parsed(call).map(|rule: Rule| shared.lock().rules.push(rule)),
+        "blocked-recipients" => {
+            parsed(call).map(|block: Block| shared.lock().blocked.push(block.address))
+        }
         "accounts" => parsed(call).and_then(|change| account(shared, change)),
         "clock" => parsed(call).map(|clock: Advance| {
             shared
@@ -108,7 +117,8 @@ pub fn answer(shared: &Arc<Shared>, call: &Call, what: &str) -> Answer {
             return shared.lock().error(
                 404,
                 "not_found_error",
-                "no such control: rules, accounts, clock, inbound, webhooks, mail-events, grant-events, notifications",
+                "no such control: rules, accounts, blocked-recipients, clock, inbound, webhooks, mail-events, \
+                 grant-events, notifications",
             );
         }
     };

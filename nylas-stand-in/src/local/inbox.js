@@ -5,6 +5,8 @@
 const EVERY_MS = 1000;
 const byId = (id) => document.getElementById(id);
 let mails = [];
+let answers = [];
+const drafts = new Map();
 let chosen = null;
 let shown = null;
 let view = "Mail";
@@ -28,6 +30,13 @@ function parse(html) {
   return new DOMParser().parseFromString(quiet, "text/html");
 }
 
+/** What a phone's mail program does, too: wide tables and images shrink to the screen. */
+const NARROW =
+  "@media (max-width: 640px) { table, td, img { max-width: 100% !important } " +
+  "table[width] { width: 100% !important } img { height: auto !important } " +
+  "body { overflow-wrap: anywhere } td { padding-left: min(24px, 4vw) !important; padding-right: min(24px, 4vw) " +
+  "!important } }";
+
 /** Removes what would run, fetch or send. The frame's sandbox forbids it anyway. */
 function harmless(html) {
   const parsed = parse(html);
@@ -49,6 +58,7 @@ function harmless(html) {
     }
   }
   for (const form of parsed.querySelectorAll("form")) form.replaceWith(...form.childNodes);
+  parsed.head.append(Object.assign(parsed.createElement("style"), { textContent: NARROW }));
   return `<!doctype html>${parsed.documentElement.outerHTML}`;
 }
 
@@ -101,8 +111,28 @@ function plainText(mail) {
     .trim();
 }
 
-const when = (mail) =>
-  new Date(mail.at_ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+/** How long ago, in words. */
+function ago(at) {
+  const seconds = Math.round((Date.now() - at) / 1000);
+  if (seconds < 5) return "just now";
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  return new Date(at).toLocaleDateString([], { day: "numeric", month: "short" });
+}
+/** A time in words, kept right by `tick`; the exact one is its tooltip. */
+function time(at) {
+  const date = new Date(at);
+  const made = element("time", { textContent: ago(at), dateTime: date.toISOString(), title: date.toLocaleString() });
+  made.dataset.at = String(at);
+  return made;
+}
+function tick() {
+  for (const made of document.querySelectorAll("time[data-at]")) {
+    const words = ago(Number(made.dataset.at));
+    if (made.textContent !== words) made.textContent = words;
+  }
+}
 const sender = (mail) => (mail.from_name ? `${mail.from_name} <${mail.from_email}>` : mail.from_email);
 
 function drawList() {
@@ -114,22 +144,25 @@ function drawList() {
     ? `${matching.length} of ${mails.length}`
     : `${mails.length} ${mails.length === 1 ? "mail" : "mails"}`;
   byId("empty").hidden = mails.length > 0;
+  byId("nothing").hidden = mails.length === 0 || matching.length > 0;
+  byId("clear").hidden = mails.length === 0;
   byId("list").replaceChildren(
     ...matching.map((mail) => {
       const row = element(
         "button",
         { type: "button", className: "row" },
         element("span", { className: "to", textContent: mail.to }),
-        element("time", { textContent: when(mail), dateTime: new Date(mail.at_ms).toISOString() }),
+        time(mail.at_ms),
         element("span", { className: "subject", textContent: mail.subject || "(no subject)" }),
       );
       row.dataset.id = mail.id;
       row.setAttribute("aria-current", String(mail.id === (chosen ?? mails[0]?.id)));
       row.addEventListener("click", () => {
         chosen = mail.id;
+        // On a phone the mail stands in place of the list, elsewhere beside it.
+        document.body.classList.add("reading");
         draw();
-        // On a phone the mail is below the list, elsewhere beside it.
-        if (matchMedia("(max-width: 720px)").matches) byId("mail").scrollIntoView({ block: "start" });
+        scrollTo(0, 0);
       });
       return row;
     }),
@@ -170,6 +203,14 @@ function content(mail) {
           ["Taken", new Date(mail.at_ms).toISOString()],
         ]),
       ];
+    case "Raw": {
+      const source = element("pre", { textContent: "Loading…" });
+      fetch(`/inbox/${encodeURIComponent(mail.id)}/raw`)
+        .then((response) => response.text())
+        .then((text) => (source.textContent = text))
+        .catch(() => (source.textContent = "No answer from the stand-in."));
+      return [source];
+    }
     default: {
       const frame = element("iframe", { title: "The mail as its reader sees it" });
       frame.setAttribute("sandbox", "");
@@ -185,13 +226,90 @@ function content(mail) {
   }
 }
 
+/** A request to the stand-in that changes something. */
+async function change(method, path, body) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+  if (!response.ok) throw new Error(`${response.status}`);
+}
+
+function button(name, className, act) {
+  const made = element("button", { type: "button", className: `button ${className}`, textContent: name });
+  made.addEventListener("click", () => act(made));
+  return made;
+}
+
+const html = (text) =>
+  text
+    .split(/\n{2,}/)
+    .map((part) => `<p>${part.replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`).replaceAll("\n", "<br>")}</p>`)
+    .join("");
+
+/** The field for an answer, as its reader's mail program has it. */
+function replyForm(mail) {
+  const field = element("textarea", { id: "reply", value: drafts.get(mail.id) ?? "" });
+  field.addEventListener("input", () => drafts.set(mail.id, field.value));
+  const said = element("p", { className: "none", role: "status" });
+  const send = button("Send the reply", "main", async (pressed) => {
+    if (!field.value.trim()) return field.focus();
+    pressed.disabled = true;
+    try {
+      await change("POST", "/control/inbound", {
+        grant_id: mail.grant_id,
+        from: mail.to,
+        subject: /^re:/i.test(mail.subject) ? mail.subject : `Re: ${mail.subject}`,
+        body: html(field.value),
+        in_reply_to_message_id: mail.id,
+      });
+      drafts.delete(mail.id);
+      await refresh();
+    } catch {
+      pressed.disabled = false;
+      said.textContent = "The stand-in did not take it.";
+    }
+  });
+  const cancel = button("Cancel", "", () => {
+    drafts.delete(mail.id);
+    redrawMail();
+  });
+  return element(
+    "div",
+    { className: "reply" },
+    element("label", { htmlFor: "reply", textContent: `${mail.to} answers ${mail.from_email}:` }),
+    field,
+    element("div", { className: "actions" }, send, cancel, said),
+  );
+}
+
+/** What the reader answered. */
+function given(mail) {
+  const own = answers.filter((answer) => answer.in_reply_to === mail.id);
+  if (own.length === 0) return [];
+  const rows = own.map((answer) =>
+    element(
+      "li",
+      {},
+      element("b", { textContent: `${answer.from} answered` }),
+      time(answer.at_ms),
+      `\n${plainText({ body: answer.body })}`,
+    ),
+  );
+  return [element("ul", { className: "answers", ariaLabel: "Answers" }, ...rows)];
+}
+
+function redrawMail() {
+  shown = null;
+  drawMail();
+}
+
 function drawMail() {
   const mail = mails.find(({ id }) => id === chosen) ?? mails[0];
   byId("mail").hidden = !mail;
-  const now = mail && `${mail.id} ${view}`;
+  if (!mail) document.body.classList.remove("reading");
+  const now = mail && `${mail.id} ${view} ${answers.length}`;
   if (!mail || shown === now) return;
   shown = now;
-  const tabs = ["Mail", "Text", "Headers", "Metadata"].map((name) => {
+  const tabs = ["Mail", "Text", "Headers", "Metadata", "Raw"].map((name) => {
     const tab = element("button", { type: "button", textContent: name });
     tab.setAttribute("aria-pressed", String(name === view));
     tab.addEventListener("click", () => {
@@ -200,14 +318,30 @@ function drawMail() {
     });
     return tab;
   });
+  const back = button("← All mails", "back", () => document.body.classList.remove("reading"));
+  const reply = button("Reply", "main", () => {
+    if (!drafts.has(mail.id)) drafts.set(mail.id, "");
+    redrawMail();
+    byId("reply").focus();
+  });
+  const remove = button("Delete", "", async () => {
+    await change("DELETE", `/inbox/${encodeURIComponent(mail.id)}`).catch(() => {});
+    chosen = null;
+    document.body.classList.remove("reading");
+    await refresh();
+  });
   byId("mail").replaceChildren(
+    element("div", { className: "actions back" }, back),
     element("h2", { textContent: mail.subject || "(no subject)" }),
     element(
       "p",
       { className: "who" },
       element("strong", { textContent: sender(mail) }),
-      ` to ${mail.to} at ${when(mail)}`,
+      ` to ${mail.to}, `,
+      time(mail.at_ms),
     ),
+    ...(drafts.has(mail.id) ? [replyForm(mail)] : [element("div", { className: "actions" }, reply, remove)]),
+    ...given(mail),
     element("div", { className: "tabs" }, ...tabs),
     ...content(mail),
   );
@@ -218,24 +352,38 @@ function draw() {
   drawMail();
 }
 
-async function refresh() {
-  if (!document.hidden) {
-    try {
-      const text = await (await fetch("/inbox.json", { signal: AbortSignal.timeout(5000) })).text();
-      const fresh = JSON.parse(text);
-      const state = fresh.map(({ id }) => id).join();
-      document.body.classList.remove("away");
-      if (state !== drawn || byId("status").textContent.startsWith("No ")) {
-        [mails, drawn] = [fresh, state];
-        draw();
-      }
-    } catch {
-      document.body.classList.add("away");
-      byId("status").textContent = "No answer from the stand-in";
-    }
+async function look() {
+  const json = async (path) => (await fetch(path, { signal: AbortSignal.timeout(5000) })).json();
+  const [fresh, given] = await Promise.all([json("/inbox.json"), json("/answers.json")]);
+  const state = [...fresh, {}, ...given].map(({ id }) => id).join();
+  const was = document.body.classList.contains("away");
+  document.body.classList.remove("away");
+  if (state !== drawn || was) {
+    [mails, answers, drawn] = [fresh, given, state];
+    draw();
   }
-  setTimeout(refresh, EVERY_MS);
 }
 
+async function refresh() {
+  try {
+    await look();
+  } catch {
+    document.body.classList.add("away");
+    byId("status").textContent = "No answer from the stand-in";
+  }
+}
+
+async function poll() {
+  if (!document.hidden) await refresh();
+  tick();
+  setTimeout(poll, EVERY_MS);
+}
+
+byId("clear").classList.add("button");
+byId("clear").addEventListener("click", async () => {
+  await change("DELETE", "/inbox").catch(() => {});
+  chosen = null;
+  await refresh();
+});
 byId("filter").addEventListener("input", drawList);
-refresh();
+poll();

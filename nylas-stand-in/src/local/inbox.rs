@@ -5,7 +5,7 @@ use crate::model::call::Call;
 use crate::model::mail::Mail;
 use crate::shared::Shared;
 use crate::state::State;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const PAGE: &str = include_str!("inbox.html");
@@ -58,11 +58,71 @@ fn guarded(answer: Answer) -> Answer {
         .fold(answer, |answer, (name, value)| answer.with(name, value))
 }
 
-/// Every mail, newest first.
+/// Every mail that was not deleted, newest first.
 pub fn json(shared: &Shared) -> Answer {
     let state = shared.lock();
-    let newest_first: Vec<&Mail> = state.mails.iter().rev().collect();
-    guarded(Answer::json(200, &json!(newest_first)))
+    let shown = state.mails.iter().rev();
+    let shown: Vec<&Mail> = shown
+        .filter(|mail| !state.deleted.contains(&mail.id))
+        .collect();
+    guarded(Answer::json(200, &json!(shown)))
+}
+
+/// The mails that came in, oldest first: for the page, which shows each below the mail that it answers.
+pub fn answers(shared: &Shared) -> Answer {
+    let state = shared.lock();
+    let is_own = |id: &str| state.mails.iter().any(|mail| mail.id == id);
+    let came = state.messages.iter().filter(|stored| !is_own(&stored.id));
+    let answers: Vec<Value> = came
+        .map(|stored| {
+            let at = |pointer| stored.message.pointer(pointer);
+            let seconds = at("/date").and_then(Value::as_u64).unwrap_or_default();
+            json!({
+                "id": stored.id, "from": at("/from/0/email"), "body": at("/body"), "at_ms": seconds * 1000,
+                "in_reply_to": answered(&stored.headers),
+            })
+        })
+        .collect();
+    guarded(Answer::json(200, &json!(answers)))
+}
+
+/// The id of the mail that these headers answer.
+fn answered(headers: &[(String, String)]) -> Option<&str> {
+    let (_, value) = headers.iter().find(|(name, _)| name == "In-Reply-To")?;
+    let (id, _) = value.strip_prefix('<')?.split_once('@')?;
+    Some(id)
+}
+
+/// The source of a mail.
+pub fn raw(shared: &Shared, id: &str) -> Answer {
+    let state = shared.lock();
+    match state.mails.iter().find(|mail| mail.id == id) {
+        Some(mail) => {
+            let answer = Answer {
+                status: 200,
+                headers: Vec::new(),
+                body: mail.source().into_bytes(),
+            };
+            guarded(answer.with("content-type", "text/plain; charset=utf-8"))
+        }
+        None => {
+            drop(state);
+            guarded(shared.lock().error(404, "not_found_error", "no such mail"))
+        }
+    }
+}
+
+/// Deletes a mail from the page, or all of them. Nylas, the mailbox and what counts keep it.
+///
+/// A web page of elsewhere cannot do this: before a DELETE its browser asks, and is not allowed to.
+pub fn delete(shared: &Shared, id: Option<&str>) -> Answer {
+    let mut state = shared.lock();
+    let ids: Vec<String> = state.mails.iter().map(|mail| mail.id.clone()).collect();
+    let wanted = ids
+        .into_iter()
+        .filter(|known| id.is_none_or(|id| id == known));
+    state.deleted.extend(wanted);
+    guarded(Answer::json(200, &json!({})))
 }
 
 /// Waits for a mail to an address that is newer than the one named in `after`, and returns the newest.

@@ -31,10 +31,13 @@ pub enum AccountState {
     AbuseBlocked,
     /// 429, `Daily send limit exceeded`, once that many mails were accepted since 00:00 UTC.
     DailyCap(u32),
-    /// 429 with `Retry-After: 1`, always.
+    /// 429, `Monthly send limit exceeded`, once that many mails of all accounts were accepted since the month began
+    /// (UTC). The limit is the organization's, so it is every account's.
+    MonthlyCap(u32),
+    /// 429 with `Retry-After: 1`, always, and for all accounts: Nylas pools the rate.
     RateLimited,
-    /// Within any second, `mails` mails are sent at once and `queue` more are queued (202). The rest gets 429 with
-    /// `Retry-After: 1`. Before October 2026 Nylas had no such queue: `queue` is 0.
+    /// For all accounts, too: within any second, `mails` mails are sent at once and `queue` more are queued (202). The
+    /// rest gets 429 with `Retry-After: 1`. Before October 2026 Nylas had no such queue: `queue` is 0.
     PerSecond {
         /// Mails sent at once.
         mails: u32,

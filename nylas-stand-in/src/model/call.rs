@@ -54,4 +54,6 @@ pub struct SeenRequest {
     pub replayed: bool,
     /// When it came, on the stand-in's clock.
     pub at_ms: u64,
+    /// Whether it had to wait, because too many others were open.
+    pub waited: bool,
 }

@@ -93,4 +93,23 @@ impl Mail {
         headers.extend(self.custom_headers.iter().cloned());
         headers
     }
+
+    /// The mail as it would travel: headers, an empty line, the body. Not encoded, so that a person can read it.
+    pub fn source(&self) -> String {
+        let kind = if self.is_plaintext { "plain" } else { "html" };
+        let from = match &self.from_name {
+            Some(name) => format!("{name} <{}>", self.from_email),
+            None => self.from_email.clone(),
+        };
+        let mut source = String::new();
+        for (name, value) in self.headers() {
+            let value = if name == "From" { &from } else { &value };
+            source.push_str(&format!("{name}: {value}\r\n"));
+        }
+        source.push_str(&format!(
+            "MIME-Version: 1.0\r\nContent-Type: text/{kind}; charset=utf-8\r\n\r\n{}",
+            self.body
+        ));
+        source
+    }
 }

@@ -6,4 +6,5 @@ pub mod call;
 pub mod mail;
 pub mod mailbox;
 pub mod script;
+pub mod unknowns;
 pub mod webhook;

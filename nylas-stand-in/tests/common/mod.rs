@@ -132,7 +132,11 @@ pub fn try_send(
 }
 
 pub fn send(nylas: &StandIn, key: &str, mail: &Value) -> Reply {
-    try_send(nylas, GRANT, Some(key), mail).unwrap()
+    send_from(nylas, GRANT, key, mail)
+}
+
+pub fn send_from(nylas: &StandIn, grant: &str, key: &str, mail: &Value) -> Reply {
+    try_send(nylas, grant, Some(key), mail).unwrap()
 }
 
 /// Sends with a short time limit. Returns whether that time ran out.

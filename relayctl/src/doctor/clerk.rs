@@ -1,14 +1,14 @@
 //! Checks at Clerk: which templates it leaves to the relay, and with which sender name.
 
 use super::{
-    finding::{Finding, fail, pass, skip, some_of, warn},
+    finding::{Finding, State, fail, pass, skip, some_of, warn},
     patient::Patient,
 };
 use crate::{
     http::{Ask, list, text},
     templates::{
         Filter,
-        clerk::{Clerk, Template},
+        clerk::{Clerk, TEMPLATES_MAX, Template},
     },
 };
 use clerk_nylas_relay::model::mail::Slug;
@@ -61,7 +61,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     let still: Vec<String> = theirs.iter().map(slug).collect();
     const SWITCH: &str = "`relayctl templates take` the ones that the relay is to deliver; if the relay handed them \
                           back, once the account sends again";
-    findings.push(if templates.is_empty() {
+    let by_whom = if templates.is_empty() {
         warn(
             "clerk-templates",
             "Clerk lists no templates",
@@ -94,6 +94,24 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             ),
             SWITCH,
         )
+    };
+    findings.push(if templates.len() < TEMPLATES_MAX {
+        by_whom
+    } else {
+        // As bad as what is known, and no better than a warning.
+        Finding {
+            state: by_whom.state.max(State::Warn),
+            cause: format!(
+                "Clerk listed {}, the most that are read, so there may be more; of these: {}",
+                templates.len(),
+                by_whom.cause
+            ),
+            fix: format!(
+                "look at Customization, Emails, for the others. {}",
+                by_whom.fix
+            ),
+            ..by_whom
+        }
     });
     let filter = Filter::read(patient.project.as_ref().ok());
     let dropped: Vec<String> = ours

@@ -7,7 +7,7 @@ use super::{
 use crate::{project::SECRETS, sample};
 
 /// Which settings a check is about.
-const SETTINGS: [(&str, &[&str]); 10] = [
+const SETTINGS: [(&str, &[&str]); 11] = [
     ("config-api-base", &["NYLAS_API_BASE"]),
     (
         "config-accounts",
@@ -29,8 +29,14 @@ const SETTINGS: [(&str, &[&str]); 10] = [
     ),
     (
         "config-operator",
-        &["ADMIN_TOKEN", "ALERT_WEBHOOK_URL", "NYLAS_DAILY_CAP"],
+        &[
+            "ADMIN_TOKEN",
+            "ALERT_WEBHOOK_URL",
+            "NYLAS_DAILY_CAP",
+            "NYLAS_MONTHLY_CAP",
+        ],
     ),
+    ("config-smtp", &["SMTP_HOST", "SMTP_PORT", "SMTP_PASSWORD"]),
 ];
 
 pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
@@ -63,10 +69,14 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             None => healthy(id, names, patient),
         });
     }
-    findings.push(match project {
-        Some(project) => queue(project),
-        None => skip("config-queue", "wrangler.toml is not known", ""),
-    });
+    match project {
+        Some(project) => findings.extend([queue(project), inbox(project)]),
+        None => {
+            for id in ["config-queue", "config-inbox"] {
+                findings.push(skip(id, "wrangler.toml is not known", ""));
+            }
+        }
+    }
     findings.push(match project {
         Some(project) if project.has_schedule() => pass("config-schedule", "set"),
         Some(_) => warn(
@@ -207,27 +217,10 @@ fn queue(project: &crate::project::Project) -> Finding {
              Cloudflare's free plan",
         );
     };
-    let consumers = project.consumers();
-    let Some((_, dead, wait)) = consumers.iter().find(|(name, _, _)| *name == queue) else {
-        return fail(
-            ID,
-            format!("nothing consumes {queue}: what goes into it is never sent"),
-            "take [[queues.consumers]] from the project's wrangler.toml",
-        );
+    let (dead, wait) = match consumed(ID, project, &queue) {
+        Ok(consumed) => consumed,
+        Err(finding) => return finding,
     };
-    if dead.is_empty()
-        || !dead.ends_with("-dead")
-        || !consumers.iter().any(|(name, _, _)| name == dead)
-    {
-        return fail(
-            ID,
-            format!(
-                "the dead letters of {queue} are not stored: what runs out of retries is lost without a trace"
-            ),
-            "give it a dead_letter_queue whose name ends in -dead, with a consumer of its own, as in the project's \
-             wrangler.toml",
-        );
-    }
     match wait {
         Some(0) => pass(ID, format!("{queue}, dead letters to {dead}")),
         Some(seconds) => warn(
@@ -243,4 +236,56 @@ fn queue(project: &crate::project::Project) -> Finding {
             "max_batch_timeout = 0",
         ),
     }
+}
+
+/// The queue of what nobody waits for.
+fn inbox(project: &crate::project::Project) -> Finding {
+    const ID: &str = "config-inbox";
+    let bound = |binding| project.producer(binding).filter(|queue| !queue.is_empty());
+    let Some(outbox) = bound("OUTBOX") else {
+        return skip(ID, "there is no queue of sign-in mails either", "");
+    };
+    let Some(queue) = bound("INBOX").filter(|queue| *queue != outbox) else {
+        return warn(
+            ID,
+            format!(
+                "notifications, replies and alerts go through {outbox}, too: a flood of them holds up sign-in mails"
+            ),
+            "take the producer INBOX and the consumer of its queue from the project's wrangler.toml, and deploy",
+        );
+    };
+    match consumed(ID, project, &queue) {
+        Ok((dead, _)) => pass(ID, format!("{queue}, dead letters to {dead}")),
+        Err(finding) => finding,
+    }
+}
+
+/// The queue of the dead letters of a queue, and how long it waits for a fuller batch.
+fn consumed(
+    id: &'static str,
+    project: &crate::project::Project,
+    queue: &str,
+) -> Result<(String, Option<i64>), Finding> {
+    let consumers = project.consumers();
+    let Some((_, dead, wait)) = consumers.iter().find(|(name, _, _)| name == queue) else {
+        return Err(fail(
+            id,
+            format!("nothing consumes {queue}: what goes into it is never sent"),
+            "take [[queues.consumers]] from the project's wrangler.toml",
+        ));
+    };
+    if dead.is_empty()
+        || !dead.ends_with("-dead")
+        || !consumers.iter().any(|(name, _, _)| name == dead)
+    {
+        return Err(fail(
+            id,
+            format!(
+                "the dead letters of {queue} are not stored: what runs out of retries is lost without a trace"
+            ),
+            "give it a dead_letter_queue whose name ends in -dead, with a consumer of its own, as in the project's \
+             wrangler.toml",
+        ));
+    }
+    Ok((dead.clone(), *wait))
 }

@@ -7,6 +7,7 @@ mod dns;
 mod finding;
 mod nylas;
 mod patient;
+mod smtp;
 mod worker;
 
 pub use args::{DoctorArgs, Group};
@@ -21,7 +22,7 @@ use patient::Patient;
 use serde_json::{Value, json};
 
 /// Every check: its id, which is also its section in `docs/doctor.md`, and what it asks.
-pub const CHECKS: [(&str, &str); 49] = [
+pub const CHECKS: &[(&str, &str)] = &[
     ("config-file", "wrangler.toml is there and can be read"),
     (
         "config-api-base",
@@ -39,6 +40,10 @@ pub const CHECKS: [(&str, &str); 49] = [
         "the queue is bound, consumed, and its dead letters are stored",
     ),
     (
+        "config-inbox",
+        "what nobody waits for has a queue of its own",
+    ),
+    (
         "config-clerk-secret",
         "CLERK_WEBHOOK_SIGNING_SECRET is a secret",
     ),
@@ -53,7 +58,11 @@ pub const CHECKS: [(&str, &str); 49] = [
     ),
     (
         "config-operator",
-        "ADMIN_TOKEN, ALERT_WEBHOOK_URL and NYLAS_DAILY_CAP can be used",
+        "ADMIN_TOKEN, ALERT_WEBHOOK_URL, NYLAS_DAILY_CAP and NYLAS_MONTHLY_CAP can be used",
+    ),
+    (
+        "config-smtp",
+        "SMTP_HOST, SMTP_PORT and SMTP_PASSWORD can be used",
     ),
     ("config-schedule", "the Worker is woken to look around"),
     (
@@ -102,8 +111,16 @@ pub const CHECKS: [(&str, &str); 49] = [
         "nylas-webhook-triggers",
         "that webhook has the triggers the relay needs",
     ),
+    (
+        "nylas-smtp",
+        "the mail server takes the account's app password",
+    ),
     ("worker-url", "the Worker's address is known, and https"),
     ("worker-reachable", "the Worker answers"),
+    (
+        "worker-as-svix",
+        "nothing at Cloudflare stops Clerk's sender before the Worker",
+    ),
     ("worker-version", "the Worker is of this version"),
     ("worker-settings", "the Worker's settings are complete"),
     ("worker-clock", "clocks agree"),
@@ -147,6 +164,7 @@ pub fn examine(args: &DoctorArgs, http: &Http, ui: &Ui) -> Result<Vec<Finding>, 
         let found = nylas::checks(&mut patient);
         if wanted(Group::Nylas) {
             findings.extend(found);
+            findings.push(smtp::check(&patient));
         }
     }
     if wanted(Group::Clerk) {

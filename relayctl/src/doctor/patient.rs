@@ -4,7 +4,7 @@ use super::args::DoctorArgs;
 use crate::{
     failure::Failure,
     http::{Http, relay_base},
-    project::{Project, SECRETS, variable},
+    project::{self, Project, SECRETS, variable},
     secrets::{self, Found},
     sign,
 };
@@ -69,6 +69,7 @@ impl<'a> Patient<'a> {
             // A secret that is not known here is not missing: the Worker may have it.
             (None, "CLERK_WEBHOOK_SIGNING_SECRET") => Some(placeholder.clone()),
             (None, "NYLAS_API_KEY") => Some("not-known-here".to_owned()),
+            (None, "SMTP_HOST") if !known.contains_key("SMTP_PASSWORD") => None,
             (None, "REPLY_WEBHOOK_SECRET") => {
                 variable(project.as_ref().ok(), "REPLY_WEBHOOK_URL").map(|_| placeholder.clone())
             }
@@ -79,22 +80,7 @@ impl<'a> Patient<'a> {
             Ok(config) => config.degraded,
             Err(problems) => problems,
         };
-        // Read once more with the accounts alone, so that another wrong setting does not hide them.
-        let only_accounts = |name: &str| match name {
-            "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => setting(name),
-            "CLERK_WEBHOOK_SIGNING_SECRET" => Some(placeholder.clone()),
-            "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
-            _ => None,
-        };
-        let accounts = Config::read(
-            only_accounts,
-            Bound {
-                ledger: true,
-                outbox: true,
-            },
-        )
-        .map(|config| config.accounts)
-        .unwrap_or_default();
+        let accounts = project::accounts(project.as_ref().ok());
         let url = args
             .url
             .as_deref()

@@ -17,8 +17,12 @@ use crate::{
 use clerk_nylas_relay::{model::time::millis, signature::PUBLIC_SIGNING_SECRETS};
 use serde_json::{Value, json};
 
-const REST: [&str; 12] = [
+/// What Clerk's sender calls itself.
+const SVIX_AGENT: &str = "Svix-Webhooks/1.84.0 (sender-9YMgn; +https://www.svix.com/http-sender/)";
+
+const REST: [&str; 13] = [
     "worker-reachable",
+    "worker-as-svix",
     "worker-version",
     "worker-settings",
     "worker-clock",
@@ -74,15 +78,20 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         }
     };
     let body = health.json();
+    let as_svix = as_svix(patient, url);
     if text(&body, "/status").is_empty() {
-        findings.push(fail(
-            "worker-reachable",
-            format!("something at {url} answers {}, but it is not the relay", health.code),
-            "check the address; deploy with `npx wrangler deploy`; a route or Cloudflare Access in front must let it \
-             through",
-        ));
+        findings.push(match is_cloudflares_page(&health) {
+            true => fail("worker-reachable", stopped_before(&health), UNSTOP),
+            false => fail(
+                "worker-reachable",
+                format!("something at {url} answers {}, but it is not the relay", health.code),
+                "check the address; deploy with `npx wrangler deploy`; a route or Cloudflare Access in front must let \
+                 it through",
+            ),
+        });
+        findings.push(as_svix);
         findings.extend(skipped(
-            1,
+            2,
             "the relay does not answer",
             "see worker-reachable",
         ));
@@ -92,6 +101,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         "worker-reachable",
         format!("answered in {:.0} ms", health.took_ms),
     ));
+    findings.push(as_svix);
     findings.push(version(text(&body, "/version")));
     let complete = settings(&body);
     findings.push(complete);
@@ -114,6 +124,56 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
     findings.push(notifications(patient, url));
     findings.extend(admin(patient, url));
     findings
+}
+
+const UNSTOP: &str = "Cloudflare's dashboard, the domain, Security, Events shows what stopped it. Bot Fight Mode: \
+                      switch it off (Security, Bots), because no rule can skip it. Super Bot Fight Mode, a managed \
+                      challenge or a WAF rule: a custom rule that skips them for /api/webhooks/. Or give Clerk and \
+                      Nylas the workers.dev address, which has none of these";
+
+/// Whether Cloudflare itself answered, in place of the Worker. The Worker's own answers are JSON with a status.
+fn is_cloudflares_page(reply: &Reply) -> bool {
+    let page = String::from_utf8_lossy(&reply.body).to_lowercase();
+    let is_mitigated = reply.header("cf-mitigated").is_some();
+    is_mitigated || (reply.status().is_empty() && page.contains("cloudflare"))
+}
+
+fn stopped_before(reply: &Reply) -> String {
+    format!(
+        "Cloudflare's own page answers {}, before the Worker: Bot Fight Mode, or a WAF rule of the domain",
+        reply.code
+    )
+}
+
+/// A request that the Worker refuses, under the name of Clerk's sender. It gets as far as the Worker, or it does not.
+fn as_svix(patient: &Patient<'_>, url: &str) -> Finding {
+    const ID: &str = "worker-as-svix";
+    let webhook = format!("{url}/api/webhooks/clerk");
+    let asked = Signer::random().and_then(|signer| {
+        let id = trigger::message_id()?;
+        let body = br#"{"object":"event","type":"relayctl.probe","data":{}}"#;
+        let ask = trigger::signed(&webhook, &signer, &id, clock::now(), body.to_vec());
+        patient.http.call(&ask.header("user-agent", SVIX_AGENT))
+    });
+    match asked {
+        Err(failure) => fail(ID, failure.message, failure.fix),
+        Ok(reply) if is_cloudflares_page(&reply) => fail(ID, stopped_before(&reply), UNSTOP),
+        Ok(reply) if reply.status().is_empty() => fail(
+            ID,
+            format!(
+                "a request as Clerk's sender makes it was answered {}",
+                reply.code
+            ),
+            "what answers there is not this relay, or something in front of it: check the routes",
+        ),
+        Ok(reply) => pass(
+            ID,
+            format!(
+                "what comes as Clerk's sender gets to the Worker ({})",
+                reply.code
+            ),
+        ),
+    }
 }
 
 fn version(running: &str) -> Finding {

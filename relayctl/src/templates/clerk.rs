@@ -12,6 +12,8 @@ use std::time::Duration;
 /// The longest page that Clerk's specification allows. Without a limit a page has ten templates.
 const PAGE: usize = 500;
 const PAGES_MAX: usize = 4;
+/// How many templates are listed at most. If there are as many, there may be more.
+pub const TEMPLATES_MAX: usize = PAGE.saturating_mul(PAGES_MAX);
 /// A busy Clerk (423, 429, 5xx) is asked so often.
 const TRIES: u32 = 4;
 const WAIT_MAX: Duration = Duration::from_secs(30);

@@ -286,6 +286,10 @@ pub struct FakeRelay {
     /// Added to the `Date` header.
     pub clock_off_seconds: i64,
     pub admin: Option<Arc<Answering>>,
+    /// What Cloudflare answers, in place of the Worker, to what calls itself a webhook's sender: headers and a page.
+    pub stops_senders: Option<(&'static str, &'static str)>,
+    /// The same, to everything.
+    pub stops_all: bool,
     pub seen: Arc<Mutex<Vec<String>>>,
     /// A folder that plays Cloudflare: the secrets stored there, and whether anything is deployed.
     pub cloud: Option<PathBuf>,
@@ -304,6 +308,8 @@ impl Default for FakeRelay {
             nylas_code: 401,
             clock_off_seconds: 0,
             admin: None,
+            stops_senders: None,
+            stops_all: false,
             seen: Arc::default(),
             cloud: None,
         }
@@ -328,6 +334,14 @@ impl FakeRelay {
             .is_some_and(|cloud| !cloud.join("tag").exists())
         {
             return Answer::text(404, "error code: 1042");
+        }
+        let is_sender = asked.header("user-agent").starts_with("Svix-Webhooks/1.");
+        if let Some((header, page)) = self.stops_senders.filter(|_| is_sender || self.stops_all) {
+            let answer = Answer::text(403, page).header("server", "cloudflare");
+            return match header {
+                "" => answer,
+                header => answer.header(header, "challenge"),
+            };
         }
         match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/health") if self.problems().is_empty() && self.degraded.is_empty() => {

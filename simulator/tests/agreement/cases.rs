@@ -120,7 +120,7 @@ fn a_key_has_at_most_256_characters() {
 #[test]
 fn errors_are_kept_under_the_key() {
     for (behaviour, status, kind, accepted) in [
-        (Behaviour::Refused, 400, "invalid_request_error", 0),
+        (Behaviour::Refused, 402, "invalid_request_error", 0),
         (Behaviour::Unavailable, 503, "api.internal_error", 0),
         (Behaviour::TimedOut, 504, "provider_error", 1),
     ] {
@@ -157,6 +157,22 @@ fn an_account_that_does_not_send_says_why() {
             );
         });
     }
+}
+
+/// Nylas' rate is the organization's.
+#[test]
+fn one_accounts_throttling_is_everyones() {
+    on_both(true, |nylas| {
+        nylas.set_account(GRANT, Account::Throttled);
+        let other = nylas.send(OTHER, Some("k"), TO, ID);
+        assert_eq!(other.gist(), (429, "rate_limit_error", false));
+        assert_eq!(other.header("retry-after"), Some("1"));
+        nylas.set_account(GRANT, Account::Healthy);
+        assert_eq!(
+            nylas.send(OTHER, Some("k2"), TO, ID).gist(),
+            (200, "", false)
+        );
+    });
 }
 
 #[test]

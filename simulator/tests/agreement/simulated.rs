@@ -29,7 +29,11 @@ impl Simulated {
             failed_mail_stays: false,
             hang_up_frees_keys: false,
             instances: 0,
+            batch_size: 1,
+            queue_stops: None,
             daily_cap: None,
+            over_smtp: false,
+            message_ids_are_kept: true,
         };
         let choices = Choices::scripted(Vec::new());
         let world = World::new(START, rules, None, choices, Millis::MAX, false);

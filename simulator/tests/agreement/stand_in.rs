@@ -92,7 +92,7 @@ impl Played for OverHttp {
         let action = match behaviour {
             Behaviour::Slow => Action::AcceptAfter(Duration::from_secs(29)),
             Behaviour::Queued | Behaviour::QueuedInVain => Action::Queue202,
-            Behaviour::Refused => error(400, "invalid_request_error", false),
+            Behaviour::Refused => error(402, "invalid_request_error", false),
             Behaviour::Unavailable => error(503, "api.internal_error", false),
             Behaviour::TimedOut => error(504, "provider_error", true),
         };

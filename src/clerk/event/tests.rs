@@ -48,17 +48,21 @@ fn read(event: &Value) -> Result<(Email, Content), NotForUs> {
 }
 
 fn read_bytes(body: &[u8]) -> Result<(Email, Content), NotForUs> {
+    read_under("msg_1", body).2
+}
+
+fn read_under(id: &str, body: &[u8]) -> Read {
     // Only a verified webhook can be read, so the test signs it.
     let secret = SigningSecret::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").unwrap();
     let now = UnixMillis::from_seconds(SIGNED_AT);
     let headers = SignatureHeaders::pick(|name| match name {
-        "svix-id" => Some("msg_1".to_owned()),
+        "svix-id" => Some(id.to_owned()),
         "svix-timestamp" => Some(SIGNED_AT.to_string()),
-        "svix-signature" => Some(secret.sign("msg_1", now, body)),
+        "svix-signature" => Some(secret.sign(id, now, body)),
         _ => None,
     });
     let webhook = verify_clerk(&headers, body, std::slice::from_ref(&secret), now).unwrap();
-    read_email(&webhook).1
+    read_email(&webhook, false)
 }
 
 fn email(event: &Value) -> Email {
@@ -278,4 +282,56 @@ fn debug_shows_nothing_private() {
     for private in ["123456", "Jane", "Example", "user_1"] {
         assert!(!shown.contains(private), "{shown}");
     }
+}
+
+/// An id that Svix made at that moment.
+fn id_of(seconds: u64) -> String {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    // The time is the first 32 of 160 bits; the others are 0.
+    let mut number = [0_u8; 20];
+    let since = u32::try_from(seconds - 1_400_000_000).unwrap();
+    number[..4].copy_from_slice(&since.to_be_bytes());
+    let mut letters = [b'0'; 27];
+    for letter in letters.iter_mut().rev() {
+        let mut rest = 0_u32;
+        for byte in &mut number {
+            rest = rest * 256 + u32::from(*byte);
+            *byte = u8::try_from(rest / 62).unwrap();
+            rest %= 62;
+        }
+        *letter = DIGITS[rest as usize];
+    }
+    format!("msg_{}", str::from_utf8(&letters).unwrap())
+}
+
+/// No document says what `timestamp` is of. If it were too early, every code would count as expired.
+#[test]
+fn the_later_of_the_events_time_and_its_ids_counts() {
+    let made_at = |of_event: u64, id: &str| {
+        let event = with("/timestamp", json!(of_event * 1000));
+        let (_, differ, read) = read_under(id, event.to_string().as_bytes());
+        let (email, _) = read.unwrap_or_else(|why| panic!("{why:?}"));
+        (email.created_at.seconds(), differ)
+    };
+    let seconds = Duration::from_secs;
+    let hour_ago = SIGNED_AT - 3600;
+    // The event's time is too early: the id's counts. Too late an id is none.
+    assert_eq!(
+        made_at(hour_ago, &id_of(SIGNED_AT - 5)),
+        (SIGNED_AT - 5, Some(seconds(3595)))
+    );
+    assert_eq!(made_at(hour_ago, &id_of(SIGNED_AT + 1)), (hour_ago, None));
+    assert_eq!(made_at(hour_ago, "msg_1"), (hour_ago, None));
+    // The id's is earlier, as of an event that waited to be handed to Svix never is.
+    assert_eq!(
+        made_at(SIGNED_AT, &id_of(hour_ago)),
+        (SIGNED_AT, Some(seconds(3600)))
+    );
+    // What is within a minute is no difference.
+    assert_eq!(
+        made_at(SIGNED_AT - 70, &id_of(SIGNED_AT - 10)),
+        (SIGNED_AT - 10, None)
+    );
+    let (at, differ) = made_at(SIGNED_AT - 71, &id_of(SIGNED_AT - 10));
+    assert_eq!((at, differ), (SIGNED_AT - 10, Some(seconds(61))));
 }

@@ -41,6 +41,10 @@ fn a_fresh_event_is_judged_by_what_is_known_of_its_id() {
         (Some(MailState::Rejected), Receive::Attempt),
         (Some(MailState::Expired), Receive::Attempt),
         (Some(MailState::DeadLettered), Receive::Attempt),
+        (
+            Some(MailState::Superseded),
+            Receive::Answer(Ending::quiet(Outcome::Superseded, Reason::NewerCodeQueued)),
+        ),
     ] {
         assert_eq!(received(state, MINUTE), expected, "{state:?}");
     }
@@ -57,6 +61,7 @@ fn an_old_event_is_a_loss_only_if_nobody_had_it() {
         (Some(MailState::Waiting), lost),
         (Some(MailState::Sent), quiet),
         (Some(MailState::Queued), quiet),
+        (Some(MailState::Superseded), quiet),
         (Some(MailState::Rejected), quiet),
         (Some(MailState::Expired), quiet),
         (Some(MailState::DeadLettered), quiet),
@@ -246,5 +251,37 @@ fn an_ending_is_as_serious_as_its_name_and_an_alert_where_somebody_must_look() {
         ),
     ] {
         assert_eq!((ending.level, ending.alert), (level, alert));
+    }
+}
+
+#[test]
+fn an_address_that_nobody_reads_is_a_test_recipient() {
+    for address in [
+        "jane+clerk_test@acme.com",
+        "Jane+Clerk_Test@Acme.com",
+        "jane+signup+clerk_test@acme.com",
+        "jane@example.com",
+        "jane@EXAMPLE.net",
+        "jane@mail.example.org",
+        "jane@acme.test",
+        "jane@acme.invalid",
+        "jane@localhost",
+        "jane@acme.localhost",
+        "jane@acme.example",
+    ] {
+        assert!(is_test_recipient(address), "{address}");
+    }
+    for address in [
+        "jane@acme.com",
+        "clerk_test@acme.com",
+        "jane+clerk_testing@acme.com",
+        "jane@example.com.acme.com",
+        "jane@notexample.com",
+        "jane@example.co.uk",
+        "jane@acme.tested",
+        "jane@contest",
+        "example.com",
+    ] {
+        assert!(!is_test_recipient(address), "{address}");
     }
 }

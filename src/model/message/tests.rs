@@ -15,6 +15,7 @@ fn a_message_survives_the_journey() {
         email: email("invitation", UnixMillis(1_700_000_000_123)),
         content: QueuedContent::Here(Content::Html("<p>\"é\u{0}</p>".into())),
         queued_at: UnixMillis(1_700_000_001_000),
+        is_oldest: false,
         route: Route::default(),
     }));
     let text = mail.to_text().unwrap();

@@ -133,3 +133,25 @@ fn a_route_whose_keys_may_be_forgotten_begins_again() {
         route.advance(&ids(&two));
     }
 }
+
+#[test]
+fn throttling_goes_to_the_accounts_own_next_generation() {
+    let two = accounts(&["g1", "g2"]);
+    let email = to("jane@example.com");
+    let order = order(&two, &email);
+    let (first, second) = (order[0].as_str(), order[1].as_str());
+    let mut route = Route::default();
+    assert!(!route.advance_generation());
+    route.start(&order, NOW);
+    assert!(route.advance_generation() && route.advance_generation());
+    assert_eq!(walk(&route), [(first, 0), (first, 1), (first, 2)]);
+    // Every other way goes on where the order has a hop left.
+    assert!(route.advance(&order));
+    assert_eq!(route.current().unwrap().account.as_str(), second);
+    let mut last = Route::default();
+    last.start(&order, NOW);
+    for _ in 1..GENERATIONS_MAX {
+        assert!(last.advance_generation());
+    }
+    assert!(!last.advance_generation());
+}

@@ -64,3 +64,33 @@ fn a_found_mail_is_this_mail() {
     }
     assert_eq!(find(200, json!({})), FindOutcome::Unknown);
 }
+
+/// `docs/production.md`.
+#[test]
+fn a_folder_is_an_id_and_its_attribute_tells_which() {
+    let folder = |id: &str, name: &str, attributes: Value| json!({"id": id, "name": name, "attributes": attributes});
+    let told = folders_of(&[
+        folder("f1", "Sent", json!(["\\Inbox"])),
+        folder("f2", "Verschickt", json!(["\\Sent"])),
+        folder("f3", "Junk", json!(["\\Archive"])),
+        folder("f4", "Werbung", json!(["\\Junk"])),
+    ]);
+    assert_eq!(
+        (told.sent.as_deref(), told.junk.as_deref()),
+        (Some("f2"), Some("f4"))
+    );
+    assert!(told.is_sent("f2") && told.is_junk("f4"));
+    assert!(!told.is_sent("f1") && !told.is_junk("f3") && !told.is_junk("f2"));
+    // As in the example of Nylas' reference, which has no attributes.
+    let named = folders_of(&[
+        json!({"id": "SENT", "name": "SENT", "system_folder": true}),
+        json!({"id": "Label_1", "name": "Spam", "attributes": []}),
+    ]);
+    assert_eq!(
+        (named.sent.as_deref(), named.junk.as_deref()),
+        (Some("SENT"), Some("Label_1"))
+    );
+    // Names stay a second sign, because the schema of notifications shows names.
+    let none = folders_of(&[]);
+    assert!(none.is_sent("\\Sent") && none.is_junk("SPAM") && !none.is_junk("inbox"));
+}

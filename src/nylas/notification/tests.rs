@@ -55,18 +55,25 @@ fn a_message_is_known_by_its_id_whatever_the_suffixes_of_the_type() {
 fn a_message_we_sent_is_known_by_its_folder_or_by_our_metadata() {
     for folder in ["SENT", "sent", "\\Sent"] {
         assert_eq!(
-            sent_by_us(&json!({"folders": [folder]})),
+            sent_by_us(&json!({"folders": [folder]}), &Folders::default()),
             Some(Reason::SentFolder)
         );
     }
     for id in ["msg_2abc", "forward_00ff"] {
         assert_eq!(
-            sent_by_us(&json!({"metadata": {"key1": id}})),
+            sent_by_us(&json!({"metadata": {"key1": id}}), &Folders::default()),
             Some(Reason::OurMetadata)
         );
     }
     let received = json!({"folders": ["INBOX"], "metadata": {"key1": "all-meetings"}});
-    assert_eq!(sent_by_us(&received), None);
+    assert_eq!(sent_by_us(&received, &Folders::default()), None);
+    let folders = Folders {
+        sent: Some("f2".into()),
+        junk: Some("f4".into()),
+    };
+    let in_folder = |id: &str| sent_by_us(&json!({"folders": [id]}), &folders);
+    assert_eq!(in_folder("f2"), Some(Reason::SentFolder));
+    assert_eq!((in_folder("f4"), in_folder("f1")), (None, None));
 }
 
 #[test]

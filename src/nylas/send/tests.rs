@@ -20,7 +20,7 @@ fn response(status: u16, body: &str) -> HttpResponse {
 
 fn outcome(status: u16, error_type: &str, message: &str) -> SendOutcome {
     let body = json!({"request_id": "r", "error": {"type": error_type, "message": message}});
-    classify_send(&response(status, &body.to_string()))
+    classify_send(&response(status, &body.to_string()), true)
 }
 
 fn rejected(reason: Reason) -> SendOutcome {
@@ -41,13 +41,13 @@ fn a_success_is_sent_whatever_its_body_is() {
             is_queued: status == 202,
         };
         assert_eq!(
-            classify_send(&response(status, body)),
+            classify_send(&response(status, body), true),
             SendOutcome::Sent(expected)
         );
         // Nylas' schema requires neither id, and a body may be cut.
         for body in ["", "{", r#"{"data":{}}"#] {
             assert_eq!(
-                classify_send(&response(status, body)),
+                classify_send(&response(status, body), true),
                 SendOutcome::Sent(SentMail {
                     is_queued: status == 202,
                     ..SentMail::default()
@@ -64,24 +64,57 @@ fn the_two_conflicts_differ_by_type_with_and_without_the_prefix() {
         assert_eq!(kind("concurrent_idempotent_request"), SendOutcome::InFlight);
         assert_eq!(kind("invalid_idempotent_request"), SendOutcome::KeyConflict);
     }
-    assert_eq!(classify_send(&response(409, "")), SendOutcome::InFlight);
+    assert_eq!(
+        classify_send(&response(409, ""), true),
+        SendOutcome::InFlight
+    );
 }
 
+/// The rate is the organization's, so it is no account's fault. `docs/production.md`.
 #[test]
-fn a_429_is_throttling_unless_the_daily_quota_is_used_up() {
+fn a_429_of_the_rate_is_throttling() {
     let retry_after = Some(Duration::from_secs(7));
-    assert_eq!(
-        outcome(
-            429,
-            "rate_limit_error",
-            "Too many requests, please try again shortly."
+    for message in [
+        "Too many requests, please try again shortly.",
+        "Rate limit exceeded",
+        "Rate limit of your plan exceeded: 5 requests per second",
+        "",
+    ] {
+        assert_eq!(
+            outcome(429, "rate_limit_error", message),
+            SendOutcome::Throttled { retry_after },
+            "{message}"
+        );
+    }
+}
+
+/// No document has the words.
+#[test]
+fn a_quota_of_the_day_the_month_or_the_plan_is_the_accounts_fault() {
+    for (message, fault) in [
+        ("Daily send limit exceeded", AccountFault::DailyQuota),
+        (
+            "You can send 200 emails per day: limit reached",
+            AccountFault::DailyQuota,
         ),
-        SendOutcome::Throttled { retry_after }
-    );
-    assert_eq!(
-        outcome(429, "api.rate_limit_error", "Daily send limit exceeded"),
-        at_fault(AccountFault::DailyQuota)
-    );
+        ("Monthly send limit exceeded", AccountFault::MonthlyQuota),
+        ("Monthly rate limit exceeded", AccountFault::MonthlyQuota),
+        ("3000 emails per month exceeded", AccountFault::MonthlyQuota),
+        ("Quota exceeded", AccountFault::PlanLimit),
+        (
+            "The organization's send limit was reached",
+            AccountFault::PlanLimit,
+        ),
+        ("Upgrade your plan to send more", AccountFault::PlanLimit),
+    ] {
+        for status in [400, 402, 403, 422, 429] {
+            assert_eq!(
+                outcome(status, "api.rate_limit_error", message),
+                at_fault(fault),
+                "{status} {message}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -96,27 +129,70 @@ fn what_may_have_been_sent_is_ambiguous() {
         );
     }
     assert!(matches!(
-        classify_send(&response(503, "<html>")),
+        classify_send(&response(503, "<html>"), true),
         SendOutcome::Ambiguous { .. }
     ));
 }
 
 #[test]
 fn a_refusal_of_the_mail_is_final() {
-    assert_eq!(
-        outcome(400, "invalid_request_error", "error parsing request body"),
-        rejected(Reason::NylasRefusedMail)
-    );
+    let recipient = rejected(Reason::NylasRefusedRecipient);
     assert_eq!(
         outcome(402, "", "Sending to at least one recipient failed"),
-        rejected(Reason::NylasRefusedRecipient)
+        recipient
+    );
+    assert_eq!(
+        outcome(400, "invalid_request_error", "to: invalid email"),
+        recipient
     );
     assert_eq!(outcome(413, "", ""), rejected(Reason::NylasTooLarge));
     assert_eq!(
-        outcome(422, "", "mail provider error"),
-        rejected(Reason::NylasProviderRefused)
+        outcome(400, "api.invalid_idempotency_key", ""),
+        rejected(Reason::NylasRefusedMail)
     );
-    assert_eq!(outcome(418, "", ""), rejected(Reason::NylasRefusedMail));
+}
+
+/// To call it the mail's would lose every mail, should it be about something that every mail has.
+#[test]
+fn an_unexplained_refusal_of_an_unremarkable_mail_is_the_accounts() {
+    let html = |bytes: usize| Content::Html("x".repeat(bytes));
+    let code = email();
+    assert!(is_unremarkable(&code, &html(100_000)));
+    let remarkable = [
+        ("jané@example.com", "Code", 1),
+        ("jane@example.com", &*"x".repeat(501), 1),
+        ("jane@example.com", "Code", 600_000),
+    ];
+    for (to, subject, bytes) in remarkable {
+        let (to, subject) = (to.to_owned(), subject.to_owned());
+        let mail = Email {
+            to,
+            subject,
+            ..code.clone()
+        };
+        assert!(!is_unremarkable(&mail, &html(bytes)));
+    }
+    // Strangers write what is forwarded.
+    let forward = Email {
+        only_account: GrantId::parse("g1"),
+        ..code
+    };
+    assert!(!is_unremarkable(&forward, &html(1)));
+    for (status, kind, message, reason) in [
+        (
+            400,
+            "invalid_request_error",
+            "error parsing request body",
+            Reason::NylasRefusedMail,
+        ),
+        (418, "", "", Reason::NylasRefusedMail),
+        (422, "", "mail provider error", Reason::NylasProviderRefused),
+    ] {
+        let body = json!({"error": {"type": kind, "message": message}}).to_string();
+        let of = |unremarkable| classify_send(&response(status, &body), unremarkable);
+        assert_eq!(of(true), at_fault(AccountFault::Unexplained));
+        assert_eq!(of(false), rejected(reason));
+    }
 }
 
 #[test]
@@ -159,7 +235,7 @@ fn a_refusal_of_the_account_is_not_the_mails() {
 fn an_error_may_stand_without_the_object_around_it() {
     let bare = r#"{"type":"api.invalid_idempotent_request","message":"x"}"#;
     assert_eq!(
-        classify_send(&response(409, bare)),
+        classify_send(&response(409, bare), true),
         SendOutcome::KeyConflict
     );
 }

@@ -46,8 +46,8 @@ fn nylas_is_left_alone_for_as_long_as_it_asks_within_reason() {
     assert_eq!(seconds_after(0, Some(30), NO_JITTER), 30);
     assert_eq!(seconds_after(0, Some(u64::MAX), NO_JITTER), 10 * 60 - 5);
     let invitation = email("invitation", UnixMillis(0));
-    let delay = retry_delay(&invitation, UnixMillis(0), Some(HOUR), NO_JITTER);
-    assert_eq!(delay, MINUTE * 15);
+    let delay = retry_delay(&invitation, UnixMillis(0), Some(HOUR * 2), NO_JITTER);
+    assert_eq!(delay, HOUR);
 }
 
 #[test]
@@ -55,4 +55,17 @@ fn the_last_try_is_shortly_before_the_mail_expires() {
     assert_eq!(seconds_after(400, None, NO_JITTER), 195);
     assert_eq!(seconds_after(598, None, NO_JITTER), 1);
     assert_eq!(seconds_after(10_000, None, NO_JITTER), 1);
+}
+
+/// Nobody waits for these: a delivery costs an operation of the queue, so they become rare.
+#[test]
+fn what_nobody_waits_for_is_retried_ever_more_rarely_up_to_hourly() {
+    let delays: Vec<u64> = (1..PATIENT_TRIES)
+        .map(|attempt| patient_delay(attempt).as_secs())
+        .collect();
+    assert_eq!(delays[..4], [10, 20, 40, 80]);
+    assert!(delays.is_sorted());
+    assert_eq!(delays.iter().max(), Some(&3600));
+    assert_eq!(delays.iter().sum::<u64>() / 3600, 22);
+    assert_eq!(patient_delay(u32::MAX), HOUR);
 }

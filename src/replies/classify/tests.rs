@@ -12,7 +12,11 @@ fn classify(from: &str, headers: &[(&str, &str)], folder: &str) -> (Class, Reaso
         .collect();
     let message =
         json!({"id": "m", "from": [{"email": from}], "folders": [folder], "headers": headers});
-    InboundMail(&message).classify(&["Auth@Example.org".to_owned()])
+    let folders = Folders {
+        sent: Some("f2".to_owned()),
+        junk: Some("f4".to_owned()),
+    };
+    InboundMail(&message).classify(&["Auth@Example.org".to_owned()], &folders)
 }
 
 #[test]
@@ -77,10 +81,16 @@ fn our_own_mail_is_ours_whatever_else_it_shows() {
         classify("jane@example.com", &automatic, "SENT"),
         own(Reason::SentFolder)
     );
+    assert_eq!(
+        classify("jane@example.com", &automatic, "f2"),
+        own(Reason::SentFolder)
+    );
 }
 
 #[test]
 fn spam_is_not_a_person() {
     assert_eq!(classify("jane@example.com", &[], "Junk").0, Class::Junk);
     assert_eq!(classify("jane@example.com", &[], "SPAM").0, Class::Junk);
+    assert_eq!(classify("jane@example.com", &[], "f4").0, Class::Junk);
+    assert_eq!(classify("jane@example.com", &[], "f1").0, Class::Person);
 }

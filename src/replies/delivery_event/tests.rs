@@ -26,6 +26,7 @@ fn pending(message_id: &str) -> Pending {
             email: email(),
             content: QueuedContent::Here(Content::Text("1".into())),
             queued_at: MADE,
+            is_oldest: false,
             route: Route::default(),
         },
     }

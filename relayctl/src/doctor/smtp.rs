@@ -1,0 +1,51 @@
+//! The mail server, where SMTP is the way out.
+
+use super::{
+    finding::{Finding, fail, pass, skip},
+    patient::Patient,
+};
+use crate::smtp;
+use clerk_nylas_relay::config::Smtp;
+use std::time::Duration;
+
+const ID: &str = "nylas-smtp";
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Logs in as each account, and sends nothing.
+pub fn check(patient: &Patient<'_>) -> Finding {
+    let Some(host) = patient.variable("SMTP_HOST") else {
+        return pass(ID, "not used: mails go through Nylas' API");
+    };
+    let Some(password) = patient.secret("SMTP_PASSWORD") else {
+        return skip(
+            ID,
+            "SMTP_PASSWORD is not known here",
+            "put it into the environment; nobody can read it any more if `relayctl setup` made it: the Worker's log \
+             then says whether it works",
+        );
+    };
+    let port = patient.variable("SMTP_PORT");
+    let smtp = match Smtp::read(host, port.as_deref(), Some(password), &patient.accounts) {
+        Ok(smtp) => smtp,
+        Err(problem) => {
+            let problem = format!("{} {}", problem.name, problem.problem);
+            return fail(ID, problem, "docs/ways-out.md");
+        }
+    };
+    for (account, address) in patient.accounts.iter().zip(&patient.addresses) {
+        let Some(password) = smtp.password(&account.grant_id) else {
+            continue;
+        };
+        if let Err(refusal) = smtp::login(&smtp, address, password, TIMEOUT) {
+            let (cause, fix) = smtp::explain(refusal);
+            return fail(ID, format!("{address}: {cause}"), fix);
+        }
+    }
+    if patient.addresses.is_empty() {
+        return skip(ID, "no account's address is known", "see nylas-grant");
+    }
+    pass(
+        ID,
+        format!("{}:{} takes the password", smtp.host, smtp.port),
+    )
+}

@@ -1,0 +1,99 @@
+//! The only place of `prove` that sends. It writes to the account's own address, and no more often than was said.
+
+use crate::{
+    failure::Failure,
+    http::{Ask, Reply},
+    nylas::Nylas,
+};
+use serde_json::{Value, json};
+use std::{cell::Cell, time::Duration};
+
+/// No run sends more mails.
+pub const MAILS_MAX: u32 = 20;
+
+/// A request to send. Only a [`Mailer`] makes one, and only to its own account.
+pub struct Letter(Vec<u8>);
+
+/// Sends mails from one account to itself.
+pub struct Mailer<'a> {
+    nylas: &'a Nylas<'a>,
+    grant_id: &'a str,
+    address: &'a str,
+    at_most: u32,
+    sent: Cell<u32>,
+}
+
+impl<'a> Mailer<'a> {
+    /// `at_most`: what the operator was told.
+    pub fn new(nylas: &'a Nylas<'a>, grant_id: &'a str, address: &'a str, at_most: u32) -> Self {
+        Self {
+            nylas,
+            grant_id,
+            address,
+            at_most: at_most.min(MAILS_MAX),
+            sent: Cell::new(0),
+        }
+    }
+
+    /// A mail of that name.
+    pub fn letter(&self, name: &str, body: &str) -> Letter {
+        Letter(self.mail(name, body, &json!([{"email": self.address}])))
+    }
+
+    /// A request without a recipient, which Nylas refuses.
+    pub fn malformed(&self, name: &str) -> Letter {
+        Letter(self.mail(name, "<p>Nobody gets this.</p>", &json!([])))
+    }
+
+    fn mail(&self, name: &str, body: &str, to: &Value) -> Vec<u8> {
+        json!({
+            "from": [{"email": self.address}], "to": to, "subject": subject(name), "body": body,
+            "metadata": {"key1": name},
+            "custom_headers": [{"name": "Auto-Submitted", "value": "auto-generated"}],
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    /// Sends under a key. Whatever Nylas answers, it counts as a mail.
+    pub fn send(&self, key: &str, letter: &Letter) -> Result<Reply, Failure> {
+        self.send_within(key, letter, None)
+    }
+
+    /// The same, and hangs up after that time.
+    pub fn send_within(
+        &self,
+        key: &str,
+        letter: &Letter,
+        limit: Option<Duration>,
+    ) -> Result<Reply, Failure> {
+        let number = self.sent.get().saturating_add(1);
+        if number > self.at_most {
+            return Err(Failure::new(
+                format!("the {} mails that were allowed are sent", self.at_most),
+                "this is a mistake of relayctl: report it",
+            ));
+        }
+        self.sent.set(number);
+        let path = format!(
+            "{}/v3/grants/{}/messages/send",
+            self.nylas.base, self.grant_id
+        );
+        let mut ask = Ask::get(path)
+            .bearer(self.nylas.key.reveal())
+            .header("content-type", "application/json")
+            .header("idempotency-key", key);
+        (ask.method, ask.body, ask.limit) = ("POST", Some(letter.0.clone()), limit);
+        self.nylas.http.call(&ask)
+    }
+
+    /// How many sends were asked for so far.
+    pub fn sent(&self) -> u32 {
+        self.sent.get()
+    }
+}
+
+/// The subject of the mail of that name.
+pub fn subject(name: &str) -> String {
+    format!("relayctl prove, {name}: it can be deleted")
+}

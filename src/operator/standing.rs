@@ -1,0 +1,171 @@
+//! Alerts of states that may end: what stands is remembered, and when it ends one message says so.
+
+use super::about::{About, what_ended};
+use crate::{
+    config::Config,
+    ledger::{Ledger, seen::Standing},
+    model::{
+        alert::{Alert, AlertKind},
+        id::GrantId,
+        message::Message,
+        outcome::{Event, Outcome},
+        time::{UnixMillis, words},
+    },
+    ports::Ports,
+};
+use serde_json::json;
+use std::time::Duration;
+
+/// What the checks found, as far as they looked.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Accounts whose grant is valid.
+    pub valid: Vec<GrantId>,
+    /// Whether Nylas' webhook is active.
+    pub is_webhook_active: Option<bool>,
+    pub mails: Option<MailFacts>,
+}
+
+/// What the list of mails says.
+#[derive(Clone, Debug, Default)]
+pub struct MailFacts {
+    pub is_silent: bool,
+    pub is_anybody_waiting: bool,
+    /// Mails have been in the queue for longer than the consumer takes.
+    pub is_backlogged: bool,
+    pub bounce_too_often: bool,
+    pub complain_too_often: bool,
+    /// When each account last sent a mail.
+    pub sent: Vec<(GrantId, UnixMillis)>,
+}
+
+/// Remembers an alert of a state that may end. Safe to lose: then nothing says that it ended.
+pub async fn note<P: Ports>(ports: &P, alert: &Alert, key: &str) {
+    if what_ended(alert.kind).is_none() {
+        return;
+    }
+    // Mails wait because of any account.
+    let is_about_one = alert.kind != AlertKind::Waiting;
+    let account = alert.account.clone().filter(|_| is_about_one);
+    let (ledger, now) = (Ledger::new(ports), ports.now());
+    let mut all = ledger.standing().await;
+    let same = |one: &&mut Standing| one.kind == alert.kind && one.account == account;
+    match all.iter_mut().find(same) {
+        Some(known) => {
+            known.last = now;
+            key.clone_into(&mut known.key);
+        }
+        None => all.push(Standing {
+            kind: alert.kind,
+            account,
+            key: key.to_owned(),
+            since: now,
+            last: now,
+        }),
+    }
+    let _ = ledger.put_standing(&all).await;
+}
+
+/// Whether the list of mails is needed to say that one of these has ended.
+pub fn need_mails(all: &[Standing]) -> bool {
+    all.iter().any(|one| {
+        matches!(
+            one.kind,
+            AlertKind::AccountDown
+                | AlertKind::Waiting
+                | AlertKind::Backlog
+                | AlertKind::BounceRate
+                | AlertKind::ComplaintRate
+                | AlertKind::Silence
+        )
+    })
+}
+
+/// Says of each that has ended that it has.
+pub async fn settle<P: Ports>(ports: &P, config: &Config, all: Vec<Standing>, facts: &Facts) {
+    let ledger = Ledger::new(ports);
+    let (mut left, before) = (Vec::new(), all.len());
+    for one in all {
+        match is_over(ports, config, &one, facts).await {
+            true => say(ports, config, &one).await,
+            false => left.push(one),
+        }
+    }
+    if left.len() < before {
+        let _ = ledger.put_standing(&left).await;
+    }
+}
+
+async fn is_over<P: Ports>(ports: &P, config: &Config, one: &Standing, facts: &Facts) -> bool {
+    let ledger = Ledger::new(ports);
+    let of_mails = |test: &dyn Fn(&MailFacts) -> bool| facts.mails.as_ref().is_some_and(test);
+    match one.kind {
+        // The checks run, so the settings are right.
+        AlertKind::Misconfigured => true,
+        AlertKind::Degraded => config.degraded.is_empty(),
+        AlertKind::AccountDown => of_mails(&|mails| {
+            let mut sent = mails.sent.iter();
+            sent.any(|(account, at)| Some(account) == one.account.as_ref() && *at > one.last)
+        }),
+        AlertKind::Waiting | AlertKind::Backlog => of_mails(&|mails| !mails.is_anybody_waiting),
+        AlertKind::GuardUp => match &one.account {
+            Some(account) => !ledger.guard(account).await.is_up(ports.now()),
+            None => false,
+        },
+        AlertKind::GrantGone => one
+            .account
+            .as_ref()
+            .is_some_and(|account| facts.valid.contains(account)),
+        AlertKind::BounceRate => of_mails(&|mails| !mails.bounce_too_often),
+        AlertKind::ComplaintRate => of_mails(&|mails| !mails.complain_too_often),
+        AlertKind::WebhookInactive => facts.is_webhook_active == Some(true),
+        AlertKind::Silence => of_mails(&|mails| !mails.is_silent),
+        AlertKind::FailedOver
+        | AlertKind::DeadLettered
+        | AlertKind::VirusFound
+        | AlertKind::Rejected
+        | AlertKind::Expired
+        | AlertKind::HeldBack
+        | AlertKind::ReceiverRefuses
+        | AlertKind::ForwardBounced
+        | AlertKind::Complained
+        | AlertKind::SendFailed
+        | AlertKind::RepliesHeldBack
+        | AlertKind::GrantUpdated
+        | AlertKind::CapNear
+        | AlertKind::MonthlyCapNear
+        | AlertKind::HandedBack
+        | AlertKind::HandBackFailed
+        | AlertKind::SenderNameDiffers => false,
+    }
+}
+
+/// Queues the message that says so. If the queue refuses it, nobody is told; the state is over all the same.
+async fn say<P: Ports>(ports: &P, config: &Config, one: &Standing) {
+    let Some(ended) = what_ended(one.kind) else {
+        return;
+    };
+    let about = About::new(ports, Some(config)).await;
+    let mut text = format!("clerk-nylas-relay: over: {ended}");
+    text.push_str(&about.account(one.account.as_ref()).await);
+    let lasted = words(ports.now().0.saturating_sub(one.since.0));
+    text.push_str(&format!(" It was first said {lasted} ago."));
+    text.push_str(&about.link(None));
+    let message = Message::Alert {
+        key: format!("over.{}.{}", one.since.0, one.key),
+        body: json!({
+            "text": text, "content": text, "event": Event::Alert, "outcome": Outcome::Ended, "reason": null,
+            "account": one.account, "svix_id": null,
+        }),
+    };
+    let text = message.to_text().unwrap_or_default();
+    let _ = ports
+        .send_to_queue(message.lane(), &text, Duration::ZERO)
+        .await;
+    // If it begins again within the hour, that is news. Safe to lose.
+    let ledger = Ledger::new(ports);
+    let _ = ledger.forget_alerted(&one.key).await;
+    if let (AlertKind::AccountDown, Some(account)) = (one.kind, &one.account) {
+        let _ = ledger.mark_up(account).await;
+    }
+}

@@ -1,0 +1,614 @@
+//! The operator's page, in memory: what needs attention, the pictures, the lists, a mail's history.
+//! `tests/e2e/operator.rs` looks at it in the running Worker and in a browser.
+//!
+//! With `PAGES` set to a folder, the pages that are tested here are written there, to be looked at:
+//! `tests/operator/look.mjs` takes pictures of them.
+
+// A test may stop at its first mistake.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod world;
+
+use clerk_nylas_relay::{
+    model::time::UnixMillis,
+    operator::{
+        form,
+        page::{self, Asked},
+    },
+};
+use serde_json::{Value, json};
+use world::{HOUR, MINUTE, SECOND, World, done};
+
+/// Ten past two in the afternoon, UTC.
+const NOW: u64 = 1_764_000_000_000 - 2 * HOUR + 10 * MINUTE;
+
+/// A relay that has sent for a day, with two accounts and a cap.
+fn world() -> World {
+    let world = World::with(&[("NYLAS_DAILY_CAP", "500")]);
+    world.now.set(UnixMillis(NOW));
+    world.listed_max.set(1000);
+    for (account, sent) in [("g1", 182), ("g2", 97)] {
+        let row = json!({"sent": sent, "at": NOW - 4 * MINUTE});
+        world.keep(format!("used:{account}"), &row);
+    }
+    world
+}
+
+/// A Svix id of that time; `number` makes it another one.
+fn id(made: u64, number: u64) -> String {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    // Svix' ids are 20 bytes in base 62: four are the time.
+    let mut bytes = [0_u8; 20];
+    let seconds = u32::try_from(made / 1000 - 1_400_000_000).unwrap();
+    bytes[..4].copy_from_slice(&seconds.to_be_bytes());
+    let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bytes[4..12].copy_from_slice(&mixed.to_be_bytes());
+    bytes[12..].copy_from_slice(&mixed.rotate_left(23).to_be_bytes());
+    let mut digits = Vec::new();
+    for _ in 0..27 {
+        let mut rest = 0_u32;
+        for byte in &mut bytes {
+            let value = rest * 256 + u32::from(*byte);
+            *byte = u8::try_from(value / 62).unwrap();
+            rest = value % 62;
+        }
+        digits.push(char::from(DIGITS[rest as usize]));
+    }
+    let digits: String = digits.into_iter().rev().collect();
+    format!("msg_{digits}")
+}
+
+const SLUGS: [&str; 5] = [
+    "verification_code",
+    "verification_code",
+    "magic_link_sign_in",
+    "reset_password_code",
+    "invitation",
+];
+
+/// A mail that was sent, and what Nylas reported of it. Returns its id.
+fn sent(world: &World, made: u64, number: u64, waited: u64, event: Option<&str>) -> String {
+    let id = id(made, number);
+    let row = json!({
+        "state": "sent", "at": made + waited, "slug": SLUGS[number as usize % SLUGS.len()],
+        "account": (["g1", "g1", "g2"][number as usize % 3]), "message_id": format!("19a{number:x}f27c"),
+        "thread_id": format!("19a{number:x}f27c"), "user_id": "user_2tTEaTtwZ0xYyYzVx",
+        "recipient": format!("{number:064x}"), "age_ms": waited, "attempts": if waited > MINUTE { 6 } else { 1 },
+    });
+    world.keep(format!("mail:{id}"), &row);
+    if let Some(event) = event {
+        let row = json!({"fate": event, "at": made + waited + 3 * SECOND});
+        world.keep(format!("fate:{id}"), &row);
+    }
+    id
+}
+
+/// As many mails, as a day brings them: few at night, and quick.
+fn day(world: &World, count: u64) {
+    let weights: [u64; 24] = [
+        2, 1, 1, 1, 1, 2, 4, 7, 11, 13, 12, 11, 9, 10, 12, 13, 12, 10, 9, 8, 7, 6, 5, 3,
+    ];
+    let total: u64 = weights.iter().sum();
+    let mut number = 0;
+    for hours_ago in 0..24_u64 {
+        let hour = NOW / HOUR - hours_ago;
+        let here = (count * weights[(hour % 24) as usize]).div_ceil(total);
+        for index in 0..here {
+            let made = hour * HOUR + (index * 7919) % HOUR.min(10 * MINUTE + hours_ago * HOUR);
+            if made >= NOW - MINUTE || number >= count {
+                continue;
+            }
+            let waited = 240 + (number * number * 37) % 900 + (number % 29 / 27) * 4300;
+            let event = match number % 60 {
+                59 => Some("bounced"),
+                _ if made > NOW - 3 * MINUTE => None,
+                _ => Some("delivered"),
+            };
+            // Not in the last hour: that would be something to look at.
+            let event = event.map(|event| if hours_ago < 2 { "delivered" } else { event });
+            sent(world, made, number, waited, event);
+            number += 1;
+        }
+    }
+}
+
+/// A mail that was not sent.
+fn unsent(world: &World, made: u64, number: u64, state: &str, more: &Value) -> String {
+    let id = id(made, number);
+    let mut row = json!({
+        "state": state, "at": NOW - 20 * SECOND, "slug": "verification_code",
+        "user_id": "user_2tTEaTtwZ0xYyYzVx", "recipient": "ab".repeat(32), "age_ms": NOW - 20 * SECOND - made,
+        "trail": {"slots": [{"account": "g1", "generation": 0}], "begun_at": made},
+    });
+    for (name, value) in more.as_object().unwrap() {
+        row[name] = value.clone();
+    }
+    world.keep(format!("mail:{id}"), &row);
+    id
+}
+
+/// Nylas answers with errors, an account is paused, a guard is up, and something was given up.
+fn trouble(world: &World) -> String {
+    let mut last = String::new();
+    for number in 0..7 {
+        let made = NOW - (40 + number * 55) * SECOND;
+        let more = json!({
+            "reason": "nylas_error", "said": "503 server_error", "attempts": 4 + number,
+            "retry_at": NOW + (14 + number * 21) * SECOND,
+        });
+        last = unsent(world, made, 9_000 + number, "queued", &more);
+    }
+    let mail = unsent(
+        world,
+        NOW - 25 * MINUTE,
+        9_100,
+        "dead_lettered",
+        &json!({"reason": "retries_used_up", "slug": "invitation", "said": "503 server_error"}),
+    );
+    let letter = json!({"mail": {
+        "email": {
+            "svix_id": mail, "created_at": NOW, "slug": "invitation", "to": "marker@example.com", "subject": "marker",
+        },
+        "content": {"here": {"text": "marker"}}, "queued_at": NOW - 22 * MINUTE,
+    }});
+    world.keep(format!("dead:{mail}"), &letter);
+    let why = json!({"reason": "older_than_its_content_lives", "said": "timeout"});
+    unsent(world, NOW - 12 * MINUTE, 9_101, "expired", &why);
+    let why = json!({"reason": "nylas_refused_recipient", "said": "400 invalid_request_error"});
+    unsent(world, NOW - 31 * MINUTE, 9_102, "rejected", &why);
+    sent(world, NOW - 18 * MINUTE, 9_103, 700, Some("bounced"));
+    let mark =
+        json!({"reason": "account_paused", "since": NOW - 50 * MINUTE, "until": NOW + 10 * MINUTE});
+    world.keep("down:g2", &mark);
+    let midnight = UnixMillis(NOW).midnight();
+    let guard = json!({"since": midnight, "bounced": 13, "sent": 200, "counted_at": NOW - MINUTE});
+    world.keep("guard:g2", &guard);
+    world.keep("used:g1", &json!({"sent": 431, "at": NOW - 4 * MINUTE}));
+    last
+}
+
+fn asked(query: &[(&str, &str)]) -> Asked {
+    Asked::read(|name| {
+        let found = query.iter().find(|(candidate, _)| *candidate == name);
+        found.map(|(_, value)| (*value).to_owned())
+    })
+}
+
+/// The page, which is written to be looked at under that name.
+fn look(world: &World, name: &str, query: &[(&str, &str)]) -> String {
+    let asked = asked(query);
+    let page = done(page::page(world, &world.config, &asked, None)).unwrap();
+    if let Ok(folder) = std::env::var("PAGES") {
+        std::fs::write(format!("{folder}/{name}.html"), &page).unwrap();
+    }
+    assert!(!page.contains("marker"), "something private is on the page");
+    page
+}
+
+/// The text of a part of a page, from one text to another.
+fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = page
+        .split_once(from)
+        .unwrap_or_else(|| panic!("{from} in {page}"));
+    rest.split_once(to).map_or(rest, |(part, _)| part)
+}
+
+/// What a person reads: without tags.
+fn text(html: &str) -> String {
+    let mut text = String::new();
+    let mut is_tag = false;
+    for letter in html.chars() {
+        match letter {
+            '<' => is_tag = true,
+            '>' => {
+                is_tag = false;
+                text.push(' ');
+            }
+            letter if !is_tag => text.push(letter),
+            _ => {}
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_good_day_is_all_well() {
+    let world = world();
+    day(&world, 280);
+    let page = look(&world, "day", &[]);
+    let strip = text(between(&page, "What needs attention", "</section>"));
+    assert!(
+        strip.contains("All is well : 280 mails in the last 24 hours"),
+        "{strip}"
+    );
+    assert!(!page.contains("Dead letters</h2>"), "{page}");
+}
+
+#[test]
+fn what_needs_attention_is_said_first_and_each_is_a_link() {
+    let world = world();
+    day(&world, 280);
+    trouble(&world);
+    let page = look(&world, "trouble", &[]);
+    let strip = between(&page, "What needs attention", "</section>");
+    for (link, says) in [
+        (
+            "/admin#accounts",
+            "auth@g2.example cannot send: account paused since 13:20:00 UTC, 50 min ago",
+        ),
+        ("?show=dead", "1 dead letter since 13:48:00 UTC, 22 min ago"),
+        (
+            "?show=mails&amp;state=wait",
+            "6 mails waiting for more than a minute since 14:03:50 UTC, 6 min ago",
+        ),
+        (
+            "?show=mails&amp;state=bad",
+            "of the last hour not received since",
+        ),
+        (
+            "/admin#accounts",
+            "auth@g2.example: the guard holds back 50 % of the mails to new recipients, 13 bounced",
+        ),
+        (
+            "/admin#accounts",
+            "auth@g1.example: 431 of 500 mails of the day are used",
+        ),
+    ] {
+        assert!(
+            strip.contains(&format!("<a href=\"{link}\">")),
+            "{link}: {strip}"
+        );
+        assert!(text(strip).contains(says), "{says}: {}", text(strip));
+    }
+    // Dead letters come before everything else.
+    let at = |what: &str| page.find(what).unwrap();
+    assert!(at("Dead letters</h2>") < at("The last 24 hours</h2>"));
+    assert!(at("The last 24 hours</h2>") < at("Latest mails</h2>"));
+}
+
+#[test]
+fn an_empty_relay_says_what_to_do() {
+    let world = world();
+    let page = look(&world, "empty", &[]);
+    assert!(page.contains("No mail has come yet"), "{page}");
+    assert!(!page.contains("<svg viewBox"), "{page}");
+    for show in ["mails", "dead", "replies", "suppressed", "templates"] {
+        let page = look(&world, &format!("empty-{show}"), &[("show", show)]);
+        assert!(page.contains("class=empty"), "{show}: {page}");
+    }
+}
+
+#[test]
+fn the_day_is_in_pictures_and_the_same_as_a_table() {
+    let world = world();
+    for (number, event) in [(0, "delivered"), (1, "delivered"), (2, "bounced")] {
+        sent(&world, NOW - 3 * HOUR, number, 400, Some(event));
+    }
+    let more = json!({"reason": "nylas_error"});
+    unsent(&world, NOW - 3 * HOUR + MINUTE, 3, "queued", &more);
+    let page = look(&world, "pictures", &[]);
+    let bar = between(&page, "<title>from 11:00 UTC: ", "</title>");
+    assert_eq!(bar, "2 sent, 1 waiting, 1 not received,");
+    let table = text(between(&page, "The same as a table", "</details>"));
+    // The queued one counts with its age.
+    assert!(table.contains("11:00 2 1 1 0 400 ms 2 h"), "{table}");
+    // Told apart without colour: by patterns.
+    for fill in ["fill=url(#pw)", "fill=url(#pb)"] {
+        assert!(page.contains(fill), "{fill}");
+    }
+    let waits = text(between(&page, "Waited:", "</figcaption>"));
+    assert!(waits.starts_with("half at most 400 ms"), "{waits}");
+    assert!(waits.contains("95 % at most 2 h"), "{waits}");
+}
+
+#[test]
+fn a_row_says_what_became_of_a_mail_and_what_a_queued_one_waits_for() {
+    let world = world();
+    let bounced = sent(&world, NOW - 2 * HOUR, 1, 400, Some("bounced"));
+    let more = json!({
+        "reason": "nylas_throttled", "said": "429 rate_limit_error", "attempts": 4, "retry_at": NOW + 65 * SECOND,
+    });
+    let queued = unsent(&world, NOW - 3 * MINUTE, 2, "queued", &more);
+    let page = look(&world, "rows", &[("show", "mails")]);
+    let row = |id: &str| {
+        let at = page.find(&format!("title=\"{id}\"")).unwrap();
+        let start = page[..at].rfind("<tr").unwrap();
+        page[start..at + 80].to_owned()
+    };
+    let shown = row(&bounced);
+    assert!(
+        shown.contains("state bad") && text(&shown).contains("bounced"),
+        "{shown}"
+    );
+    assert!(!shown.contains("state good"), "{shown}");
+    // The account's address stands for its grant, and the id's end for the id.
+    assert!(text(&shown).contains("auth@g1.example msg_…"), "{shown}");
+    let shown = text(&row(&queued));
+    assert!(
+        shown.contains(
+            "queued nylas throttled; Nylas said 429 rate_limit_error; 4 tries; next try in 65 s"
+        ),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("verification_code 3 min auth@g1.example"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn lists_are_filtered_and_paged_by_links() {
+    let world = world();
+    day(&world, 1000);
+    let page = look(&world, "thousand", &[]);
+    assert!(page.contains("1000 mails in the last 24 hours"), "{page}");
+    let page = look(&world, "thousand-mails", &[("show", "mails")]);
+    let rows = |page: &str| page.matches("class=id href").count();
+    assert_eq!(rows(&page), 50);
+    assert!(text(&page).contains("1 to 50 of 1000"), "{}", text(&page));
+    assert!(
+        page.contains("<a href=\"?show=mails&amp;page=1\">Older</a>"),
+        "{page}"
+    );
+    let last = look(&world, "last", &[("show", "mails"), ("page", "19")]);
+    assert!(
+        text(&last).contains("951 to 1000 of 1000"),
+        "{}",
+        text(&last)
+    );
+    assert!(last.contains(">Newer</a>") && !last.contains(">Older</a>"));
+    let count = |query: &[(&str, &str)]| {
+        let query = [&[("show", "mails")], query].concat();
+        let page = text(&look(&world, "filtered", &query));
+        between(&page, " of ", " ").to_owned()
+    };
+    let bounced = count(&[("state", "bounced")]);
+    assert!(
+        page.contains(&format!("bounced {bounced}</a>")),
+        "{bounced}"
+    );
+    let invitations = count(&[("slug", "invitation")]);
+    assert!(
+        page.contains(&format!("invitation {invitations}</a>")),
+        "{invitations}"
+    );
+    let account = count(&[("account", "g2")]);
+    assert!(
+        page.contains(&format!("auth@g2.example {account}</a>")),
+        "{account}"
+    );
+    assert_eq!(count(&[("to", &format!("{:064x}", 7))]), "1");
+    // A filter keeps the others.
+    let page = look(
+        &world,
+        "both",
+        &[
+            ("show", "mails"),
+            ("state", "bounced"),
+            ("slug", "invitation"),
+        ],
+    );
+    assert!(
+        page.contains("?show=mails&amp;state=bounced&amp;slug=verification_code"),
+        "{page}"
+    );
+}
+
+/// A form of the page: where it leads, or what is said.
+fn submit(world: &World, action: &str, subject: &str) -> Result<String, &'static str> {
+    let done = done(form::act(world, &world.config, action, subject));
+    done.map_err(|said| said.text)
+}
+
+#[test]
+fn a_form_that_was_done_says_so_on_the_next_page() {
+    let world = world();
+    trouble(&world);
+    let letter = world.ledger.borrow().keys().find_map(|key| {
+        let id = key.strip_prefix("dead:")?;
+        Some(id.to_owned())
+    });
+    let letter = letter.unwrap();
+    for (action, subject, says) in [
+        (
+            "redrive",
+            letter.as_str(),
+            "The letter is in the queue again.",
+        ),
+        (
+            "suppress",
+            "marker@example.com",
+            "The address gets no more mails",
+        ),
+        ("lift", "marker@example.com", "The address gets mails again"),
+        ("lift-guard", "g2", "The guard is down"),
+    ] {
+        let next = submit(&world, action, subject).unwrap();
+        let done = next.strip_prefix("/admin?done=").unwrap();
+        let page = look(&world, "done", &[("done", done)]);
+        let status = between(&page, "<p role=status", "</p>");
+        assert!(status.contains(says), "{action}: {status}");
+    }
+    // A hash that a list shows can be lifted, too.
+    submit(&world, "suppress", "marker@example.com").unwrap();
+    let page = look(&world, "suppressed", &[("show", "suppressed")]);
+    let hash = between(&page, "?show=mails&amp;to=", "\"").to_owned();
+    let of_it = look(&world, "of-one", &[("show", "mails"), ("to", &hash)]);
+    assert!(
+        text(&of_it).contains("suppressed : operator"),
+        "{}",
+        text(&of_it)
+    );
+    assert_eq!(submit(&world, "lift", &hash).unwrap(), "/admin?done=lifted");
+    // Nobody can put a sentence of his own there.
+    let page = look(&world, "done", &[("done", "You must call this number")]);
+    assert!(!page.contains("call this number"), "{page}");
+}
+
+#[test]
+fn a_mail_is_looked_up_by_its_id_or_its_recipient_whose_address_is_in_no_link() {
+    let world = world();
+    assert_eq!(world.receive("msg_1", "marker@example.com"), "queued");
+    assert_eq!(
+        submit(&world, "find", " msg_1 ").unwrap(),
+        "/admin?id=msg_1"
+    );
+    let link = submit(&world, "find", "Marker@example.com").unwrap();
+    let hash = link.strip_prefix("/admin?show=mails&to=").unwrap();
+    assert_eq!(hash.len(), 64);
+    let page = look(&world, "found", &[("show", "mails"), ("to", hash)]);
+    assert!(
+        text(&page).contains("1 to 1 of 1") && page.contains("?id=msg_1"),
+        "{page}"
+    );
+    assert!(submit(&world, "find", "no such thing").is_err());
+}
+
+#[test]
+fn a_mail_that_was_redriven_keeps_its_history() {
+    let world = world();
+    trouble(&world);
+    let letter = world.ledger.borrow().keys().find_map(|key| {
+        let id = key.strip_prefix("dead:")?;
+        Some(id.to_owned())
+    });
+    let letter = letter.unwrap();
+    submit(&world, "redrive", &letter).unwrap();
+    sent_as(&world, &letter);
+    let page = text(&look(&world, "redriven", &[("id", &letter)]));
+    let happened = between(&page, "What happened", "Version");
+    let mut from = 0;
+    for event in [
+        "made by Clerk",
+        "dead lettered retries used up",
+        "redriven",
+        "sent",
+    ] {
+        let at = happened[from..].find(event);
+        from += at.unwrap_or_else(|| panic!("{event}: {happened}"));
+    }
+}
+
+/// The mail was sent meanwhile.
+fn sent_as(world: &World, id: &str) {
+    let row = json!({"state": "sent", "at": NOW + MINUTE, "age_ms": 26 * MINUTE, "account": "g1"});
+    world.keep(format!("mail:{id}"), &row);
+}
+
+/// A list is a few list operations, however many mails there are, and no read of a mail.
+#[test]
+fn with_more_than_a_thousand_mails_the_newest_are_listed() {
+    let world = world();
+    day(&world, 1000);
+    for number in 0..2000 {
+        sent(
+            &world,
+            NOW - 48 * HOUR - number * MINUTE,
+            5_000 + number,
+            400,
+            None,
+        );
+    }
+    world.costs.take();
+    let page = look(&world, "many", &[]);
+    let costs = world.costs.take();
+    assert!(
+        page.contains("1000 mails in the last 24 hours"),
+        "{}",
+        text(&page)
+    );
+    assert!(costs.lists <= 1 + 8 + 1 + 1 + 1, "{costs:?}");
+    // Four keys of each account.
+    assert_eq!(costs.reads, 8, "{costs:?}");
+}
+
+#[test]
+fn a_mails_page_says_what_it_waits_for_and_when_it_is_tried_again() {
+    let world = world();
+    let id = trouble(&world);
+    let page = look(&world, "queued", &[("id", &id)]);
+    let words = text(&page);
+    assert!(
+        words.contains("queued : it waits for Nylas to recover: it answers with errors"),
+        "{words}"
+    );
+    assert!(words.contains("account auth@g1.example"), "{words}");
+    let happened = between(&words, "What happened", "Version");
+    assert!(
+        happened.contains("made by Clerk 14:03:50 UTC, 6 min ago")
+            && happened.contains("next try 14:12:20 UTC, in 2 min"),
+        "{happened}"
+    );
+    assert!(
+        words.contains("Nylas said last 503 server_error"),
+        "{words}"
+    );
+}
+
+#[test]
+fn an_unknown_id_says_so() {
+    let world = world();
+    for id in ["msg_unknown", "<script>"] {
+        let page = look(&world, "unknown", &[("id", id)]);
+        assert!(
+            page.contains("The relay knows no mail with this id"),
+            "{page}"
+        );
+        assert!(!page.contains("<script>"), "{page}");
+    }
+}
+
+#[test]
+fn the_page_loads_and_runs_nothing() {
+    let world = world();
+    day(&world, 100);
+    let id = trouble(&world);
+    for query in [
+        &[][..],
+        &[("show", "mails")],
+        &[("show", "dead")],
+        &[("show", "suppressed")],
+        &[("id", &id)],
+    ] {
+        let page = look(&world, "all", query);
+        for loading in [
+            "<script", "<link", "src=", "http://", "https://", "style=", "@import", "onclick",
+        ] {
+            assert!(!page.contains(loading), "{loading} in {page}");
+        }
+        assert_eq!(page.matches("url(").count(), page.matches("url(#").count());
+    }
+}
+
+/// Every input has a label, every table says what it is, and every colour has a sign beside it.
+#[test]
+fn the_page_is_for_screen_readers_too() {
+    let world = world();
+    day(&world, 100);
+    trouble(&world);
+    for query in [&[][..], &[("show", "mails")], &[("show", "suppressed")]] {
+        let page = look(&world, "read", query);
+        for input in page.split("<input ").skip(1) {
+            let input = input.split('>').next().unwrap();
+            if input.contains("type=hidden") {
+                continue;
+            }
+            let id = between(input, "id=", " ");
+            assert!(page.contains(&format!("<label for={id}>")), "{input}");
+        }
+        let tables = page.matches("<table").count();
+        assert_eq!(page.matches("<caption>").count(), tables);
+        let states = page.matches("class=\"state ").count();
+        assert_eq!(
+            page.matches("aria-hidden=true>").count() - page.matches("class=key").count(),
+            states
+        );
+        assert!(page.contains("<main>") && page.contains("<html lang=en>"));
+    }
+}
