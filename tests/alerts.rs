@@ -391,7 +391,7 @@ fn an_alert_names_the_account_by_its_address_and_links_to_the_page() {
     world.answers(SEND, 402, refused("invalid_request_error", "no"));
     assert_eq!(world.receive("msg_1", "marker@example.com"), "rejected");
     let alerts = world.alerts();
-    says(&alerts, &["(nylas_refused_mail, msg_1)"]);
+    says(&alerts, &["(nylas_refused_recipient, msg_1)"]);
     assert!(
         alerts[0].ends_with(" https://relay.example/admin?id=msg_1"),
         "{alerts:?}"
