@@ -388,10 +388,10 @@ fn watched() -> World {
 #[test]
 fn an_alert_names_the_account_by_its_address_and_links_to_the_page() {
     let world = watched();
-    world.answers(SEND, 400, refused("invalid_request_error", "no"));
+    world.answers(SEND, 402, refused("invalid_request_error", "no"));
     assert_eq!(world.receive("msg_1", "marker@example.com"), "rejected");
     let alerts = world.alerts();
-    says(&alerts, &["(nylas_refused_mail, msg_1)"]);
+    says(&alerts, &["(nylas_refused_recipient, msg_1)"]);
     assert!(
         alerts[0].ends_with(" https://relay.example/admin?id=msg_1"),
         "{alerts:?}"
@@ -426,7 +426,7 @@ fn an_alert_without_a_page_has_no_link() {
         if token.is_empty() {
             done(remember_page(&world, "https://relay.example"));
         }
-        world.answers(SEND, 400, refused("invalid_request_error", "no"));
+        world.answers(SEND, 402, refused("invalid_request_error", "no"));
         world.receive("msg_1", "marker@example.com");
         let alerts = world.alerts();
         assert!(alerts[0].ends_with("msg_1)"), "{alerts:?}");

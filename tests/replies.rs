@@ -638,7 +638,7 @@ fn a_list_is_asked_for_what_is_read_of_it_only() {
     assert!(
         thread
             .unwrap()
-            .ends_with("&limit=50&select=id,to,date,metadata")
+            .ends_with("&fields=include_basic_headers&select=id,to,date,metadata,headers")
     );
 }
 
