@@ -1,5 +1,5 @@
-//! Clerk takes over: a stream of codes, accounts that are paused, and a relay that hands the templates back. One Svix id
-//! is one mail over both senders, whatever fails in between; `scenario::run` checks that.
+//! Clerk takes over: a stream of codes, accounts that are paused, and a relay that hands the templates back. One Svix
+//! id is one mail over both senders, whatever fails in between; `scenario::run` checks that.
 
 use simulator::{
     choices::{Choices, Exhaustive},
@@ -54,7 +54,8 @@ fn a_pause_costs_the_first_codes_and_not_all() {
             let without = undisturbed(&Stage::paused(every, HOUR, accounts, None));
             let with = undisturbed(&Stage::paused(every, HOUR, accounts, clerk()));
             println!(
-                "a code every {} s, {accounts} accounts: of {} codes of the hour {} are lost without, {} with; the last \
+                "a code every {} s, {accounts} accounts: of {} codes of the hour {} are lost without, {} with; the \
+                 last \
                  template was switched {} s after the first of them",
                 every / SECOND,
                 HOUR / every,

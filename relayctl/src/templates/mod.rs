@@ -206,8 +206,8 @@ impl Run<'_> {
             }
             if !wrong.is_empty() {
                 self.ui.line(format!(
-                    "  fix: {DIM}nobody: name it in TEMPLATES, or relayctl templates give-back; both: relayctl templates \
-                     take, or leave it out of TEMPLATES{DIM:#}"
+                    "  fix: {DIM}nobody: name it in TEMPLATES, or relayctl templates give-back; both: relayctl \
+                     templates take, or leave it out of TEMPLATES{DIM:#}"
                 ));
             }
         }
