@@ -6,7 +6,7 @@ use crate::{
     model::{
         account::AccountFault,
         alert::{Alert, AlertKind},
-        id::GrantId,
+        id::{GrantId, SvixId},
         log::{Level, Record},
         mail::Email,
         message::Lane,
@@ -95,14 +95,19 @@ impl<'a, P: Ports> Context<'a, P> {
     }
 
     /// Whether an account's guard holds a mail back. Of what cannot be read, only what speaks for the mail counts.
-    pub async fn is_held_back(&self, grant_id: &GrantId, email: &Email) -> bool {
+    pub async fn is_held_back(
+        &self,
+        grant_id: &GrantId,
+        id: &SvixId,
+        recipient: &RecipientHash,
+    ) -> bool {
         // A relay that hears of no delivery knows nobody as proven.
         if !self.config.hears_nylas() {
             return false;
         }
-        let is_proven = self.ledger.is_proven(&self.recipient(&email.to)).await != Ok(false);
+        let is_proven = self.ledger.is_proven(recipient).await != Ok(false);
         let guard = self.ledger.guard(grant_id).await;
-        !is_proven && !guard.admits(&email.svix_id, self.now())
+        !is_proven && !guard.admits(id, self.now())
     }
 
     /// Adds durations, the number of requests, the last errors and Nylas' last answer to a log record.

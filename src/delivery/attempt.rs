@@ -157,8 +157,9 @@ impl<P: Ports> Attempt<'_, '_, P> {
             if !self.context.nylas.has_time() || self.email.is_expired(self.context.now()) {
                 return Verdict::retry(Reason::OutOfTime);
             }
-            let mut then = so_far.clone();
-            let advanced = match self.try_hop(hop, &so_far).await {
+            let next = self.try_hop(hop, &so_far).await;
+            let mut then = so_far;
+            let advanced = match next {
                 Next::End(verdict) => return verdict,
                 Next::Leave => then.advance(&order) || then.advance_anywhere(&order),
                 Next::LeaveKey => then.advance_generation() || then.advance(&order),
@@ -182,7 +183,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
             if !advanced {
                 return Verdict::retry(Reason::NoHopLeft);
             }
-            if self.is_held_back(&hop.account, &then).await {
+            if self.is_held_back(route, &then).await {
                 return Verdict::Rejected {
                     reason: Reason::HeldBackByGuard,
                 };
@@ -194,13 +195,21 @@ impl<P: Ports> Attempt<'_, '_, P> {
 
     /// Whether the guard of the account that the mail would go on to holds it back. The route is left as it was, so
     /// that every later attempt asks, too.
-    async fn is_held_back(&self, left: &GrantId, then: &Route) -> bool {
-        match then.current() {
-            Some(hop) if hop.account != *left => {
-                self.context.is_held_back(&hop.account, self.email).await
-            }
-            _ => false,
+    async fn is_held_back(&self, route: &RefCell<Route>, then: &Route) -> bool {
+        let Some(next) = then.current() else {
+            return false;
+        };
+        let leaves = route
+            .borrow()
+            .current()
+            .is_none_or(|hop| hop.account != next.account);
+        if !leaves {
+            return false;
         }
+        let recipient = self.context.recipient(&self.email.to);
+        self.context
+            .is_held_back(&next.account, &self.email.svix_id, &recipient)
+            .await
     }
 
     /// Looks the mail up before any send, where rule 5 or 6 asks for it.

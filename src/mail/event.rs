@@ -141,7 +141,11 @@ impl<P: Ports> Mail<'_, '_, P> {
             known: known.as_ref(),
             is_suppressed: ledger.is_suppressed(&recipient).await == Ok(true),
             is_held_back: match guarded {
-                Some(account) => context.is_held_back(account, email).await,
+                Some(account) => {
+                    context
+                        .is_held_back(account, &email.svix_id, &recipient)
+                        .await
+                }
                 None => false,
             },
         };

@@ -39,6 +39,14 @@ fn assert_safe(redacted: &Redacted) {
     }
 }
 
+fn assert_link_removed(link: &str) {
+    assert_eq!(
+        redact_body(&format!("see {link} there")).text,
+        "see [link removed] there",
+        "{link}"
+    );
+}
+
 fn new_part(body: &str) -> String {
     let redacted = redact_body(body);
     assert_safe(&redacted);

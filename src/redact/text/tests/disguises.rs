@@ -205,11 +205,7 @@ fn a_token_whose_parts_stand_apart_is_removed() {
         "\u{332}", "\u{5b4}", "·", "–", "—", "“", "|", "^", "→", "😀", "`",
     ] {
         let token = parts.join(between);
-        assert_eq!(
-            redact_body(&format!("see {token} there")).text,
-            "see [link removed] there",
-            "{token}"
-        );
+        assert_link_removed(&token);
     }
 }
 
@@ -236,11 +232,7 @@ fn links_are_removed_however_they_are_written() {
         TICKET,
     ] {
         let link = link.replace("?ticket", "?ticket=1");
-        assert_eq!(
-            redact_body(&format!("see {link} there")).text,
-            "see [link removed] there",
-            "{link}"
-        );
+        assert_link_removed(&link);
     }
 }
 
@@ -256,11 +248,7 @@ fn defanged_links_are_removed() {
         "x{dot}example[/]y",
         "https:\\\\x.example\\y",
     ] {
-        assert_eq!(
-            redact_body(&format!("see {link} there")).text,
-            "see [link removed] there",
-            "{link}"
-        );
+        assert_link_removed(link);
     }
 }
 
@@ -271,11 +259,7 @@ fn links_with_characters_that_look_alike_are_removed() {
             format!("https:{slash}{slash}x.example{slash}y"),
             format!("x.example{slash}verify"),
         ] {
-            assert_eq!(
-                redact_body(&format!("see {link} there")).text,
-                "see [link removed] there",
-                "{link}"
-            );
+            assert_link_removed(&link);
         }
     }
     for link in [
@@ -288,11 +272,7 @@ fn links_with_characters_that_look_alike_are_removed() {
         "acme．example/verify",
         "acme․example/verify",
     ] {
-        assert_eq!(
-            redact_body(&format!("see {link} there")).text,
-            "see [link removed] there",
-            "{link}"
-        );
+        assert_link_removed(link);
     }
 }
 
@@ -306,11 +286,7 @@ fn links_with_names_of_other_scripts_are_removed() {
         "xn--e1afmkfd.xn--p1ai/y",
         "münchen.example/prüfen",
     ] {
-        assert_eq!(
-            redact_body(&format!("see {link} there")).text,
-            "see [link removed] there",
-            "{link}"
-        );
+        assert_link_removed(link);
     }
 }
 
