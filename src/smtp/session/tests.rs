@@ -50,15 +50,13 @@ impl Timer for Network {
 
 impl Socket for Wired {
     async fn read(&mut self) -> Result<Vec<u8>, SocketError> {
-        let mut replies = self.0.replies.borrow_mut();
-        if replies.is_empty() {
-            drop(replies);
+        if self.0.replies.borrow().is_empty() {
             if self.0.hangs_up.get() {
                 return Ok(Vec::new());
             }
             return std::future::pending().await;
         }
-        Ok(replies.remove(0).as_bytes().to_vec())
+        Ok(self.0.replies.borrow_mut().remove(0).as_bytes().to_vec())
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), SocketError> {
