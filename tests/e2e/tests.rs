@@ -406,12 +406,15 @@ fn a_paused_account_is_an_alert_and_the_mail_is_queued(stage: &Stage) {
     let response = event.deliver(&stage.relay);
     assert_eq!(response.answer(), pair(200, "queued"));
     assert_eq!(response.json()["reason"], "account_paused");
-    let alert = stage.relay.wait_for_record(&event.id, "marked_down");
-    assert_eq!(
-        (&alert["alert"], &alert["account"]),
-        (&json!(true), &json!(GRANT))
-    );
     one_mail(stage, &event, IN_THE_END);
+    // It is told once an account. Another test's mail may have met the account at fault before.
+    let is_alert = |record: &Value| {
+        record["outcome"] == "marked_down" && record["alert"] == true && record["account"] == GRANT
+    };
+    assert_eq!(
+        stage.relay.records().into_iter().filter(is_alert).count(),
+        1
+    );
 }
 
 fn without_a_queue_clerk_is_asked_to_retry(stage: &Stage) {

@@ -368,7 +368,7 @@ fn folders(prober: &Prober<'_>) -> Result<Answer, Failure> {
 fn newest(prober: &Prober<'_>, folder: &str) -> Result<Vec<Value>, Failure> {
     let since = clock::now().seconds().saturating_sub(3600);
     let path = format!(
-        "/v3/grants/{}/messages?in={}&received_after={since}&limit=50",
+        "/v3/grants/{}/messages?in={}&received_after={since}&limit=50&select=id,subject",
         prober.grant_id,
         encode(folder)
     );
