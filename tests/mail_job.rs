@@ -655,6 +655,42 @@ fn a_forward_leaves_for_no_other_account() {
     }
 }
 
+/// The stranger wrote the address. It is a plain one, and who knows what else Nylas asks of it.
+#[test]
+fn a_forward_that_nylas_refuses_goes_out_without_the_strangers_reply_to() {
+    let mut mail: Value = serde_json::from_str(&forward(SECOND)).unwrap();
+    mail["mail"]["email"]["reply_to"] = json!("jane@nowhere.example");
+    let text = mail.to_string();
+
+    let world = World::new();
+    world.answers_once(SEND, 400, refused("api.invalid_request"));
+    world.answers(SEND, 200, accepted());
+    let ended = world.process(&text, 1);
+    assert_eq!(ended, (ACKNOWLEDGED, "sent", "accepted_by_nylas"));
+    {
+        let sends = world.sends.borrow();
+        let [(_, first_key, first), (_, second_key, second)] = sends.as_slice() else {
+            panic!("{sends:?}");
+        };
+        let [first, second] =
+            [first, second].map(|body| serde_json::from_str::<Value>(body).unwrap());
+        assert_eq!(
+            first["reply_to"],
+            json!([{"email": "jane@nowhere.example"}])
+        );
+        assert_eq!(second.get("reply_to"), None);
+        assert_ne!(first_key, second_key);
+        assert_eq!(first["body"], second["body"]);
+    }
+
+    // What is refused without it, too, is refused for good.
+    let world = World::new();
+    world.answers(SEND, 400, refused("api.invalid_request"));
+    let (disposition, outcome, _) = world.process(&text, 1);
+    assert_eq!((disposition, outcome), (ACKNOWLEDGED, "rejected"));
+    assert_eq!(sends(&world), 2);
+}
+
 #[test]
 fn a_forward_whose_account_is_removed_goes_nowhere() {
     let two = (

@@ -28,7 +28,7 @@ use crate::{
     },
     nylas::{
         mailbox::{FindOutcome, IdentityOutcome},
-        send::{SendAnswer, SendOutcome, SentMail},
+        send::{SendAnswer, SendOutcome, SentMail, has_strangers_reply_to},
     },
     ports::Ports,
 };
@@ -94,7 +94,7 @@ pub(super) enum Next {
     /// Leave the hop: it is proven that the mail was not sent there.
     Leave,
     /// Leave the hop for the account's next generation: it refuses for the time being, as every account would, and the
-    /// refusal is replayed.
+    /// refusal is replayed; or what the next one sends is not what it refuses.
     LeaveKey,
     /// Leave the hop because its account is at fault. Without another account the mail stays.
     LeaveAccount(AccountFault),
@@ -305,6 +305,11 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 wait: Some(IN_FLIGHT_WAIT),
             }),
             (SendOutcome::Rejected { .. }, true) => Next::Leave,
+            (SendOutcome::Rejected { .. }, false)
+                if has_strangers_reply_to(self.email, hop.generation) =>
+            {
+                Next::LeaveKey
+            }
             (SendOutcome::Throttled { .. }, true) => Next::LeaveKey,
             (SendOutcome::AccountAtFault(_), true) => Next::LeaveDeadAccount,
             (SendOutcome::Rejected { reason }, false) => Next::End(Verdict::Rejected { reason }),

@@ -114,10 +114,21 @@ struct CustomHeader {
     value: &'static str,
 }
 
-/// The body of a send. Its bytes are the same for the same mail and account, because Nylas compares the requests of a
-/// key.
-fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<String> {
-    let reply_to = email.reply_address(&identity.email);
+/// The body of a send. Its bytes are the same for the same mail, account and generation, because Nylas compares the
+/// requests of a key.
+///
+/// A stranger's address is in `Reply-To` at the first generation only (see [`has_strangers_reply_to`]).
+fn send_body(
+    email: &Email,
+    content: &Content,
+    identity: &Identity,
+    generation: u32,
+) -> Option<String> {
+    let is_left_out = email.reply_to.is_some() && !has_strangers_reply_to(email, generation);
+    let reply_to = match is_left_out {
+        true => None,
+        false => email.reply_address(&identity.email),
+    };
     let (body, is_plaintext) = match content {
         Content::Html(html) | Content::Alternatives { html, .. } => (html, false),
         Content::Text(text) => (text, true),
@@ -150,6 +161,12 @@ fn send_body(email: &Email, content: &Content, identity: &Identity) -> Option<St
     serde_json::to_string(&request).ok()
 }
 
+/// Whether the mail has a stranger's address in its `Reply-To`, at this generation. What Nylas refuses with one it may
+/// accept without, so that no reply is lost for what somebody wrote into its From.
+pub fn has_strangers_reply_to(email: &Email, generation: u32) -> bool {
+    email.reply_to.is_some() && generation == 0
+}
+
 impl<P: Http + Clock> Nylas<'_, P> {
     /// Sends the mail from an account, with the idempotency key of the generation.
     pub async fn send(
@@ -164,7 +181,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
             outcome,
             replayed: false,
         };
-        let Some(body) = send_body(email, content, identity) else {
+        let Some(body) = send_body(email, content, identity, generation) else {
             return fresh(SendOutcome::Rejected {
                 reason: Reason::MailNotSerializable,
             });

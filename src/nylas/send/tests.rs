@@ -246,7 +246,7 @@ fn what_is_sent_is_exactly_this() {
         email: "auth@mail.acme.com".into(),
         name: Some("Acme".into()),
     };
-    let body = send_body(&email(), &Content::Html("<p>1</p>".into()), &identity).unwrap();
+    let body = send_body(&email(), &Content::Html("<p>1</p>".into()), &identity, 0).unwrap();
     // The exact bytes, because Nylas compares the requests of a key.
     assert_eq!(
         body,
@@ -257,7 +257,7 @@ fn what_is_sent_is_exactly_this() {
             r#""value":"auto-generated"}]}"#,
         )
     );
-    let text = send_body(&email(), &Content::Text("1".into()), &identity).unwrap();
+    let text = send_body(&email(), &Content::Text("1".into()), &identity, 0).unwrap();
     assert!(text.contains(r#""body":"1","is_plaintext":true"#));
 }
 
@@ -282,7 +282,9 @@ fn a_reply_to_that_nylas_would_refuse_is_left_out() {
             email: "auth@mail.acme.com".into(),
             name: None,
         };
-        let body = send_body(&email, &Content::Text("x".into()), &identity).unwrap();
+        let body = send_body(&email, &Content::Text("x".into()), &identity, 0).unwrap();
         assert_eq!(body.contains("reply_to"), sent, "{body}");
+        let next = send_body(&email, &Content::Text("x".into()), &identity, 1).unwrap();
+        assert!(!next.contains("reply_to"), "{next}");
     }
 }
