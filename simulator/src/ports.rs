@@ -99,7 +99,8 @@ impl Store for Invocation {
         let value = match way {
             0 | 5 => world.version_at(key, world.now()),
             1 => world.version_at(key, world.now().saturating_sub(STALE_MAX)),
-            // These have been there for hours or days, so a read may be stale but cannot miss.
+            // What has been there for longer than a read may be stale cannot miss. The others may: they are written and
+            // read in the same minutes.
             2 if ["looked:", "proven:"]
                 .iter()
                 .any(|kind| key.starts_with(kind)) =>
