@@ -479,8 +479,13 @@ fn huge_mails_are_handed_on_without_their_text_and_codes_are_on_time(stage: &Sta
 fn without_an_agent_or_a_person_replies_are_recorded_and_the_log_says_how_to_set_one(
     stage: &Stage,
 ) {
-    let mut hints = 0;
-    for _ in 0..2 {
+    // Another test's reply may be the first one that this Worker gets.
+    let is_hint = |record: &Value| {
+        record["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("REPLY_WEBHOOK_URL"))
+    };
+    for is_first in [true, false] {
         let id = stage
             .nylas
             .receive(from_outside(GRANT, &unique(), &[]))
@@ -498,10 +503,9 @@ fn without_an_agent_or_a_person_replies_are_recorded_and_the_log_says_how_to_set
         let record = wait_for(&stage.relay, "the reply", |record| {
             record["reply"] == reply_id.as_str() && record["outcome"] == "person"
         });
-        let reason = record["reason"].as_str().unwrap();
-        hints += u32::from(reason.contains("REPLY_WEBHOOK_URL"));
+        assert!(is_first || !is_hint(&record), "the hint came twice");
     }
-    assert_eq!(hints, 1);
+    assert!(stage.relay.records().iter().any(is_hint));
 }
 
 fn a_compressed_notification_is_verified_as_it_came(stage: &Stage) {
