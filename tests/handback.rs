@@ -130,6 +130,20 @@ fn one_mail_hands_them_back_once_that_has_lasted_a_minute() {
     }
 }
 
+/// Nylas refuses it and does not say why. That may be about this mail.
+#[test]
+fn one_mail_whose_refusal_is_not_explained_hands_nothing_back() {
+    let world = world();
+    world.answers(SEND, 400, refusal("x", "no such field"));
+    assert_eq!(world.receive("msg_1", TO), "queued");
+    let mail = world.queue.take().remove(0);
+    world.pass(2 * MINUTE);
+    world.process(&mail, 2);
+    assert_eq!(hand_backs(&world), [""; 0]);
+    world.receive("msg_2", TO);
+    assert_eq!(hand_backs(&world).len(), 1);
+}
+
 #[test]
 fn every_fault_of_the_account_counts_and_nothing_else_does() {
     let not_found = refusal("not_found_error", "requested object not found");
@@ -149,10 +163,11 @@ fn every_fault_of_the_account_counts_and_nothing_else_does() {
             refusal("x", "domain not verified"),
             Some("domain_not_verified"),
         ),
+        (400, refusal("x", "no such field"), Some("unexplained")),
         // Throttled, failing, or a refusal of this mail.
         (429, refusal("x", "slow down"), None),
         (503, refusal("x", "later"), None),
-        (400, refusal("x", "no such field"), None),
+        (402, refusal("x", "no such recipient"), None),
     ] {
         let world = world();
         world.answers(SEND, status, body.clone());

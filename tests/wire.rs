@@ -1160,6 +1160,9 @@ fn a_queued_hand_back() {
         (AccountFault::Paused, "paused"),
         (AccountFault::DomainNotVerified, "domain_not_verified"),
         (AccountFault::DailyQuota, "daily_quota"),
+        (AccountFault::MonthlyQuota, "monthly_quota"),
+        (AccountFault::PlanLimit, "plan_limit"),
+        (AccountFault::Unexplained, "unexplained"),
     ];
     for (fault, name) in faults {
         assert_eq!(serde_json::to_value(fault).unwrap(), name);

@@ -585,6 +585,30 @@ const CASES: &[Case] = &[
         "NYLAS_DAILY_CAP is not a whole number",
     ),
     (
+        "a port of another kind of server",
+        |world| {
+            world.var("SMTP_HOST", "mail.nylas.example");
+            world.var("SMTP_PORT", "25");
+            world
+                .env
+                .insert("SMTP_PASSWORD", "App-password-of-tests-1".into());
+        },
+        &[("config-smtp", "fail"), ("nylas-smtp", "fail")],
+        "SMTP_PORT",
+    ),
+    (
+        "a mail server where nobody answers",
+        |world| {
+            world.var("SMTP_HOST", "127.0.0.1");
+            world.var("SMTP_PORT", "1");
+            world
+                .env
+                .insert("SMTP_PASSWORD", "App-password-of-tests-1".into());
+        },
+        &[("nylas-smtp", "fail")],
+        "smtp_unreachable",
+    ),
+    (
         "no schedule",
         |world| world.toml("[triggers]\ncrons = [\"*/15 * * * *\"]\n", ""),
         &[("config-schedule", "warn")],

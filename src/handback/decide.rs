@@ -4,6 +4,7 @@ use crate::{
     clerk::api::ApiError,
     ledger::handback::Met,
     model::{
+        account::AccountFault,
         id::SvixId,
         outcome::Reason,
         time::{MINUTE, UnixMillis},
@@ -34,8 +35,11 @@ pub enum Trigger {
 }
 
 /// Decides that. `first`: the first mail that found every account at fault lately.
+///
+/// A refusal that Nylas does not explain may be about what is in the mail, so that another mail has to meet it.
 pub fn trigger(
     svix_id: &SvixId,
+    fault: AccountFault,
     first: Option<&Met>,
     was_queued_lately: bool,
     now: UnixMillis,
@@ -43,7 +47,8 @@ pub fn trigger(
     match first {
         _ if was_queued_lately => Trigger::Wait,
         None => Trigger::Remember,
-        Some(first) if first.svix_id != *svix_id || now.since(first.at) >= LASTS => {
+        Some(first) if first.svix_id != *svix_id => Trigger::HandBack,
+        Some(first) if fault != AccountFault::Unexplained && now.since(first.at) >= LASTS => {
             Trigger::HandBack
         }
         Some(_) => Trigger::Wait,
@@ -127,8 +132,19 @@ mod tests {
             (first("msg_1", 300_000), true, Trigger::Wait),
             (first("msg_2", 300_000), true, Trigger::Wait),
         ] {
-            let decided = trigger(&id("msg_1"), first.as_ref(), was_queued_lately, now);
+            let fault = AccountFault::Paused;
+            let decided = trigger(&id("msg_1"), fault, first.as_ref(), was_queued_lately, now);
             assert_eq!(decided, expected, "{first:?} {was_queued_lately}");
+        }
+        // What Nylas does not explain may be about this one mail.
+        for (first, expected) in [
+            (None, Trigger::Remember),
+            (first("msg_1", 300_000), Trigger::Wait),
+            (first("msg_2", 0), Trigger::HandBack),
+        ] {
+            let fault = AccountFault::Unexplained;
+            let decided = trigger(&id("msg_1"), fault, first.as_ref(), false, now);
+            assert_eq!(decided, expected, "{first:?}");
         }
     }
 

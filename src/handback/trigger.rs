@@ -35,7 +35,7 @@ pub async fn consider<P: Ports>(context: &Context<'_, P>, email: &Email) {
     }
     let now = context.now();
     let (met, was_queued_lately) = context.ledger.hand_back_state().await;
-    match trigger(&email.svix_id, met.as_ref(), was_queued_lately, now) {
+    match trigger(&email.svix_id, fault, met.as_ref(), was_queued_lately, now) {
         Trigger::Wait => {}
         Trigger::Remember => {
             let svix_id = email.svix_id.clone();

@@ -106,6 +106,8 @@ impl Server {
         mails
     }
 
+    // A deadline for the test.
+    #[allow(clippy::disallowed_methods)]
     fn wait_for_mails(&self, to: &str, count: usize) -> Vec<Value> {
         let started = Instant::now();
         while started.elapsed() < IN_THE_END {
@@ -299,6 +301,8 @@ fn silence_after_the_dot_is_settled_by_the_mailbox(stage: &Stage, relay: &Relay,
     assert_eq!(server.mails_to(&to).len(), 1);
 }
 
+// How long the relay waited is what is tested.
+#[allow(clippy::disallowed_methods)]
 fn a_lost_reply_to_a_mail_that_is_nowhere_is_sent_again(relay: &Relay, server: &Server) {
     let (event, to) = code_to("hang-up");
     let answer = event.deliver(relay);
