@@ -273,6 +273,36 @@ fn what_needs_attention_is_said_first_and_each_is_a_link() {
 }
 
 #[test]
+fn templates_that_were_handed_back_to_clerk_need_attention() {
+    let world = World::with(&[("CLERK_SECRET_KEY", "sk_test_marker")]);
+    world.now.set(UnixMillis(NOW));
+    let row = json!({"at": NOW - 40 * MINUTE, "templates": ["invitation", "verification_code"], "is_done": true});
+    world.keep("handed_back", &row);
+    let page = look(&world, "handed-back", &[]);
+    let strip = text(between(&page, "What needs attention", "</section>"));
+    let says = "Clerk delivers these itself until relayctl templates take: invitation, verification_code \
+                since 13:30:00 UTC, 40 min ago";
+    assert!(strip.contains(says), "{strip}");
+}
+
+/// Its user has a newer one.
+#[test]
+fn a_code_that_was_superseded_is_neither_good_nor_bad() {
+    let world = world();
+    let id = unsent(
+        &world,
+        NOW - 3 * MINUTE,
+        1,
+        "superseded",
+        &json!({"reason": "newer_code_queued"}),
+    );
+    let page = look(&world, "superseded", &[]);
+    assert!(page.contains("state other"), "{page}");
+    assert!(!page.contains("Needs attention"), "{page}");
+    assert!(page.contains(&id));
+}
+
+#[test]
 fn an_empty_relay_says_what_to_do() {
     let world = world();
     let page = look(&world, "empty", &[]);

@@ -16,7 +16,7 @@ use clerk_nylas_relay::{
     model::{
         id::SvixId,
         secret::Secret,
-        time::{MINUTE, UnixMillis, millis},
+        time::{MINUTE, UnixMillis, away, millis},
     },
 };
 use serde_json::{Value, json};
@@ -274,17 +274,7 @@ fn for_time(value: &Value, pointer: &str) -> String {
 
 /// How long ago it was, or how long it will be.
 fn ago(value: &Value, pointer: &str) -> String {
-    let Some(at) = number(value, pointer) else {
-        return "-".to_owned();
-    };
-    let now = clock::now().0;
-    let away = now.abs_diff(at);
-    let away = length(away.saturating_sub(away % 1000));
-    match at > now {
-        true => format!("in {away}"),
-        false if away == "0 ms" => "now".to_owned(),
-        false => format!("{away} ago"),
-    }
+    number(value, pointer).map_or_else(|| "-".to_owned(), |at| away(at, clock::now().0))
 }
 
 /// The state as it is shown: of a mail that was sent, what Nylas reported.

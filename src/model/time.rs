@@ -123,9 +123,36 @@ pub fn words(ms: u64) -> String {
     }
 }
 
+/// How far one moment is from another, in words and whole seconds: `3 min ago`, `in 45 s`, `now`.
+pub fn away(at: u64, now: u64) -> String {
+    let away = now.abs_diff(at);
+    let words = match away {
+        0..10_000 => format!("{} s", away / 1000),
+        _ => words(away),
+    };
+    match at > now {
+        true => format!("in {words}"),
+        false if away < 1000 => "now".to_owned(),
+        false => format!("{words} ago"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_far_a_moment_is_is_said_in_whole_seconds() {
+        for (at, text) in [
+            (100_000, "now"),
+            (99_001, "now"),
+            (98_900, "1 s ago"),
+            (103_000, "in 3 s"),
+            (55_000, "45 s ago"),
+        ] {
+            assert_eq!(away(at, 100_000), text, "{at}");
+        }
+    }
 
     #[test]
     fn a_moment_is_written_as_people_write_it() {

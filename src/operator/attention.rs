@@ -2,13 +2,15 @@
 
 use super::{
     accounts::AccountRow,
+    api::View,
     mails::{Mail, Tone},
     row::number,
 };
 use crate::{
     config::Config,
-    ledger::mail::MailState,
+    ledger::{handback::HandedBack, mail::MailState},
     model::time::{HOUR, MINUTE, UnixMillis, millis},
+    ports::Ports,
 };
 use serde_json::{Value, json};
 
@@ -24,6 +26,8 @@ pub enum Trouble {
     Waiting,
     /// Something was given up.
     DeadLetters,
+    /// Clerk delivers templates itself, because no account sent.
+    HandedBack,
     /// Mails of the last hour were lost.
     NotReceived,
     /// An account's guard holds mails back.
@@ -41,6 +45,7 @@ impl Trouble {
             Self::AccountDown => "account_down",
             Self::Waiting => "waiting",
             Self::DeadLetters => "dead_letters",
+            Self::HandedBack => "handed_back",
             Self::NotReceived => "not_received",
             Self::GuardUp => "guard_up",
             Self::CapNear => "cap_near",
@@ -51,7 +56,9 @@ impl Trouble {
     pub fn tone(self) -> Tone {
         match self {
             Self::AccountDown | Self::DeadLetters | Self::NotReceived => Tone::Bad,
-            Self::Waiting | Self::GuardUp | Self::CapNear | Self::Settings => Tone::Waiting,
+            Self::HandedBack | Self::Waiting | Self::GuardUp | Self::CapNear | Self::Settings => {
+                Tone::Waiting
+            }
         }
     }
 
@@ -66,7 +73,9 @@ impl Trouble {
     /// Where the page shows more of it.
     pub fn link(self) -> &'static str {
         match self {
-            Self::AccountDown | Self::GuardUp | Self::CapNear => "/admin#accounts",
+            Self::AccountDown | Self::HandedBack | Self::GuardUp | Self::CapNear => {
+                "/admin#accounts"
+            }
             Self::Waiting => "?show=mails&state=wait",
             Self::DeadLetters => "?show=dead",
             Self::NotReceived => "?show=mails&state=bad",
@@ -96,12 +105,37 @@ pub fn count_of(count: usize, one: &str) -> String {
     format!("{count} {one}{s}")
 }
 
-/// Everything that needs attention, the worst first.
-pub fn look(
+impl<P: Ports> View<'_, P> {
+    /// Everything that needs attention, the worst first. What was handed back to Clerk is one read, where it may be.
+    pub(super) async fn attention(
+        &self,
+        mails: &[Mail],
+        dead: &[Value],
+        accounts: &[AccountRow],
+    ) -> Vec<Attention> {
+        let handed_back = match self.config.clerk_api {
+            Some(_) => self.ledger.handed_back().await,
+            None => None,
+        };
+        let handed_back = handed_back.filter(|last| !last.templates.is_empty());
+        let now = self.ports.now();
+        look(
+            self.config,
+            mails,
+            dead,
+            accounts,
+            handed_back.as_ref(),
+            now,
+        )
+    }
+}
+
+fn look(
     config: &Config,
     mails: &[Mail],
     dead: &[Value],
     accounts: &[AccountRow],
+    handed_back: Option<&HandedBack>,
     now: UnixMillis,
 ) -> Vec<Attention> {
     let mut found = Vec::new();
@@ -116,6 +150,13 @@ pub fn look(
         let since = dead.iter().filter_map(|row| number(row, "at")).min();
         let says = count_of(dead.len(), "dead letter");
         found.push(Trouble::DeadLetters.that(says, since));
+    }
+    if let Some(handed_back) = handed_back {
+        let says = format!(
+            "Clerk delivers these itself until relayctl templates take: {}",
+            handed_back.templates.join(", ")
+        );
+        found.push(Trouble::HandedBack.that(says, Some(handed_back.at.0)));
     }
     of_mails(&mut found, mails, now);
     for account in accounts {

@@ -136,7 +136,7 @@ async fn overview<P: Ports>(view: &View<'_, P>, page: &mut Html) -> Result<(), S
     let accounts = view.accounts().await?;
     // The lists show samples, too.
     let of_users = view.of_users(&mails);
-    let found = attention::look(view.config, &of_users, &dead, &accounts, page.now);
+    let found = view.attention(&of_users, &dead, &accounts).await;
     strip(page, &found, &mails);
     if !dead.is_empty() {
         lists::dead_table(page, dead.get(..DEAD).unwrap_or(&dead));

@@ -27,7 +27,7 @@ impl<P: Ports> View<'_, P> {
         let replies = self.ledger.all("reply:", "id").await?;
         let dead = self.ledger.all("dead:", "id").await?;
         let accounts = self.accounts().await?;
-        let found = attention::look(self.config, &mails, &dead, &accounts, now);
+        let found = self.attention(&mails, &dead, &accounts).await;
         let found: Vec<Value> = found.iter().map(attention::Attention::to_json).collect();
         let states: Vec<Value> = mails
             .iter()

@@ -83,8 +83,8 @@ try {
     if (PAGE_SCREENSHOTS) await page.screenshot({ path: join(PAGE_SCREENSHOTS, `${name}.png`), fullPage: true });
     // Through a filter to the history of one mail.
     await page.getByRole("link", { name: "All mails" }).click();
-    await page.getByRole("navigation", { name: "Filter by template" }).getByRole("link", { name: /^verification_code/ })
-      .click();
+    const states = page.getByRole("navigation", { name: "Filter by state" });
+    await states.getByRole("link", { name: /^(sent|delivered) \d/ }).first().click();
     const link = page.getByRole("row").filter({ hasText: /sent|delivered/ }).getByRole("link").first();
     const id = await link.getAttribute("title");
     await link.click();

@@ -1,7 +1,7 @@
 //! The HTML that is being written. Everything that is not the page's own goes through [`Html::text`], which escapes.
 
 use crate::{
-    model::time::{UnixMillis, utc, words},
+    model::time::{UnixMillis, away, utc},
     operator::mails::Tone,
 };
 
@@ -77,13 +77,7 @@ impl Html {
             self.push("-");
             return;
         }
-        let away = self.now.0.abs_diff(at);
-        let away = words(away.saturating_sub(away % 1000));
-        let text = match at > self.now.0 {
-            true => format!("in {away}"),
-            false if away == "0 ms" => "now".to_owned(),
-            false => format!("{away} ago"),
-        };
+        let text = away(at, self.now.0);
         let utc = utc(UnixMillis(at));
         self.push("<time datetime=\"");
         self.push(&utc.replacen(' ', "T", 1));

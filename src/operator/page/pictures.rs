@@ -91,9 +91,13 @@ fn left_of(index: usize) -> usize {
 fn hours(page: &mut Html, bars: &[Bar<'_>]) {
     for (index, bar) in bars.iter().enumerate() {
         if bar.hour % 6 == 0 {
+            // Below the last bars there is no room to both sides.
+            let (x, anchor) = match index {
+                22.. => (left_of(HOURS), "end"),
+                _ => (left_of(index).saturating_add(STEP / 2), "middle"),
+            };
             page.push(&format!(
-                "<text x={} y=1370 text-anchor=middle>{:02}:00</text>",
-                left_of(index).saturating_add(STEP / 2),
+                "<text x={x} y=1370 text-anchor={anchor}>{:02}:00</text>",
                 bar.hour
             ));
         }
