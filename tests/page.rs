@@ -525,6 +525,29 @@ fn a_mail_that_was_redriven_keeps_its_history() {
     }
 }
 
+#[test]
+fn of_a_mail_that_was_redriven_often_the_newest_is_kept() {
+    let world = world();
+    trouble(&world);
+    let letters = world.ledger.borrow();
+    let letter = letters.keys().find_map(|key| key.strip_prefix("dead:"));
+    let letter = letter.unwrap().to_owned();
+    drop(letters);
+    let past: Vec<Value> = (0..20)
+        .map(|at| json!({"at": at, "event": "redriven", "reason": null}))
+        .collect();
+    world.keep(format!("past:{letter}"), &json!(past));
+    submit(&world, "redrive", &letter).unwrap();
+    let kept = world.kept(&format!("past:{letter}")).unwrap();
+    let kept = kept.as_array().unwrap();
+    assert_eq!(kept.len(), 20);
+    assert_eq!(
+        (&kept[0]["at"], &kept[19]["event"]),
+        (&json!(2), &json!("redriven"))
+    );
+    assert_eq!(kept[19]["at"], NOW);
+}
+
 /// The mail was sent meanwhile.
 fn sent_as(world: &World, id: &str) {
     let row = json!({"state": "sent", "at": NOW + MINUTE, "age_ms": 26 * MINUTE, "account": "g1"});

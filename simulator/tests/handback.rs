@@ -110,6 +110,12 @@ fn an_account_that_is_back_first_keeps_the_templates() {
     let back = undisturbed(&stage);
     assert_eq!((back.expired, back.by_clerk), (0, 0));
     assert_eq!(back.switched, []);
+    // After the mails that began it have expired, too.
+    for pause in [11, 15, 19, 25] {
+        let (pause, outage) = (pause * MINUTE, clerk_is_out(0, (pause + 5) * MINUTE));
+        let back = undisturbed(&Stage::paused(10 * SECOND, pause, 1, outage));
+        assert_eq!((back.by_clerk, back.switched), (0, Vec::new()));
+    }
 }
 
 /// Clerk has the templates, and the account is back within the mails' TTL: those that waited are sent here, once.
