@@ -272,6 +272,27 @@ fn what_needs_attention_is_said_first_and_each_is_a_link() {
     assert!(at("The last 24 hours</h2>") < at("Latest mails</h2>"));
 }
 
+/// By the alert that was raised when it began.
+#[test]
+fn since_when_a_guard_is_up_or_a_cap_near_is_said() {
+    let world = world();
+    trouble(&world);
+    let began = |kind: &str, account: &str, ago: u64| {
+        let at = NOW - ago * MINUTE;
+        json!({"kind": kind, "account": account, "key": kind, "since": at, "last": at})
+    };
+    let standing = json!([began("guard_up", "g2", 20), began("cap_near", "g1", 7)]);
+    world.keep("standing:alerts", &standing);
+    let page = look(&world, "since", &[]);
+    let strip = text(between(&page, "What needs attention", "</section>"));
+    for says in [
+        "13 bounced since 13:50:00 UTC, 20 min ago",
+        "431 of 500 mails of the day are used since 14:03:00 UTC, 7 min ago",
+    ] {
+        assert!(strip.contains(says), "{says}: {strip}");
+    }
+}
+
 #[test]
 fn templates_that_were_handed_back_to_clerk_need_attention() {
     let world = World::with(&[("CLERK_SECRET_KEY", "sk_test_marker")]);
