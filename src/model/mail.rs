@@ -195,8 +195,8 @@ pub fn is_local_part(text: &str) -> bool {
 /// and strangers choose theirs. One named "paused" must not make an account look paused.
 pub fn words_of_refusal(text: &str, addresses: &[&str]) -> String {
     let words = |text: &str| -> Vec<String> {
-        let text = text.to_lowercase();
-        let words = text.split(|letter: char| !letter.is_alphanumeric());
+        let text = text.to_ascii_lowercase();
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
         let words = words.filter(|word| !word.is_empty());
         words.map(str::to_owned).collect()
     };
