@@ -236,6 +236,8 @@ pub fn explain(refusal: Refusal) -> (String, &'static str) {
                 .to_owned(),
             "check SMTP_HOST and SMTP_PORT (465 or 587); the relay sends nothing in clear text",
         ),
+        // Of a recipient, and none was named.
+        Refusal::BlockedOrLater => explain(Refusal::Later(Reason::SmtpDeferred)),
         Refusal::Mail(reason) | Refusal::Later(reason) => (
             format!(
                 "the mail server does not answer as it should ({})",

@@ -280,7 +280,7 @@ fn refusals_are_told_apart(relay: &Relay, server: &Server) {
     let (refused, to) = code_to("policy");
     let answer = refused.deliver(relay);
     assert_eq!(answer.json()["status"], "queued", "{}", answer.body);
-    assert_eq!(answer.json()["reason"], "account_forbidden");
+    assert_eq!(answer.json()["reason"], "smtp_deferred");
     server.set("policy-allows", true);
     server.wait_for_mails(&to, 1);
 }
