@@ -587,6 +587,24 @@ fn the_end_of_wrong_settings_is_said_by_the_first_check() {
     says(&world.checked(), &["over: the settings are right again"]);
 }
 
+#[test]
+fn that_a_new_day_or_month_has_begun_is_said_where_the_cap_was_near() {
+    let world = checked();
+    let standing = json!([
+        {"kind": "cap_near", "account": "g2", "key": "k", "since": NOW, "last": NOW},
+        {"kind": "monthly_cap_near", "key": "l", "since": NOW, "last": NOW},
+    ]);
+    world.keep("standing:alerts", &standing);
+    assert!(world.checked().is_empty());
+    world.pass(24 * HOUR);
+    says(
+        &world.checked(),
+        &["over: a new day has begun", "Account auth@g2.example (g2)."],
+    );
+    world.pass(30 * 24 * HOUR);
+    says(&world.checked(), &["over: a new month has begun"]);
+}
+
 /// A guard's end is the next midnight, at the latest.
 #[test]
 fn the_end_of_a_guard_is_said() {

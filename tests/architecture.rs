@@ -114,6 +114,68 @@ fn no_line_is_longer_than_120_characters() {
     assert!(wrong.is_empty(), "too long:\n{}", wrong.join("\n"));
 }
 
+/// One reads it to the end.
+#[test]
+fn the_readme_has_less_than_120_lines() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    assert!(readme.lines().count() < 120);
+}
+
+/// The headings of a page, as GitHub names them in links.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let heading = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading
+            .chars()
+            .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        kept.map(|letter| if letter == ' ' { '-' } else { letter })
+            .collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_of_a_page_to_another_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut links, mut wrong) = (0, Vec::new());
+    for (name, text) in texts() {
+        let is_page = name.ends_with(".md") && (name.starts_with("docs/") || !name.contains('/'));
+        if !is_page {
+            continue;
+        }
+        let folder = root.join(&name).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1) {
+            let (link, _) = link.split_once(')').unwrap();
+            if link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                root.join(&name)
+            } else {
+                folder.join(file)
+            };
+            let is_there = match anchor {
+                "" => target.exists(),
+                anchor => fs::read_to_string(&target)
+                    .is_ok_and(|page| anchors(&page).contains(&anchor.to_owned())),
+            };
+            if !is_there {
+                wrong.push(format!("{name}: {link}"));
+            }
+        }
+    }
+    assert!(links > 100, "only {links} links were read");
+    assert!(
+        wrong.is_empty(),
+        "these lead nowhere:\n{}",
+        wrong.join("\n")
+    );
+}
+
 #[test]
 fn a_line_of_121_characters_is_too_long() {
     let (fits, too_long) = ("é".repeat(120), "x".repeat(121));

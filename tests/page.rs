@@ -272,6 +272,27 @@ fn what_needs_attention_is_said_first_and_each_is_a_link() {
     assert!(at("The last 24 hours</h2>") < at("Latest mails</h2>"));
 }
 
+/// By the alert that was raised when it began.
+#[test]
+fn since_when_a_guard_is_up_or_a_cap_near_is_said() {
+    let world = world();
+    trouble(&world);
+    let began = |kind: &str, account: &str, ago: u64| {
+        let at = NOW - ago * MINUTE;
+        json!({"kind": kind, "account": account, "key": kind, "since": at, "last": at})
+    };
+    let standing = json!([began("guard_up", "g2", 20), began("cap_near", "g1", 7)]);
+    world.keep("standing:alerts", &standing);
+    let page = look(&world, "since", &[]);
+    let strip = text(between(&page, "What needs attention", "</section>"));
+    for says in [
+        "13 bounced since 13:50:00 UTC, 20 min ago",
+        "431 of 500 mails of the day are used since 14:03:00 UTC, 7 min ago",
+    ] {
+        assert!(strip.contains(says), "{says}: {strip}");
+    }
+}
+
 #[test]
 fn templates_that_were_handed_back_to_clerk_need_attention() {
     let world = World::with(&[("CLERK_SECRET_KEY", "sk_test_marker")]);
@@ -523,6 +544,29 @@ fn a_mail_that_was_redriven_keeps_its_history() {
         let at = happened[from..].find(event);
         from += at.unwrap_or_else(|| panic!("{event}: {happened}"));
     }
+}
+
+#[test]
+fn of_a_mail_that_was_redriven_often_the_newest_is_kept() {
+    let world = world();
+    trouble(&world);
+    let letters = world.ledger.borrow();
+    let letter = letters.keys().find_map(|key| key.strip_prefix("dead:"));
+    let letter = letter.unwrap().to_owned();
+    drop(letters);
+    let past: Vec<Value> = (0..20)
+        .map(|at| json!({"at": at, "event": "redriven", "reason": null}))
+        .collect();
+    world.keep(format!("past:{letter}"), &json!(past));
+    submit(&world, "redrive", &letter).unwrap();
+    let kept = world.kept(&format!("past:{letter}")).unwrap();
+    let kept = kept.as_array().unwrap();
+    assert_eq!(kept.len(), 20);
+    assert_eq!(
+        (&kept[0]["at"], &kept[19]["event"]),
+        (&json!(2), &json!("redriven"))
+    );
+    assert_eq!(kept[19]["at"], NOW);
 }
 
 /// The mail was sent meanwhile.

@@ -15,7 +15,7 @@ mod world;
 
 use clerk_nylas_relay::model::message::Disposition;
 use serde_json::{Value, json};
-use world::{MINUTE, SECOND, World};
+use world::{MINUTE, NOW, SECOND, World};
 
 const TO: &str = "marker@example.com";
 const WHOLE: [&str; 7] = [
@@ -253,17 +253,69 @@ fn a_mail_in_doubt_does_not_go_through_the_api_when_the_setting_is_removed() {
     let queued = world.take_queue().remove(0);
     world.config.smtp = None;
     world.answers("/messages/send", 200, json!({"data": {"id": "nylas-2"}}));
-    mailbox(&world, &in_mailbox("<somebody@nylas.example>"));
     world.pass(21 * SECOND);
-    let ended = process(&world, &queued, 1);
-    assert_eq!((ended.1, ended.2), ("rejected", "smtp_outcome_unknown"));
+    // Nor if the mailbox does not show it: it may show it late.
+    for messages in [in_mailbox("<somebody@nylas.example>"), json!([])] {
+        mailbox(&world, &messages);
+        world.ledger.borrow_mut().clear();
+        let ended = process(&world, &queued, 1);
+        assert_eq!((ended.1, ended.2), ("rejected", "smtp_outcome_unknown"));
+    }
     assert!(world.sends.borrow().is_empty());
-    // Once it is known to be unsent it is like a new mail.
+    mailbox(&world, &in_mailbox("<msg_1.0@g1.example>"));
     world.ledger.borrow_mut().clear();
-    mailbox(&world, &json!([]));
-    let known_unsent = process(&world, &queued, 1);
-    assert_eq!(known_unsent.1, "sent");
-    assert_eq!(world.sends.borrow().len(), 1);
+    assert_eq!(process(&world, &queued, 1).1, "sent");
+}
+
+/// A stranger can have a mail refused. That must not take the templates from the relay.
+#[test]
+fn what_a_server_says_of_a_recipient_hands_no_template_back_and_a_refused_login_does() {
+    const KEY: (&str, &str) = ("CLERK_SECRET_KEY", "sk_test_marker");
+    let hands_back = |world: &World| {
+        let queued = world.take_queue().into_iter();
+        queued
+            .filter(|message| message.get("hand_back").is_some())
+            .count()
+    };
+    let with_reply = |at: usize, reply: &'static str| {
+        let mut settings = ONE.to_vec();
+        settings.push(KEY);
+        let world = World::with(&settings);
+        let mut replies = WHOLE;
+        replies[at] = reply;
+        serve(&world, &replies);
+        mailbox(&world, &json!([]));
+        for id in ["msg_1", "msg_2"] {
+            world.receive(id, "paused@no-such.example");
+        }
+        world
+    };
+    for reply in [
+        "451 a rule says no\r\n",
+        "450 4.1.2 <paused@no-such.example>: Domain not found\r\n",
+        "550 <PAUSED@no-such.example>: no such user\r\n",
+    ] {
+        let world = with_reply(4, reply);
+        assert_eq!(hands_back(&world), 0, "{reply}");
+        assert!(world.kept("down:g1").is_none(), "{reply}");
+    }
+    assert_eq!(hands_back(&with_reply(2, "535 no\r\n")), 1);
+}
+
+#[test]
+fn a_recipient_that_a_rule_blocks_is_rejected_over_smtp_too() {
+    let mut replies = WHOLE;
+    replies[4] = "451 a rule says no\r\n";
+    let world = world(&replies);
+    let evaluation = json!({
+        "evaluation_stage": "outbound_send", "applied_actions": {"blocked": true},
+        "evaluated_at": NOW.0 / SECOND, "evaluation_input": {"recipient_addresses": [TO]},
+    });
+    let evaluations = json!({"request_id": "r", "data": [evaluation]});
+    world.answers("/rule-evaluations", 200, evaluations);
+    assert_eq!(world.receive("msg_1", TO), "rejected");
+    let record = world.kept("mail:msg_1").unwrap();
+    assert_eq!(record["reason"], "nylas_rule_blocks_recipient");
 }
 
 #[test]

@@ -100,8 +100,13 @@ impl<'a, P: Http + Clock> ClerkApi<'a, P> {
     pub async fn deliver_by_clerk(&self, slug: &str) -> Result<(), ApiError> {
         let path = format!("/{slug}/toggle_delivery");
         let body = r#"{"delivered_by_clerk":true}"#.to_owned();
-        self.request(HttpMethod::Post, &path, Some(body)).await?;
-        Ok(())
+        let response = self.request(HttpMethod::Post, &path, Some(body)).await?;
+        let template: Value = serde_json::from_str(&response.body).unwrap_or_default();
+        match template.get("delivered_by_clerk").and_then(Value::as_bool) {
+            // It says of the template as it is now that it is not.
+            Some(false) => Err(ApiError::Refused),
+            Some(true) | None => Ok(()),
+        }
     }
 
     async fn request(

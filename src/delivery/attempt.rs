@@ -113,13 +113,9 @@ impl<P: Ports> Attempt<'_, '_, P> {
         let goes_over_smtp = route
             .borrow()
             .is_over_smtp(self.context.config.smtp.is_some());
-        let over_smtp = match goes_over_smtp {
+        let verdict = match goes_over_smtp {
             true => self.over_smtp(route).await,
-            false => None,
-        };
-        let verdict = match over_smtp {
-            Some(verdict) => verdict,
-            None => self.follow(route).await,
+            false => self.follow(route).await,
         };
         // Nylas accepted the mail but may have failed to send it since: `message.send_failed` can arrive before the
         // send is recorded.

@@ -23,10 +23,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
     /// A 403 may be about the recipient alone: a rule of the operator's own blocks sends there.
     pub(super) async fn forbidden(&self, hop: &Hop, route: &Route) -> Next {
         let (fault, now) = (AccountFault::Forbidden, self.context.now());
-        let since = now.minus(RULE_RECORD_MAX);
-        let nylas = &self.context.nylas;
-        let blocked = nylas.is_blocked_by_rule(&hop.account, &self.email.to, since);
-        match blocked.await {
+        match self.is_blocked(&hop.account).await {
             Some(true) => Next::End(Verdict::Rejected {
                 reason: Reason::NylasRuleBlocksRecipient,
             }),
@@ -34,6 +31,15 @@ impl<P: Ports> Attempt<'_, '_, P> {
             None if self.email.age(now) < MINUTE => Next::End(Verdict::retry(fault.reason())),
             Some(false) | None => self.account_fault(hop, fault, route).await,
         }
+    }
+
+    /// Whether a rule of the account's policy just blocked a send to this recipient. `None`: Nylas does not tell now.
+    pub(super) async fn is_blocked(&self, account: &GrantId) -> Option<bool> {
+        let since = self.context.now().minus(RULE_RECORD_MAX);
+        let nylas = &self.context.nylas;
+        nylas
+            .is_blocked_by_rule(account, &self.email.to, since)
+            .await
     }
 
     /// Notes it if no account is left that is not at fault. Then the next mail would end like this one.

@@ -9,7 +9,7 @@
 //! - **C.** Where the mailbox cannot tell, a code is sent once more under the same `Message-ID`, and a notice is not.
 //! - **D.** An attempt that may not be the first, and finds no trace of the others, begins with doubt. A mail out
 //!   of the queue is looked for in any case.
-//! - **E.** While it is in doubt, and while it has a hop at Nylas' API, a mail keeps its transport.
+//! - **E.** A mail that was in doubt, or has a hop at Nylas' API, keeps its transport.
 
 use super::{
     attempt::{Attempt, RECONCILING_TIME, RECONCILING_TIME_WITHOUT_ANSWER, Verdict},
@@ -89,18 +89,20 @@ fn retry(reason: Reason, wait: Option<Duration>) -> Verdict {
 }
 
 impl<P: Ports> Attempt<'_, '_, P> {
-    /// Tries to send the mail over SMTP. `None`: it is not out, and goes out another way now.
-    pub(super) async fn over_smtp(&self, route: &RefCell<Route>) -> Option<Verdict> {
+    /// Tries to send the mail over SMTP.
+    pub(super) async fn over_smtp(&self, route: &RefCell<Route>) -> Verdict {
         let is_blind = match self.settle_doubt(route).await {
             Ok(is_blind) => is_blind,
-            Err(verdict) => return Some(verdict),
+            Err(verdict) => return verdict,
         };
-        let smtp = self.context.config.smtp.as_ref();
-        let Some(smtp) = smtp else {
-            // The setting was removed meanwhile.
-            return None;
-        };
-        Some(self.try_accounts(smtp, route, is_blind).await)
+        match &self.context.config.smtp {
+            Some(smtp) => self.try_accounts(smtp, route, is_blind).await,
+            // The setting was removed while the mail was in doubt. Through the API it would have another `Message-ID`,
+            // so that a mail which the mailbox shows late would be a second one.
+            None => Verdict::Rejected {
+                reason: Reason::SmtpOutcomeUnknown,
+            },
+        }
     }
 
     /// Asks whether a mail in doubt is out. `Ok`: it may be sent now, blindly or not.
@@ -148,13 +150,10 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 route.end_doubt();
                 Ok(false)
             }
-            // Not through the API, which would send it under another Message-ID.
-            (Settled::SendBlindly, _) if self.context.config.smtp.is_some() => Ok(true),
-            (Settled::SendBlindly | Settled::GiveUp | Settled::Sent(_), _) => {
-                Err(Verdict::Rejected {
-                    reason: Reason::SmtpOutcomeUnknown,
-                })
-            }
+            (Settled::SendBlindly, _) => Ok(true),
+            (Settled::GiveUp | Settled::Sent(_), _) => Err(Verdict::Rejected {
+                reason: Reason::SmtpOutcomeUnknown,
+            }),
         }
     }
 
@@ -295,6 +294,12 @@ impl<P: Ports> Attempt<'_, '_, P> {
         claim.take_back();
         match refusal {
             Refusal::Mail(reason) => Ok(Verdict::Rejected { reason }),
+            Refusal::BlockedOrLater => Ok(match self.is_blocked(&account.grant_id).await {
+                Some(true) => Verdict::Rejected {
+                    reason: Reason::NylasRuleBlocksRecipient,
+                },
+                Some(false) | None => retry(Reason::SmtpDeferred, None),
+            }),
             Refusal::Later(reason) => Ok(retry(reason, None)),
             Refusal::Account(fault) => Err(fault),
         }

@@ -15,13 +15,13 @@ use std::time::Duration;
 /// How long it must have lasted that no account sends, where only one mail says so.
 const LASTS: Duration = MINUTE;
 
-/// How often a hand-back is tried: for 54 minutes in all. A mail that finds every account at fault after an hour begins
-/// a new one.
-pub const TRIES: u32 = 25;
+/// How often a hand-back is tried: for ten minutes at most, as long as a code waits. If an account sends again, a mail
+/// that began it was sent by then. If none does, the next mails begin a new one.
+pub const TRIES: u32 = 10;
 /// From this try on, that Clerk does not answer is an alert. Until then half a minute has passed.
 const ALERT_FROM: u32 = 3;
 const RETRY_STEP: Duration = Duration::from_secs(10);
-const RETRY_MAX: Duration = MINUTE.saturating_mul(15);
+const RETRY_MAX: Duration = MINUTE;
 
 /// What follows when a mail finds every account at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub enum Next {
     },
     /// Something is left, and trying again is of no use.
     GiveUp { reason: Reason },
+    /// Something is left, and Clerk did not answer for long. Mails that find every account at fault begin anew.
+    BeginAnew { reason: Reason },
 }
 
 /// Decides that. `errors`: one for each request that failed; `attempt` counts from 1.
@@ -78,8 +80,11 @@ pub fn next(errors: &[ApiError], attempt: u32) -> Next {
         return Next::Done;
     };
     let reason = reason_of(*error);
-    if temporary.is_none() || attempt >= TRIES {
+    if temporary.is_none() {
         return Next::GiveUp { reason };
+    }
+    if attempt >= TRIES {
+        return Next::BeginAnew { reason };
     }
     let asked = errors.iter().filter_map(|error| match error {
         ApiError::Busy { retry_after } => *retry_after,
@@ -106,6 +111,7 @@ pub fn reason_of(error: ApiError) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::mail::Slug;
 
     #[test]
     fn templates_are_handed_back_when_it_has_lasted_or_a_second_mail_meets_it() {
@@ -167,9 +173,15 @@ mod tests {
             (vec![ApiError::Locked], 1, retry(10, false)),
             (vec![busy(Some(45))], 1, retry(45, false)),
             (vec![busy(Some(5))], 1, retry(10, false)),
-            (vec![busy(Some(86_400))], 1, retry(900, false)),
-            (vec![busy(None)], 24, retry(240, true)),
-            (vec![busy(None)], 25, give_up(Reason::ClerkNotAnswering)),
+            (vec![busy(Some(86_400))], 1, retry(60, false)),
+            (vec![busy(None)], 9, retry(60, true)),
+            (
+                vec![busy(None)],
+                10,
+                Next::BeginAnew {
+                    reason: Reason::ClerkNotAnswering,
+                },
+            ),
             (
                 vec![ApiError::WrongKey],
                 1,
@@ -189,11 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn the_tries_take_less_than_the_hour_after_which_a_new_hand_back_may_begin() {
-        let delays = (1..TRIES).map(|attempt| match next(&[ApiError::Locked], attempt) {
+    fn the_tries_take_as_long_as_a_code_waits_at_most() {
+        let busy = ApiError::Busy {
+            retry_after: Some(Duration::from_secs(86_400)),
+        };
+        let delays = (1..TRIES).map(|attempt| match next(&[busy], attempt) {
             Next::Retry { delay, .. } => delay,
             other => panic!("{other:?}"),
         });
-        assert_eq!(delays.sum::<Duration>(), Duration::from_secs(3_000));
+        assert!(delays.sum::<Duration>() < Slug::new(Some("verification_code")).ttl());
     }
 }

@@ -86,6 +86,10 @@ impl<P: Ports> Work<'_, P> {
             // Safe to lose: then a repeated hand-back asks Clerk again.
             let _ = self.ledger.put_handed_back(&handed_back).await;
         }
+        if matches!(next, Next::BeginAnew { .. }) {
+            // Safe to lose: then it begins anew after the hour.
+            let _ = self.ledger.forget_hand_back_queued().await;
+        }
         self.conclude(next, handed_back, left)
     }
 
@@ -115,7 +119,7 @@ impl<P: Ports> Work<'_, P> {
         };
         let (failed, disposition) = match next {
             Next::Done => (None, Disposition::Acknowledge),
-            Next::GiveUp { reason } => {
+            Next::GiveUp { reason } | Next::BeginAnew { reason } => {
                 let record = failed(Outcome::Failed, reason, true);
                 (Some(record), Disposition::Acknowledge)
             }

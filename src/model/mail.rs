@@ -191,6 +191,21 @@ pub fn is_local_part(text: &str) -> bool {
             .all(|atom| !atom.is_empty() && atom.bytes().all(is_letter))
 }
 
+/// The words of a refusal, in lower case, without those that the mail's addresses have: a server may repeat an address,
+/// and strangers choose theirs. One named "paused" must not make an account look paused.
+pub fn words_of_refusal(text: &str, addresses: &[&str]) -> String {
+    let words = |text: &str| -> Vec<String> {
+        let text = text.to_ascii_lowercase();
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+        let words = words.filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect()
+    };
+    let chosen: Vec<String> = addresses.iter().copied().flat_map(words).collect();
+    let mut said = words(text);
+    said.retain(|word| !chosen.contains(word));
+    said.join(" ")
+}
+
 /// Whether a text is an address that no mail system refuses: ASCII, unquoted, at a domain name with a dot. It is
 /// stricter than [`is_address`], because a stranger may write anything, and Nylas refuses a mail whose `Reply-To` is
 /// malformed.

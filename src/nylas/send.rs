@@ -10,7 +10,7 @@ use crate::{
     model::{
         account::{AccountFault, Identity},
         id::{GrantId, SvixId},
-        mail::{Content, Email, is_plain_address},
+        mail::{Content, Email, is_plain_address, words_of_refusal},
         outcome::Reason,
     },
     ports::{Clock, Http, HttpError, HttpMethod, HttpResponse},
@@ -199,7 +199,7 @@ impl<P: Http + Clock> Nylas<'_, P> {
                 replayed: response
                     .header("idempotent-response")
                     .is_some_and(|value| value.trim().eq_ignore_ascii_case("true")),
-                outcome: classify_send(&response, is_unremarkable(email, content)),
+                outcome: classify_send(&response, email, content),
             },
             Err(HttpError::Timeout) => fresh(SendOutcome::Ambiguous {
                 reason: Reason::NylasTimeout,
@@ -254,15 +254,16 @@ fn accepted(response: &HttpResponse) -> SentMail {
     }
 }
 
-/// What an answer to a send means. `unremarkable`: there is nothing about the mail that Nylas could object to.
-fn classify_send(response: &HttpResponse, unremarkable: bool) -> SendOutcome {
+/// What an answer to a send of this mail means.
+fn classify_send(response: &HttpResponse, email: &Email, content: &Content) -> SendOutcome {
     if (200..=202).contains(&response.status) {
         return SendOutcome::Sent(accepted(response));
     }
     let body = parse(&response.body);
     let (error_type, message) = error_of(&body);
     // Some refusals of the account come with a status that usually means a refusal of the mail.
-    let fault = fault_of(&error_type, &message);
+    let addresses = [&email.to, email.reply_to.as_deref().unwrap_or_default()];
+    let fault = fault_of(&error_type, &words_of_refusal(&message, &addresses));
     match response.status {
         401 => SendOutcome::AccountAtFault(AccountFault::Unauthorized),
         403 => SendOutcome::AccountAtFault(fault.unwrap_or(AccountFault::Forbidden)),
@@ -288,7 +289,9 @@ fn classify_send(response: &HttpResponse, unremarkable: bool) -> SendOutcome {
             (Some(fault), _) => SendOutcome::AccountAtFault(fault),
             (None, Some(reason)) => SendOutcome::Rejected { reason },
             // To call it the mail's would lose every mail, if it is in truth about the account or what every mail has.
-            (None, None) if unremarkable => SendOutcome::AccountAtFault(AccountFault::Unexplained),
+            (None, None) if is_unremarkable(email, content) => {
+                SendOutcome::AccountAtFault(AccountFault::Unexplained)
+            }
             (None, None) => SendOutcome::Rejected {
                 reason: match status {
                     422 => Reason::NylasProviderRefused,

@@ -100,6 +100,12 @@ pub fn what_ended(kind: AlertKind) -> Option<&'static str> {
         AlertKind::ComplaintRate => "fewer than 0.05 % of the mails are called spam again.",
         AlertKind::WebhookInactive => "Nylas' webhook is active again.",
         AlertKind::Silence => "mails come again.",
+        AlertKind::CapNear => {
+            "a new day has begun: the account's mails of the day count from nought."
+        }
+        AlertKind::MonthlyCapNear => {
+            "a new month has begun: the mails of the month count from nought."
+        }
         AlertKind::FailedOver
         | AlertKind::DeadLettered
         | AlertKind::VirusFound
@@ -112,8 +118,6 @@ pub fn what_ended(kind: AlertKind) -> Option<&'static str> {
         | AlertKind::SendFailed
         | AlertKind::RepliesHeldBack
         | AlertKind::GrantUpdated
-        | AlertKind::CapNear
-        | AlertKind::MonthlyCapNear
         | AlertKind::HandedBack
         | AlertKind::HandBackFailed
         | AlertKind::SenderNameDiffers => return None,

@@ -244,7 +244,8 @@ impl<P: Ports> View<'_, P> {
         ));
         let now = self.ports.now().0;
         past.push(history_entry(now, "redriven".into(), Value::Null));
-        past.truncate(PAST_MAX);
+        // The newest are kept.
+        past.drain(..past.len().saturating_sub(PAST_MAX));
         self.ledger.put_past(id, &past).await
     }
 

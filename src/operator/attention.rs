@@ -9,7 +9,11 @@ use super::{
 use crate::{
     config::Config,
     ledger::{handback::HandedBack, mail::MailState},
-    model::time::{HOUR, MINUTE, UnixMillis, millis},
+    model::{
+        alert::AlertKind,
+        id::GrantId,
+        time::{HOUR, MINUTE, UnixMillis, millis},
+    },
     ports::Ports,
 };
 use serde_json::{Value, json};
@@ -67,6 +71,7 @@ impl Trouble {
             trouble: self,
             says,
             since,
+            alert: None,
         }
     }
 
@@ -91,6 +96,8 @@ pub struct Attention {
     /// A sentence, without the time.
     pub says: String,
     pub since: Option<u64>,
+    /// The alert that was raised when it began.
+    alert: Option<(AlertKind, Option<GrantId>)>,
 }
 
 impl Attention {
@@ -106,7 +113,8 @@ pub fn count_of(count: usize, one: &str) -> String {
 }
 
 impl<P: Ports> View<'_, P> {
-    /// Everything that needs attention, the worst first. What was handed back to Clerk is one read, where it may be.
+    /// Everything that needs attention, the worst first. What was handed back to Clerk is one read, where it may be; so
+    /// is since when a guard is up, a cap near or a setting wrong, which the alerts know.
     pub(super) async fn attention(
         &self,
         mails: &[Mail],
@@ -119,14 +127,24 @@ impl<P: Ports> View<'_, P> {
         };
         let handed_back = handed_back.filter(|last| !last.templates.is_empty());
         let now = self.ports.now();
-        look(
+        let mut found = look(
             self.config,
             mails,
             dead,
             accounts,
             handed_back.as_ref(),
             now,
-        )
+        );
+        if found.iter().any(|one| one.alert.is_some()) {
+            let standing = self.ledger.standing().await;
+            for one in &mut found {
+                let alert = one.alert.as_ref();
+                let mut said = standing.iter();
+                let said = said.find(|said| Some(&(said.kind, said.account.clone())) == alert);
+                one.since = said.map(|said| said.since.0).or(one.since);
+            }
+        }
+        found
     }
 }
 
@@ -165,7 +183,10 @@ fn look(
     if !config.degraded.is_empty() {
         let names: Vec<&str> = config.degraded.iter().map(|wrong| wrong.name).collect();
         let says = format!("optional settings are wrong: {}", names.join(", "));
-        found.push(Trouble::Settings.that(says, None));
+        found.push(Attention {
+            alert: Some((AlertKind::Degraded, None)),
+            ..Trouble::Settings.that(says, None)
+        });
     }
     found
 }
@@ -193,17 +214,24 @@ fn of_mails(found: &mut Vec<Attention>, mails: &[Mail], now: UnixMillis) {
 
 fn of_account(found: &mut Vec<Attention>, account: &AccountRow) {
     let title = account.title();
+    let alert = |kind| Some((kind, GrantId::parse(&account.grant_id)));
     if account.held_back_percent > 0 {
         let says = format!(
             "{title}: the guard holds back {} % of the mails to new recipients, {} bounced",
             account.held_back_percent, account.bounced
         );
-        found.push(Trouble::GuardUp.that(says, account.guarded_since));
+        found.push(Attention {
+            alert: alert(AlertKind::GuardUp),
+            ..Trouble::GuardUp.that(says, account.guarded_since)
+        });
     }
     if let (Some(sent), Some(cap)) = (account.sent_today, account.cap)
         && sent.saturating_mul(100) >= cap.saturating_mul(CAP_NEAR)
     {
         let says = format!("{title}: {sent} of {cap} mails of the day are used");
-        found.push(Trouble::CapNear.that(says, None));
+        found.push(Attention {
+            alert: alert(AlertKind::CapNear),
+            ..Trouble::CapNear.that(says, None)
+        });
     }
 }

@@ -120,6 +120,8 @@ async fn is_over<P: Ports>(ports: &P, config: &Config, one: &Standing, facts: &F
         AlertKind::ComplaintRate => of_mails(&|mails| !mails.complain_too_often),
         AlertKind::WebhookInactive => facts.is_webhook_active == Some(true),
         AlertKind::Silence => of_mails(&|mails| !mails.is_silent),
+        AlertKind::CapNear => one.last < ports.now().midnight(),
+        AlertKind::MonthlyCapNear => one.last < ports.now().month(),
         AlertKind::FailedOver
         | AlertKind::DeadLettered
         | AlertKind::VirusFound
@@ -132,8 +134,6 @@ async fn is_over<P: Ports>(ports: &P, config: &Config, one: &Standing, facts: &F
         | AlertKind::SendFailed
         | AlertKind::RepliesHeldBack
         | AlertKind::GrantUpdated
-        | AlertKind::CapNear
-        | AlertKind::MonthlyCapNear
         | AlertKind::HandedBack
         | AlertKind::HandBackFailed
         | AlertKind::SenderNameDiffers => false,

@@ -3,7 +3,7 @@
 //! Everything before the final dot is proof that the mail was not sent. After it only a reply tells.
 
 use crate::{
-    model::{account::AccountFault, outcome::Reason},
+    model::{account::AccountFault, mail::words_of_refusal, outcome::Reason},
     ports::SocketError,
 };
 use std::error::Error;
@@ -27,12 +27,15 @@ pub enum Refusal {
     Account(AccountFault),
     /// The server refuses this mail for good.
     Mail(Reason),
+    /// A rule of the account's policy may be about this recipient. If not, later it may work.
+    BlockedOrLater,
     /// Later it may work.
     Later(Reason),
 }
 
-/// The meaning of a failure. `is_after_dot`: the final dot may have gone out.
-pub fn meaning(error: &SmtpError, is_after_dot: bool) -> Submitted {
+/// The meaning of a failure. `is_after_dot`: the final dot may have gone out. `to`: the recipient, whose address the
+/// server may repeat.
+pub fn meaning(error: &SmtpError, is_after_dot: bool, to: &str) -> Submitted {
     if is_after_dot {
         return match error {
             SmtpError::Protocol(ProtocolError::UnexpectedCode {
@@ -42,7 +45,7 @@ pub fn meaning(error: &SmtpError, is_after_dot: bool) -> Submitted {
                 ..
             // 421 says that the server goes away, not what became of the mail.
             }) if *actual != 421 && *actual >= 400 => {
-                Submitted::Unsent(refusal(SmtpOp::Data, *actual, message))
+                Submitted::Unsent(refusal(SmtpOp::Data, *actual, message, to))
             }
             SmtpError::Io(_)
             | SmtpError::Protocol(_)
@@ -53,10 +56,10 @@ pub fn meaning(error: &SmtpError, is_after_dot: bool) -> Submitted {
     }
     Submitted::Unsent(match error {
         SmtpError::Io(error) => Refusal::Later(connection(error)),
-        SmtpError::Protocol(error) => protocol(error),
+        SmtpError::Protocol(error) => protocol(error, to),
         // Nylas' app password is the only credential there is.
         SmtpError::Auth(AuthError::Rejected { code, message, .. }) => {
-            refusal(SmtpOp::AuthPlain, *code, message)
+            refusal(SmtpOp::AuthPlain, *code, message, to)
         }
         SmtpError::Auth(_) => Refusal::Account(AccountFault::Unauthorized),
         // An address that no command can hold. Nothing else of a mail is checked there.
@@ -65,14 +68,14 @@ pub fn meaning(error: &SmtpError, is_after_dot: bool) -> Submitted {
     })
 }
 
-fn protocol(error: &ProtocolError) -> Refusal {
+fn protocol(error: &ProtocolError, to: &str) -> Refusal {
     match error {
         ProtocolError::UnexpectedCode {
             during,
             actual,
             message,
             ..
-        } => refusal(*during, *actual, message),
+        } => refusal(*during, *actual, message, to),
         // It does not take the recipient's address as it is.
         ProtocolError::ExtensionUnavailable { name: "SMTPUTF8" } => {
             Refusal::Mail(Reason::SmtpRefusedRecipient)
@@ -93,8 +96,8 @@ fn connection(error: &IoError) -> Reason {
 }
 
 /// What a reply that refuses a step means. The step decides, then the code; words only where a code says too little.
-fn refusal(during: SmtpOp, code: u16, message: &str) -> Refusal {
-    let message = message.to_ascii_lowercase();
+fn refusal(during: SmtpOp, code: u16, message: &str, to: &str) -> Refusal {
+    let message = words_of_refusal(message, &[to]);
     let mentions = |words: &[&str]| words.iter().any(|word| message.contains(word));
     let is_of_account = !matches!(during, SmtpOp::Greeting | SmtpOp::Ehlo | SmtpOp::StartTls);
     if is_of_account && mentions(&["paused", "suspended"]) {
@@ -106,9 +109,8 @@ fn refusal(during: SmtpOp, code: u16, message: &str) -> Refusal {
     match (during, code) {
         (SmtpOp::StartTls, _) => Refusal::Later(Reason::SmtpNotEncrypted),
         // Nylas: a rule of the account's policy refuses the send.
-        (SmtpOp::MailFrom | SmtpOp::RcptTo | SmtpOp::Data, 451) => {
-            Refusal::Account(AccountFault::Forbidden)
-        }
+        (SmtpOp::MailFrom, 451) => Refusal::Account(AccountFault::Forbidden),
+        (SmtpOp::RcptTo | SmtpOp::Data, 451) => Refusal::BlockedOrLater,
         (_, ..500) => Refusal::Later(Reason::SmtpDeferred),
         // The server does not want to be talked to.
         (SmtpOp::Greeting | SmtpOp::Ehlo | SmtpOp::Quit, _) => {
@@ -128,6 +130,8 @@ fn refusal(during: SmtpOp, code: u16, message: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::{AccountFault::*, Refusal::*, Submitted::*, *};
+
+    const TO: &str = "jane@example.com";
 
     fn reply(during: SmtpOp, actual: u16, message: &str) -> SmtpError {
         SmtpError::Protocol(ProtocolError::UnexpectedCode {
@@ -167,7 +171,8 @@ mod tests {
             ),
             (RcptTo, 421, "bye", Later(Reason::SmtpDeferred)),
             (RcptTo, 450, "later", Later(Reason::SmtpDeferred)),
-            (RcptTo, 451, "a rule refuses it", Account(Forbidden)),
+            (RcptTo, 451, "a rule refuses it", BlockedOrLater),
+            (RcptTo, 550, "the account is suspended", Account(Paused)),
             (
                 RcptTo,
                 550,
@@ -183,7 +188,7 @@ mod tests {
         ] {
             let error = reply(during, code, words);
             assert_eq!(
-                meaning(&error, false),
+                meaning(&error, false, TO),
                 Unsent(expected),
                 "{during:?} {code}"
             );
@@ -193,7 +198,7 @@ mod tests {
     #[test]
     fn a_reply_to_the_dot_is_the_servers_word_but_for_421() {
         for (code, words, expected) in [
-            (451, "a rule refuses it", Unsent(Account(Forbidden))),
+            (451, "a rule refuses it", Unsent(BlockedOrLater)),
             (452, "full", Unsent(Later(Reason::SmtpDeferred))),
             (450, "your daily quota", Unsent(Account(DailyQuota))),
             (550, "spam", Unsent(Mail(Reason::SmtpRefusedMail))),
@@ -203,7 +208,23 @@ mod tests {
             (354, "?", Ambiguous(Reason::SmtpOutcomeUnknown)),
         ] {
             let error = reply(SmtpOp::Data, code, words);
-            assert_eq!(meaning(&error, true), expected, "{code}");
+            assert_eq!(meaning(&error, true, TO), expected, "{code}");
+        }
+    }
+
+    /// Servers repeat the address, and whoever signs up chooses it.
+    #[test]
+    fn an_address_makes_no_account_look_at_fault() {
+        let to = "paused@daily-limit.example";
+        for (code, words, expected) in [
+            (450, "Domain not found", Later(Reason::SmtpDeferred)),
+            (550, "no such user", Mail(Reason::SmtpRefusedRecipient)),
+            (550, "the account is suspended", Account(Paused)),
+        ] {
+            for address in [to, "PAUSED@Daily-Limit.example"] {
+                let error = reply(SmtpOp::RcptTo, code, &format!("<{address}>: {words}"));
+                assert_eq!(meaning(&error, false, to), Unsent(expected), "{words}");
+            }
         }
     }
 
@@ -223,7 +244,7 @@ mod tests {
             (rejected(535, "account suspended"), Paused),
             (AuthError::UnsupportedMechanism.into(), Unauthorized),
         ] {
-            assert_eq!(meaning(&error, false), Unsent(Account(fault)));
+            assert_eq!(meaning(&error, false, TO), Unsent(Account(fault)));
         }
     }
 
@@ -244,8 +265,11 @@ mod tests {
                 Reason::SmtpUnreachable,
             ),
         ] {
-            assert_eq!(meaning(&error, false), Unsent(Later(reason)));
-            assert_eq!(meaning(&error, true), Ambiguous(Reason::SmtpOutcomeUnknown));
+            assert_eq!(meaning(&error, false, TO), Unsent(Later(reason)));
+            assert_eq!(
+                meaning(&error, true, TO),
+                Ambiguous(Reason::SmtpOutcomeUnknown)
+            );
         }
     }
 
@@ -256,7 +280,7 @@ mod tests {
             ProtocolError::StartTlsBufferResidue { byte_count: 7 },
         ] {
             assert_eq!(
-                meaning(&error.into(), false),
+                meaning(&error.into(), false, TO),
                 Unsent(Later(Reason::SmtpNotEncrypted))
             );
         }
@@ -266,12 +290,12 @@ mod tests {
     fn an_address_that_the_server_cannot_take_is_refused() {
         let no_utf8 = ProtocolError::ExtensionUnavailable { name: "SMTPUTF8" };
         assert_eq!(
-            meaning(&no_utf8.into(), false),
+            meaning(&no_utf8.into(), false, TO),
             Unsent(Mail(Reason::SmtpRefusedRecipient))
         );
         let malformed = wasm_smtp::InvalidInputError::new("a blank");
         assert_eq!(
-            meaning(&malformed.into(), false),
+            meaning(&malformed.into(), false, TO),
             Unsent(Mail(Reason::SmtpRefusedRecipient))
         );
     }

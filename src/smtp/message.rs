@@ -55,14 +55,14 @@ impl Message {
         // None of it is in quoted-printable or base64, and nobody else knows the Svix id.
         let boundary = format!("=_{}", email.svix_id);
         let builder = match content {
-            Content::Html(html) => builder.html_body(html.as_str()),
-            Content::Text(text) => builder.text_body(text.as_str()),
+            Content::Html(html) => builder.html_body(lines(html)),
+            Content::Text(text) => builder.text_body(lines(text)),
             Content::Alternatives { html, text } => builder.body(MimePart::new(
                 ContentType::new("multipart/alternative").attribute("boundary", boundary),
                 // The last is the best (RFC 2046, 5.1.4).
                 vec![
-                    MimePart::new("text/plain", text.as_str()),
-                    MimePart::new("text/html", html.as_str()),
+                    MimePart::new("text/plain", lines(text)),
+                    MimePart::new("text/html", lines(html)),
                 ],
             )),
         };
@@ -70,6 +70,12 @@ impl Message {
         let text = builder.write_to_vec().ok()?;
         Some(Self { from, to, text })
     }
+}
+
+/// A body whose lines end with LF alone; the mail's end with CRLF. A CR by itself is a line's end to some servers, and
+/// a dot between two of them the end of the mail, so that a text could begin a mail of its own (SMTP smuggling).
+fn lines(body: &str) -> String {
+    body.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// The address with its domain in ASCII (RFC 5891), if that is possible. A server then needs no SMTPUTF8 for it.
@@ -114,6 +120,21 @@ mod tests {
     fn text_of(email: &Email, content: &Content, name: Option<&str>) -> String {
         let message = Message::new(email, content, &identity(name), 0).unwrap();
         String::from_utf8(message.text).unwrap()
+    }
+
+    #[test]
+    fn no_carriage_return_of_a_body_stands_alone() {
+        let body = "a\r.\rMAIL FROM:<eve@x.example>\n.\nb\r\n.\r\nc\r";
+        let both = Content::Alternatives {
+            html: body.into(),
+            text: body.into(),
+        };
+        for content in [Content::Html(body.into()), Content::Text(body.into()), both] {
+            let text = text_of(&Email::sample(), &content, None);
+            assert!(text.contains("\r\n.\r\nMAIL FROM"), "{text}");
+            let without_ends = text.replace("\r\n", "");
+            assert!(!without_ends.contains(['\r', '\n']), "{text:?}");
+        }
     }
 
     /// The lines of the header, without those that go on with the one before.

@@ -68,7 +68,7 @@ pub async fn submit<P: Sockets + Timer>(
     };
     match ended {
         Some(Ok(())) => Submitted::Accepted,
-        Some(Err(error)) => meaning(&error, dot.went_out.get()),
+        Some(Err(error)) => meaning(&error, dot.went_out.get(), &message.to),
         None if dot.went_out.get() => Submitted::Ambiguous(Reason::SmtpTimeout),
         None => Submitted::Unsent(Refusal::Later(Reason::SmtpTimeout)),
     }
@@ -90,7 +90,7 @@ pub async fn try_login<P: Sockets + Timer>(
         let session = Encrypted::open(ports, smtp, address, &dot).await?;
         session.log_in(address, password).await
     };
-    let unsent = |error: &SmtpError| match meaning(error, false) {
+    let unsent = |error: &SmtpError| match meaning(error, false, "") {
         Submitted::Unsent(refusal) => refusal,
         Submitted::Accepted | Submitted::Ambiguous(_) => Refusal::Later(Reason::SmtpUnreachable),
     };

@@ -20,7 +20,15 @@ fn response(status: u16, body: &str) -> HttpResponse {
 
 fn outcome(status: u16, error_type: &str, message: &str) -> SendOutcome {
     let body = json!({"request_id": "r", "error": {"type": error_type, "message": message}});
-    classify_send(&response(status, &body.to_string()), true)
+    classified(&response(status, &body.to_string()))
+}
+
+fn content() -> Content {
+    Content::Text("x".into())
+}
+
+fn classified(response: &HttpResponse) -> SendOutcome {
+    classify_send(response, &email(), &content())
 }
 
 fn rejected(reason: Reason) -> SendOutcome {
@@ -41,13 +49,13 @@ fn a_success_is_sent_whatever_its_body_is() {
             is_queued: status == 202,
         };
         assert_eq!(
-            classify_send(&response(status, body), true),
+            classified(&response(status, body)),
             SendOutcome::Sent(expected)
         );
         // Nylas' schema requires neither id, and a body may be cut.
         for body in ["", "{", r#"{"data":{}}"#] {
             assert_eq!(
-                classify_send(&response(status, body), true),
+                classified(&response(status, body)),
                 SendOutcome::Sent(SentMail {
                     is_queued: status == 202,
                     ..SentMail::default()
@@ -64,10 +72,7 @@ fn the_two_conflicts_differ_by_type_with_and_without_the_prefix() {
         assert_eq!(kind("concurrent_idempotent_request"), SendOutcome::InFlight);
         assert_eq!(kind("invalid_idempotent_request"), SendOutcome::KeyConflict);
     }
-    assert_eq!(
-        classify_send(&response(409, ""), true),
-        SendOutcome::InFlight
-    );
+    assert_eq!(classified(&response(409, "")), SendOutcome::InFlight);
 }
 
 /// The rate is the organization's, so it is no account's fault. `docs/production.md`.
@@ -129,7 +134,7 @@ fn what_may_have_been_sent_is_ambiguous() {
         );
     }
     assert!(matches!(
-        classify_send(&response(503, "<html>"), true),
+        classified(&response(503, "<html>")),
         SendOutcome::Ambiguous { .. }
     ));
 }
@@ -189,9 +194,18 @@ fn an_unexplained_refusal_of_an_unremarkable_mail_is_the_accounts() {
         (422, "", "mail provider error", Reason::NylasProviderRefused),
     ] {
         let body = json!({"error": {"type": kind, "message": message}}).to_string();
-        let of = |unremarkable| classify_send(&response(status, &body), unremarkable);
-        assert_eq!(of(true), at_fault(AccountFault::Unexplained));
-        assert_eq!(of(false), rejected(reason));
+        assert_eq!(
+            classified(&response(status, &body)),
+            at_fault(AccountFault::Unexplained)
+        );
+        let forward = Email {
+            only_account: GrantId::parse("g1"),
+            ..email()
+        };
+        assert_eq!(
+            classify_send(&response(status, &body), &forward, &content()),
+            rejected(reason)
+        );
     }
 }
 
@@ -234,10 +248,34 @@ fn a_refusal_of_the_account_is_not_the_mails() {
 #[test]
 fn an_error_may_stand_without_the_object_around_it() {
     let bare = r#"{"type":"api.invalid_idempotent_request","message":"x"}"#;
-    assert_eq!(
-        classify_send(&response(409, bare), true),
-        SendOutcome::KeyConflict
-    );
+    assert_eq!(classified(&response(409, bare)), SendOutcome::KeyConflict);
+}
+
+/// Nylas may repeat the address, and whoever signs up chooses it.
+#[test]
+fn an_address_makes_no_account_look_at_fault() {
+    for to in ["paused@x.example", "daily.quota@monthly-plan.example"] {
+        let message = format!(
+            "Invalid email: {to} could not be reached ({})",
+            to.to_uppercase()
+        );
+        let body =
+            json!({"error": {"type": "invalid_request_error", "message": message}}).to_string();
+        let email = Email {
+            to: to.into(),
+            ..email()
+        };
+        let outcome = classify_send(&response(400, &body), &email, &content());
+        assert_eq!(outcome, rejected(Reason::NylasRefusedRecipient), "{to}");
+    }
+    // What Nylas says by itself counts for these recipients, too.
+    let email = Email {
+        to: "daily@x.example".into(),
+        ..email()
+    };
+    let body = r#"{"error":{"type":"forbidden","message":"Sending to daily@x.example: account is paused"}}"#;
+    let outcome = classify_send(&response(403, body), &email, &content());
+    assert_eq!(outcome, at_fault(AccountFault::Paused));
 }
 
 #[test]
