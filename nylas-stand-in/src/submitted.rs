@@ -23,8 +23,11 @@ pub struct Submitted {
 pub fn store(shared: &Arc<Shared>, state: &mut State, submitted: &Submitted) -> Option<String> {
     let account = state.account(&submitted.grant_id)?.account.clone();
     let (id, thread) = (state.fresh_id(), state.fresh_id());
+    let mut headers = submitted.headers.iter();
+    let subject = headers.find(|(name, _)| name.eq_ignore_ascii_case("Subject"));
+    let subject = subject.map_or("", |(_, value)| value.as_str());
     let message = json!({
-        "id": id, "object": "message", "thread_id": thread, "grant_id": account.grant_id, "subject": "", "body": "",
+        "id": id, "object": "message", "thread_id": thread, "grant_id": account.grant_id, "subject": subject, "body": "",
         "snippet": "", "from": [{ "email": account.email }], "to": [{ "email": submitted.to }], "cc": [], "bcc": [],
         "reply_to": [], "date": shared.clock.now_ms() / 1000, "folders": [folder_id(&account.grant_id, "sent")],
         "attachments": [], "starred": false, "unread": false,

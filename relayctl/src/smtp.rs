@@ -8,9 +8,13 @@ use crate::{
 };
 use clerk_nylas_relay::{
     config::Smtp,
-    model::secret::Secret,
+    model::{outcome::Reason, secret::Secret},
     ports::{Encryption, Socket, SocketError, Sockets, Timer},
-    smtp::{meaning::Refusal, session::try_login},
+    smtp::{
+        meaning::{Refusal, Submitted},
+        message::Message,
+        session::{Dot, submit, try_login},
+    },
 };
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
@@ -92,9 +96,22 @@ pub fn login(
     // Every step blocks, so it is done when it is polled.
     match login.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
-        Poll::Pending => Err(Refusal::Later(
-            clerk_nylas_relay::model::outcome::Reason::SmtpTimeout,
-        )),
+        Poll::Pending => Err(Refusal::Later(Reason::SmtpTimeout)),
+    }
+}
+
+/// Connects, encrypts, logs in and hands a mail in as the relay does.
+pub fn hand_in(smtp: &Smtp, password: &Secret, message: &Message, timeout: Duration) -> Submitted {
+    let may_go_out = || true;
+    let dot = Dot::new(&may_go_out);
+    let network = Network { timeout };
+    let mut submission = pin!(submit(&network, smtp, password, message, &dot));
+    match submission
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(submitted) => submitted,
+        Poll::Pending => Submitted::Ambiguous(Reason::SmtpTimeout),
     }
 }
 
@@ -222,7 +239,6 @@ fn cause(error: &std::io::Error) -> SocketError {
 
 /// What a refusal means for an operator: what was seen, and what to do.
 pub fn explain(refusal: Refusal) -> (String, &'static str) {
-    use clerk_nylas_relay::model::outcome::Reason;
     match refusal {
         Refusal::Account(fault) => (
             format!(

@@ -45,6 +45,7 @@ fn one(seed: u64) -> ExitCode {
 fn soak(messages: u64, first_seed: u64) -> ExitCode {
     let (mut played, mut sent, mut expired, mut calls_max) = (0, 0, 0, 0);
     let (mut residual, mut changed, mut hung_up) = (0, 0, 0);
+    let (mut overlapping, mut blind) = (0, 0);
     let mut seed = first_seed;
     while played < messages {
         let outcome = run_seed(seed, None, false);
@@ -54,6 +55,8 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
         residual += u64::from(outcome.residual);
         changed += u64::from(outcome.changed);
         hung_up += u64::from(outcome.hung_up);
+        overlapping += u64::from(outcome.overlapping);
+        blind += u64::from(outcome.blind);
         calls_max = calls_max.max(outcome.calls_max);
         if !outcome.violations.is_empty() {
             for violation in &outcome.violations {
@@ -69,8 +72,8 @@ fn soak(messages: u64, first_seed: u64) -> ExitCode {
     }
     println!(
         "{played} messages in {} runs: {sent} sent, {expired} expired; twice: {residual} after a \
-         refusal that was not kept, {changed} after a change of accounts, {hung_up} after a freed key; \
-         at most {calls_max} requests for one",
+         refusal that was not kept, {changed} after a change of accounts, {hung_up} after a freed key, \
+         over SMTP {overlapping} at the same moment and {blind} blindly; at most {calls_max} requests for one",
         seed - first_seed
     );
     ExitCode::SUCCESS

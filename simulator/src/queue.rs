@@ -145,7 +145,10 @@ async fn deliver_batches(world: &Rc<World>, lane: Lane) {
 /// One invocation of the consumer. What it has not settled when its instance crashes is delivered again.
 async fn process_batch(world: &Rc<World>, batch: Vec<Due>) {
     let ports = Invocation::new(world);
-    let config = world.config.borrow().clone().unwrap();
+    let mut config = world.config.borrow().clone().unwrap();
+    if world.is_sabotaged(Sabotage::DoubtThroughApi) {
+        config.smtp = None;
+    }
     let open: Vec<_> = batch.iter().map(|_| Cell::new(true)).collect();
     let work = batch.iter().zip(&open).map(|(due, is_open)| {
         let (ports, config) = (&ports, &config);

@@ -7,6 +7,7 @@ use crate::{
     invocation::Invocation,
     notifications::notify,
     nylas::{folder_id, thread_of},
+    smtp,
     world::{Accepted, World},
 };
 use clerk_nylas_relay::{
@@ -120,9 +121,10 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
         let (_, accepted_by_agent) = handed.get(&id).copied().unwrap_or_default();
         let forward = id.replacen("reply_", "forward_", 1);
         let accepted = world.accepted.borrow();
-        let forwarded: Vec<&Accepted> = accepted
+        let forwarded: Vec<Accepted> = accepted
             .iter()
             .filter(|mail| mail.svix_id == forward && !mail.failed)
+            .cloned()
             .collect();
         let what = format!("{id} of {:?}", message.writer);
         if forwarded.iter().any(|mail| mail.grant != grant.as_str()) {
@@ -172,7 +174,12 @@ pub fn judge(world: &World, incoming: &[Incoming]) {
             .iter()
             .any(|mail| refused_unkept.contains(&(mail.grant.clone(), forward.clone())));
         let hung_up = world.hung_up.borrow().contains(&forward);
-        if forwarded.len() > 1 && !residual && !hung_up {
+        let is_over_smtp = forwarded.iter().any(|mail| mail.key == smtp::KEY);
+        let is_known_risk = match is_over_smtp {
+            true => smtp::second(world, false, &forwarded) != smtp::Second::Wrong,
+            false => residual || hung_up,
+        };
+        if forwarded.len() > 1 && !is_known_risk {
             world.violate(format!("{what} reached the person twice: {forwarded:?}"));
         }
     }

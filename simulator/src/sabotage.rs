@@ -40,9 +40,25 @@ pub enum Sabotage {
     NoStandstill,
     /// Every code in the queue counts as superseded by a newer one.
     SupersedeAll,
+    /// Nothing remembers that a mail may be out over SMTP, and nobody asks the mailbox.
+    ForgetDoubt,
+    /// Nothing remembers that a code was sent once more without knowing.
+    ForgetBlindSend,
+    /// A reply to the final dot that is lost, or 421, counts as a refusal.
+    LostReplyIsUnsent,
+    /// A mail that may be out over SMTP goes through the API out of the queue.
+    DoubtThroughApi,
 }
 
 impl Sabotage {
+    /// Mistakes that only mails over SMTP show.
+    pub const OVER_SMTP: [Self; 4] = [
+        Self::ForgetDoubt,
+        Self::ForgetBlindSend,
+        Self::LostReplyIsUnsent,
+        Self::DoubtThroughApi,
+    ];
+
     pub const ALL: [Self; 15] = [
         Self::KeyChangedPerAttempt,
         Self::StepOnAmbiguous,

@@ -12,7 +12,7 @@ use crate::{
     sabotage::Sabotage,
     smtp,
     svix::{self, KEY, Message},
-    world::{Accepted, AccountState, Rules, World},
+    world::{AccountState, Rules, World},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clerk_nylas_relay::{
@@ -20,6 +20,7 @@ use clerk_nylas_relay::{
     model::{mail::Slug, message::Lane, time::millis},
 };
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
 };
@@ -47,6 +48,8 @@ pub struct Stage {
     pub weather: Vec<(u32, Millis, AccountState)>,
     /// Changes of the configured accounts: when, after the start, and the new list.
     pub changes: Vec<(Millis, Vec<u32>)>,
+    /// Changes of the transport: when, after the start, and whether it is SMTP from then on.
+    pub transports: Vec<(Millis, bool)>,
     /// When faults stop, after the start.
     pub calm_after: Millis,
     /// Whether the queue holds a message that the relay cannot read.
@@ -157,6 +160,13 @@ impl Stage {
                 });
             }
         }
+        let one_recipient = die(3) == 0;
+        rules.over_smtp = die(4) == 0;
+        rules.message_ids_are_kept = die(3) > 0;
+        let mut transports = Vec::new();
+        if die(8) == 0 {
+            transports.push((die(calm_after), !rules.over_smtp));
+        }
         Self {
             rules,
             accounts,
@@ -164,10 +174,11 @@ impl Stage {
             messages,
             weather,
             changes,
+            transports,
             calm_after,
             undecodable,
             incoming,
-            one_recipient: die(3) == 0,
+            one_recipient,
             sign_ups: Vec::new(),
             sabotage,
             clerk: None,
@@ -183,6 +194,7 @@ impl Stage {
             messages: vec![(slug, 0)],
             weather: Vec::new(),
             changes: Vec::new(),
+            transports: Vec::new(),
             calm_after: 365 * DAY,
             undecodable: false,
             incoming: Vec::new(),
@@ -512,16 +524,7 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
         asks_clerk,
         stage.rules.over_smtp,
     ));
-    for (at, accounts) in stage.changes.clone() {
-        let (changing, budget_ms) = (world.clone(), stage.inline_send_budget_ms);
-        let over_smtp = stage.rules.over_smtp;
-        world.executor.spawn(async move {
-            changing.executor.sleep(at).await;
-            changing.note(|| format!("accounts are now {accounts:?}"));
-            *changing.config.borrow_mut() =
-                Some(config(&accounts, budget_ms, false, asks_clerk, over_smtp));
-        });
-    }
+    change_settings(&world, stage, &first);
     if stage.undecodable {
         queue::push(
             &world,
@@ -567,6 +570,30 @@ pub fn run(stage: &Stage, choices: Choices, traced: bool) -> Outcome {
     }
     replies::judge(&world, &stage.incoming);
     judge(&world, stage, &messages)
+}
+
+/// Changes the accounts and the transport when the stage says so.
+fn change_settings(world: &Rc<World>, stage: &Stage, first: &[u32]) {
+    let now = (first.to_vec(), stage.rules.over_smtp);
+    let now = Rc::new(RefCell::new(now));
+    let accounts = stage.changes.iter();
+    let accounts = accounts.map(|(at, accounts)| (*at, Some(accounts.clone()), None));
+    let transports = stage.transports.iter();
+    let transports = transports.map(|(at, over_smtp)| (*at, None, Some(*over_smtp)));
+    for (at, accounts, over_smtp) in accounts.chain(transports) {
+        let (world, now) = (world.clone(), now.clone());
+        let (budget_ms, hears_nylas) = (stage.inline_send_budget_ms, stage.rules.hears_nylas);
+        let asks_clerk = stage.clerk.is_some();
+        world.clone().executor.spawn(async move {
+            world.executor.sleep(at).await;
+            let mut now = now.borrow_mut();
+            now.0 = accounts.unwrap_or_else(|| now.0.clone());
+            now.1 = over_smtp.unwrap_or(now.1);
+            world.note(|| format!("accounts are now {:?}, over SMTP: {}", now.0, now.1));
+            let changed = config(&now.0, budget_ms, hears_nylas, asks_clerk, now.1);
+            *world.config.borrow_mut() = Some(changed);
+        });
+    }
 }
 
 /// Checks the invariants, whose list is in `docs/delivery.md`.
@@ -620,12 +647,14 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
                 let is_twin = fault.starts_with("posted") || fault.starts_with("connection");
                 is_twin || fault.starts_with("crash") || fault.ends_with("takes 20 s")
             });
-            let was_changed = !stage.changes.is_empty();
-            if stage.rules.over_smtp {
-                match second_over_smtp(&world.rules, message, &accepted) {
-                    Second::Overlapping => overlapping += 1,
-                    Second::Blind => blind += 1,
-                    Second::Wrong => world.violate(format!(
+            let was_changed = !stage.changes.is_empty() || !stage.transports.is_empty();
+            if accepted.iter().any(|mail| mail.key == smtp::KEY) {
+                let is_code = Slug::new(Some(message.slug)).is_code();
+                match smtp::second(world, is_code, &accepted) {
+                    smtp::Second::Overlapping => overlapping += 1,
+                    smtp::Second::Blind => blind += 1,
+                    smtp::Second::Wrong if was_changed && was_unrecorded => changed += 1,
+                    smtp::Second::Wrong => world.violate(format!(
                         "{id} became {} mails over SMTP: {accepted:?}",
                         accepted.len()
                     )),
@@ -705,7 +734,14 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             expired_count += 1;
         }
         // Once faults have stopped, what has not expired is sent.
-        let had_time = expires_at > calm_from.max(message.created_at) + 13 * HOUR
+        // Over SMTP without a queue, the first attempt after a refusal only looks, and the next one sends.
+        let has_smtp = stage.rules.over_smtp || !stage.transports.is_empty();
+        let attempts = if has_smtp && !stage.rules.has_queue {
+            2
+        } else {
+            1
+        };
+        let had_time = expires_at > calm_from.max(message.created_at) + attempts * 13 * HOUR
             || message.created_at > calm_from
             || expires_at > calm_from + 20 * MINUTE && stage.rules.has_queue && ended("queued");
         // And one fault alone never costs a code, unless the queue delivers it an hour late.
@@ -813,30 +849,6 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
             .as_ref()
             .map(|trace| trace.borrow().clone())
             .unwrap_or_default(),
-    }
-}
-
-/// Why a mail went out twice over SMTP.
-enum Second {
-    /// The second attempt began before the mailbox showed the first one's mail.
-    Overlapping,
-    /// It is a code, and the mailbox does not show its `Message-ID`. It goes out twice at most.
-    Blind,
-    Wrong,
-}
-
-fn second_over_smtp(rules: &Rules, message: &Message, accepted: &[Accepted]) -> Second {
-    let overlaps = |pair: &[Accepted]| match pair {
-        [first, second] => second.began_at < first.visible_at,
-        _ => false,
-    };
-    let count = accepted.len();
-    let others = accepted.windows(2).filter(|pair| !overlaps(pair)).count();
-    let is_code = Slug::new(Some(message.slug)).is_code();
-    match others {
-        0 if count == 2 => Second::Overlapping,
-        1 if is_code && !rules.message_ids_are_kept => Second::Blind,
-        _ => Second::Wrong,
     }
 }
 
@@ -960,8 +972,6 @@ pub struct Explored {
     pub overlapping: u64,
     /// Paths that met residual risk 9.
     pub blind: u64,
-    /// Faults of the paths that met residual risk 8, and the script of one of them.
-    pub overlapping_after: BTreeMap<Vec<&'static str>, Vec<u32>>,
     /// The script of the first path that broke a promise, and how.
     pub first_violation: Option<(Vec<u32>, Vec<String>)>,
 }
@@ -976,13 +986,7 @@ pub fn explore(stage: &Stage, faults_max: usize) -> Explored {
         explored.residual += u64::from(outcome.residual > 0);
         explored.hung_up += u64::from(outcome.hung_up > 0);
         explored.blind += u64::from(outcome.blind > 0);
-        if outcome.overlapping > 0 {
-            explored.overlapping += 1;
-            let ways = outcome.forks.iter().map(|fork| fork.way).collect();
-            explored
-                .overlapping_after
-                .insert(outcome.faults.clone(), ways);
-        }
+        explored.overlapping += u64::from(outcome.overlapping > 0);
         if !outcome.violations.is_empty() && explored.first_violation.is_none() {
             let ways = outcome.forks.iter().map(|fork| fork.way).collect();
             explored.first_violation = Some((ways, outcome.violations));
@@ -990,6 +994,20 @@ pub fn explore(stage: &Stage, faults_max: usize) -> Explored {
         search.advance(&outcome.forks);
     }
     explored
+}
+
+/// The script of the first path with at most `faults_max` faults that breaks a promise, and how.
+pub fn first_violation(stage: &Stage, faults_max: usize) -> Option<(Vec<u32>, Vec<String>)> {
+    let mut search = Exhaustive::new(faults_max);
+    while let Some(script) = search.script().cloned() {
+        let outcome = run(stage, Choices::scripted(script), false);
+        if !outcome.violations.is_empty() {
+            let ways = outcome.forks.iter().map(|fork| fork.way).collect();
+            return Some((ways, outcome.violations));
+        }
+        search.advance(&outcome.forks);
+    }
+    None
 }
 
 /// Codes by the kind of their recipient, and how many of these were sent.

@@ -4,6 +4,7 @@ use crate::{
     executor::Millis,
     invocation::Invocation,
     nylas::{account_state, folder_id, thread_of},
+    sabotage::Sabotage,
     world::{Accepted, AccountState, World},
 };
 use clerk_nylas_relay::{
@@ -16,6 +17,61 @@ use std::rc::Rc;
 const SECOND: Millis = 1_000;
 /// The app password of every account.
 pub const PASSWORD: &str = "MARKER-Passw0rd";
+
+/// How long before it connects an attempt may have looked into the mailbox.
+const FRESH: Millis = 5 * SECOND;
+/// In place of an idempotency key.
+pub const KEY: &str = "smtp";
+
+/// Whether a fault is of the connection to the mail server, or a crash during it. Others make two attempts of one: a
+/// webhook that is posted again, a queue message that is there twice.
+pub fn is_of_connection(fault: &str) -> bool {
+    const KINDS: [&str; 8] = [
+        "dot:",
+        "cut",
+        "silence",
+        "crash in the",
+        "crash before the dot",
+        "crash after the dot",
+        "slow banner",
+        "no banner",
+    ];
+    fault == "connection refused"
+        || KINDS.iter().any(|kind| fault.starts_with(kind))
+        || fault.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Why a mail went out twice over SMTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Second {
+    /// The second attempt looked before the mailbox showed the first one's mail, and something else than the connection
+    /// to the mail server made two attempts of one.
+    Overlapping,
+    /// It is a code, and the mailbox does not show its `Message-ID`. It goes out twice, or once more for each attempt
+    /// that knows nothing of the others.
+    Blind,
+    Wrong,
+}
+
+/// Of mails with one id of which one went out over SMTP.
+pub fn second(world: &World, is_code: bool, accepted: &[Accepted]) -> Second {
+    let are_kept = world.rules.message_ids_are_kept;
+    let had_two_attempts = || {
+        let faults = world.faults.borrow();
+        faults.iter().any(|fault| !is_of_connection(fault))
+    };
+    let overlaps = |pair: &[Accepted]| match pair {
+        [first, second] => second.began_at < first.visible_at + FRESH,
+        _ => false,
+    };
+    let others = accepted.windows(2).filter(|pair| !overlaps(pair)).count();
+    match others {
+        0 if had_two_attempts() => Second::Overlapping,
+        1 if is_code && !are_kept => Second::Blind,
+        _ if is_code && !are_kept && had_two_attempts() => Second::Blind,
+        _ => Second::Wrong,
+    }
+}
 
 /// A connection to the mail server.
 pub struct Connection {
@@ -216,6 +272,11 @@ impl Connection {
             10 => Ok(Some("554 no\r\n")),
             _ => Err(SocketError::Lost),
         };
+        // A cut, or 421.
+        let is_lost = matches!(way, 1..=3 | 7 | 8);
+        if is_lost && world.is_sabotaged(Sabotage::LostReplyIsUnsent) {
+            self.next = Ok(Some("450 later\r\n"));
+        }
         Ok(())
     }
 
@@ -250,7 +311,7 @@ impl Connection {
             failed: false,
             is_lost: false,
             grant: self.grant.clone(),
-            key: "smtp".to_owned(),
+            key: KEY.to_owned(),
             began_at: self.began_at,
             requested_at: world.now(),
             accepted_at: at,

@@ -5,7 +5,9 @@ use simulator::{
     choices::Choices,
     replies::Writer,
     sabotage::Sabotage,
-    scenario::{Explored, Stage, all_stages, explore, run, run_seed, shrink, smtp_stages},
+    scenario::{
+        Explored, Stage, all_stages, explore, first_violation, run, run_seed, shrink, smtp_stages,
+    },
 };
 
 /// One code in sixteen worlds. A second mail by residual risk 1 (`docs/delivery.md`) needs two accounts, and a refusal
@@ -59,7 +61,7 @@ fn every_path_with_up_to_two_faults_where_a_hang_up_frees_the_key_keeps_the_prom
 
 /// One code and one notice over SMTP: the connection is cut, silent, refused or lost with its instance at every point.
 /// A second mail needs two attempts at the same moment (residual risk 8), or is a code where the mailbox does not show
-/// Message-IDs (residual risk 9).
+/// Message-IDs (residual risk 9). What is only cut, silent or refused makes none at the same moment: the judge knows.
 #[test]
 fn every_path_over_smtp_with_up_to_two_faults_keeps_the_promise() {
     let all = |slug: &'static str| {
@@ -68,12 +70,6 @@ fn every_path_over_smtp_with_up_to_two_faults_keeps_the_promise() {
             let explored = explore(&stage, 2);
             if let Some((ways, violations)) = explored.first_violation {
                 panic!("{violations:?}\n{}", trace(&stage, ways));
-            }
-            // What is only cut, silent or refused makes no second mail where the mailbox can tell.
-            for (faults, ways) in &explored.overlapping_after {
-                if faults.iter().all(|fault| is_of_connection(fault)) {
-                    panic!("{faults:?}\n{}", trace(&stage, ways.clone()));
-                }
             }
             if stage.rules.message_ids_are_kept || slug == "invitation" {
                 assert_eq!(explored.blind, 0, "{stage:?}");
@@ -103,24 +99,6 @@ fn every_path_over_smtp_with_up_to_two_faults_keeps_the_promise() {
 
 fn trace(stage: &Stage, ways: Vec<u32>) -> String {
     run(stage, Choices::scripted(ways), true).trace.join("\n")
-}
-
-/// Whether a fault is of the connection to the mail server, or a crash during it. Others make two attempts of one: a
-/// webhook that is posted again, a queue message that is there twice.
-fn is_of_connection(fault: &str) -> bool {
-    const KINDS: [&str; 8] = [
-        "dot:",
-        "cut",
-        "silence",
-        "crash in the",
-        "crash before the dot",
-        "crash after the dot",
-        "slow banner",
-        "no banner",
-    ];
-    fault == "connection refused"
-        || KINDS.iter().any(|kind| fault.starts_with(kind))
-        || fault.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A message that comes in. A person's reaches the agent and the person in charge, a machine's and the relay's own
@@ -212,6 +190,26 @@ fn every_mistake_is_caught() {
                         Some(format!("path {ways:?}: {}", violations[0]))
                     })
             });
+        let caught = caught.unwrap_or_else(|| panic!("{sabotage:?} was not caught"));
+        println!("{sabotage:?}: {caught}");
+    }
+}
+
+/// One code and one notice over SMTP show these, with two faults.
+#[test]
+fn every_mistake_over_smtp_is_caught() {
+    for sabotage in Sabotage::OVER_SMTP {
+        let mut stages = ["verification_code", "invitation"]
+            .into_iter()
+            .flat_map(smtp_stages);
+        let caught = stages.find_map(|stage| {
+            let sabotaged = Stage {
+                sabotage: Some(sabotage),
+                ..stage
+            };
+            let (ways, violations) = first_violation(&sabotaged, 2)?;
+            Some(format!("path {ways:?}: {}", violations[0]))
+        });
         let caught = caught.unwrap_or_else(|| panic!("{sabotage:?} was not caught"));
         println!("{sabotage:?}: {caught}");
     }

@@ -1,6 +1,6 @@
 """A real mail server (aiosmtpd) for the tests: TLS, authentication, and a folder of flags that make it fail.
 
-mail_server.py FOLDER PORT: `cert.pem` and `key.pem` in FOLDER; `wrong.pem` and `wrong-key.pem` are of another host's.
+mail_server.py FOLDER PORT: `right.pem` and `right-key.pem` in FOLDER, and the same of `other-host` and `untrusted`.
 A port that ends in 465 speaks TLS at once, any other STARTTLS. What happens is added to FOLDER/log, a JSON object a
 line. A flag is a file of that name in FOLDER. What a recipient's address says about the final dot happens at each of
 its mails.
@@ -30,20 +30,20 @@ def flag(name):
     return os.path.exists(os.path.join(folder, name))
 
 
-def context(certificate, key):
+def context(name):
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # A session that is taken up again shows no certificate.
     made.num_tickets = 0
     made.options |= ssl.OP_NO_TICKET
-    made.load_cert_chain(os.path.join(folder, certificate), os.path.join(folder, key))
+    made.load_cert_chain(os.path.join(folder, f"{name}.pem"), os.path.join(folder, f"{name}-key.pem"))
     return made
 
 
-right, wrong = context("cert.pem", "key.pem"), context("wrong.pem", "wrong-key.pem")
+right, bad = context("right"), {name: context(name) for name in ("other-host", "untrusted")}
 
 
 def switch(connection, _name, _context):
-    connection.context = wrong if flag("wrong-certificate") else right
+    connection.context = next((bad[name] for name in bad if flag(name)), right)
 
 
 right.sni_callback = switch

@@ -2,9 +2,10 @@
 //! Without Python or openssl these tests are skipped.
 
 use crate::{
-    GRANT, Stage,
+    FIRST, GRANT, Stage,
     clerk::{Event, timed},
-    relay::{Relay, Settings},
+    relay::{API_KEY, Relay, Settings},
+    relayctl::Relayctl,
 };
 use nylas_stand_in::Submitted;
 use serde_json::Value;
@@ -15,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 type Test = fn(&Stage);
@@ -33,6 +34,11 @@ tests![
 
 pub const PASSWORD: &str = "Marker-Passw0rd-of-the-account";
 const IN_THE_END: Duration = Duration::from_secs(90);
+/// A mail that is sent a second time by mistake is sent by then: 20 s and the queue's delays.
+const SECOND_ATTEMPT: Duration = Duration::from_secs(40);
+/// Flags: the server's certificate is another host's, of an authority that is trusted; or the right host's, of one that
+/// is not.
+const BAD_CERTIFICATES: [&str; 2] = ["other-host", "untrusted"];
 
 /// A running mail server, and its folder of flags.
 struct Server {
@@ -47,8 +53,7 @@ impl Server {
         let folder =
             std::env::temp_dir().join(format!("mail-server-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        make_certificate(&folder, "cert.pem", "key.pem");
-        make_certificate(&folder, "wrong.pem", "wrong-key.pem");
+        make_certificates(&folder);
         let port = free_port(implicit);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/mail_server.py");
         let mut process =
@@ -120,9 +125,9 @@ impl Server {
     }
 
     fn settings(&self, stage: &Stage) -> Settings {
-        let certificate = fs::read_to_string(self.folder.join("cert.pem")).unwrap();
+        let authority = fs::read_to_string(self.folder.join("authority.pem")).unwrap();
         Settings {
-            certificate: Some(certificate),
+            certificate: Some(authority),
             ..stage
                 .settings()
                 .var("SMTP_HOST", "localhost")
@@ -140,30 +145,43 @@ impl Drop for Server {
     }
 }
 
-/// For `localhost`, signed by itself.
-fn make_certificate(folder: &Path, certificate: &str, key: &str) {
+/// An authority, which is trusted, and a stranger, who is not; `localhost` by both, and another host by the authority.
+fn make_certificates(folder: &Path) {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for signer in ["authority", "stranger"] {
+        let files = format!("-keyout {signer}-key.pem -out {signer}.pem");
+        openssl(
+            folder,
+            &format!("req -x509 {key} -days 2 -subj /CN={signer} {files}"),
+        );
+    }
+    for (name, host, signer) in [
+        ("right", "localhost", "authority"),
+        ("other-host", "other.example", "authority"),
+        ("untrusted", "localhost", "stranger"),
+    ] {
+        let extensions = format!("subjectAltName=DNS:{host}\nbasicConstraints=CA:FALSE\n");
+        fs::write(folder.join("extensions"), extensions).unwrap();
+        let files = format!("-keyout {name}-key.pem -out {name}.csr");
+        openssl(folder, &format!("req -new {key} -subj /CN={host} {files}"));
+        let signed = format!("-CA {signer}.pem -CAkey {signer}-key.pem -CAcreateserial");
+        openssl(
+            folder,
+            &format!(
+                "x509 -req -in {name}.csr {signed} -days 2 -extfile extensions -out {name}.pem"
+            ),
+        );
+    }
+}
+
+fn openssl(folder: &Path, arguments: &str) {
     let made = Command::new("openssl")
         .current_dir(folder)
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args([
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-keyout",
-            key,
-            "-out",
-            certificate,
-        ])
-        .stderr(Stdio::null())
-        .status();
-    assert!(made.is_ok_and(|made| made.success()), "openssl failed");
+        .args(arguments.split(' '))
+        .output();
+    let made = made.unwrap();
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "openssl {arguments}: {said}");
 }
 
 fn free_port(implicit: bool) -> u16 {
@@ -209,8 +227,12 @@ fn over_smtp_a_mail_is_sent_whole_and_each_failure_of_the_server_is_one_mail(sta
     refusals_are_told_apart(&relay, &server);
     silence_after_the_dot_is_settled_by_the_mailbox(stage, &relay, &server);
     a_lost_reply_to_a_mail_that_is_nowhere_is_sent_again(&relay, &server);
-    a_hundred_mails_at_once_are_each_one_mail(&relay, &server);
+    let hundred = a_hundred_mails_at_once(&relay, &server);
     a_slow_banner_and_a_wrong_password_delay_a_mail(&relay, &server);
+    // With TLS from the start the runtime does not tell a refused handshake from a refused connection.
+    nothing_private_goes_out(&relay, &server, &BAD_CERTIFICATES, "smtp_unreachable");
+    doctor_logs_in_and_says_why_it_cannot(stage, &server);
+    each_of_the_hundred_is_one_mail(&server, hundred);
     is_not_logged(&relay);
     assert!(
         stage
@@ -322,12 +344,15 @@ fn a_lost_reply_to_a_mail_that_is_nowhere_is_sent_again(relay: &Relay, server: &
     assert_eq!(mails[0]["raw"], mails[1]["raw"]);
 }
 
-fn a_hundred_mails_at_once_are_each_one_mail(relay: &Relay, server: &Server) {
-    let events: Vec<Event> = (0..100)
-        .map(|number| {
-            let to = format!("marker-hundred-{number}@example.com");
-            Event::code().with("to_email_address", to.into())
-        })
+fn hundred() -> impl Iterator<Item = String> {
+    (0..100).map(|number| format!("marker-hundred-{number}@example.com"))
+}
+
+/// Returns when all of them were there.
+#[allow(clippy::disallowed_methods)]
+fn a_hundred_mails_at_once(relay: &Relay, server: &Server) -> Instant {
+    let events: Vec<Event> = hundred()
+        .map(|to| Event::code().with("to_email_address", to.into()))
         .collect();
     thread::scope(|scope| {
         for event in &events {
@@ -337,12 +362,18 @@ fn a_hundred_mails_at_once_are_each_one_mail(relay: &Relay, server: &Server) {
             });
         }
     });
+    for to in hundred() {
+        server.wait_for_mails(&to, 1);
+    }
+    Instant::now()
+}
+
+/// Counted once a second mail would have come, too.
+fn each_of_the_hundred_is_one_mail(server: &Server, all_there: Instant) {
+    thread::sleep(SECOND_ATTEMPT.saturating_sub(all_there.elapsed()));
     let mut counts = BTreeMap::new();
-    for number in 0..100 {
-        let to = format!("marker-hundred-{number}@example.com");
-        *counts
-            .entry(server.wait_for_mails(&to, 1).len())
-            .or_insert(0) += 1;
+    for to in hundred() {
+        *counts.entry(server.mails_to(&to).len()).or_insert(0) += 1;
     }
     assert_eq!(counts, BTreeMap::from([(1, 100)]));
 }
@@ -363,23 +394,172 @@ fn a_slow_banner_and_a_wrong_password_delay_a_mail(relay: &Relay, server: &Serve
     }
 }
 
-fn over_starttls_nothing_private_goes_out_unless_it_is_encrypted(stage: &Stage) {
-    let Some(server) = Server::start("starttls", false) else {
-        return;
-    };
-    let relay = Relay::start("starttls", server.settings(stage));
-    for flag in ["strip-starttls", "inject", "wrong-certificate"] {
+/// No password and no mail goes to such a server. The mail waits until the server is another.
+fn nothing_private_goes_out(relay: &Relay, server: &Server, flags: &[&str], reason: &str) {
+    for flag in flags {
         let logins = server.events("auth").len();
         server.set(flag, true);
         let (event, to) = code_to(flag);
-        let answer = event.deliver(&relay);
+        let answer = event.deliver(relay);
         assert_eq!(answer.json()["status"], "queued", "{flag}: {}", answer.body);
-        assert_eq!(answer.json()["reason"], "smtp_not_encrypted", "{flag}");
+        assert_eq!(answer.json()["reason"], reason, "{flag}");
         assert_eq!(server.events("auth").len(), logins, "{flag}");
         assert!(server.mails_to(&to).is_empty(), "{flag}");
         server.set(flag, false);
         assert_eq!(server.wait_for_mails(&to, 1).len(), 1, "{flag}");
     }
+}
+
+/// `relayctl` with the same settings as the Worker.
+fn operator(stage: &Stage, server: &Server) -> Relayctl {
+    let folder = server.folder.join("operator");
+    fs::create_dir_all(&folder).unwrap();
+    let authority = server.folder.join("authority.pem");
+    Relayctl::new(&folder)
+        .env("NYLAS_API_BASE", stage.nylas.base_url())
+        .env("NYLAS_API_KEY", API_KEY)
+        .env("NYLAS_GRANT_ID", GRANT)
+        .env("SMTP_HOST", "localhost")
+        .env("SMTP_PORT", server.port.to_string())
+        .env("SMTP_PASSWORD", PASSWORD)
+        .env("NODE_EXTRA_CA_CERTS", authority.display().to_string())
+}
+
+/// What `relayctl doctor` finds of the login.
+fn doctor(stage: &Stage, server: &Server, settings: &[(&'static str, String)]) -> Value {
+    let mut relayctl = operator(stage, server);
+    for (name, value) in settings {
+        relayctl = relayctl.env(name, value);
+    }
+    let ran = relayctl.run(&["doctor", "--json", "--only", "nylas"]);
+    assert!(!ran.all().contains("Passw0rd"), "{}", ran.all());
+    let document = ran.json();
+    let mut findings = document["checks"].as_array().unwrap().iter();
+    let of_smtp = findings.find(|finding| finding["id"] == "nylas-smtp");
+    of_smtp.unwrap().clone()
+}
+
+fn doctor_logs_in_and_says_why_it_cannot(stage: &Stage, server: &Server) {
+    let (mails, logins) = (server.events("mail").len(), || server.events("auth").len());
+    let before = logins();
+    let good = doctor(stage, server, &[]);
+    assert_eq!(good["state"], "pass", "{good}");
+    let cause = good["cause"].as_str().unwrap();
+    assert!(cause.ends_with("takes the password"), "{good}");
+    assert_eq!(logins(), before + 1);
+    let wrong = ("SMTP_PASSWORD", "Another-Passw0rd".to_owned());
+    fails(&doctor(stage, server, &[wrong]), "account_unauthorized");
+    let before = logins();
+    for flag in BAD_CERTIFICATES {
+        server.set(flag, true);
+        fails(&doctor(stage, server, &[]), "no encrypted connection");
+        server.set(flag, false);
+    }
+    assert_eq!(logins(), before);
+    // Each account logs in with its own password.
+    let accounts = serde_json::json!([
+        {"grant_id": FIRST, "email": "auth@first.example"},
+        {"grant_id": GRANT, "email": "auth@acme.example"},
+    ]);
+    let passwords = serde_json::json!({FIRST: PASSWORD, GRANT: "Another-Passw0rd"});
+    let pair = [
+        ("NYLAS_GRANT_ID", String::new()),
+        ("NYLAS_ACCOUNTS", accounts.to_string()),
+        ("SMTP_PASSWORD", passwords.to_string()),
+    ];
+    fails(
+        &doctor(stage, server, &pair),
+        "auth@acme.example: the mail server refuses",
+    );
+    // Nobody can log in as an account whose address is not known.
+    let before = logins();
+    let unknown = ("NYLAS_GRANT_ID", "unknown-grant".to_owned());
+    let skipped = doctor(stage, server, &[unknown]);
+    assert_eq!(skipped["state"], "skip", "{skipped}");
+    let cause = skipped["cause"].as_str().unwrap();
+    assert!(cause.ends_with("no login as unknown-grant"), "{skipped}");
+    assert_eq!(logins(), before);
+    assert_eq!(server.events("mail").len(), mails);
+}
+
+fn fails(finding: &Value, because: &str) {
+    assert_eq!(finding["state"], "fail", "{finding}");
+    assert!(
+        finding["cause"].as_str().unwrap().contains(because),
+        "{finding}"
+    );
+}
+
+/// `relayctl prove` hands a mail in and looks for it in a mailbox that keeps its `Message-ID`, or has its own.
+fn prove_says_whether_message_ids_are_kept(stage: &Stage, server: &Server) {
+    for (shown_as, verdict, came) in [
+        (None, "holds", "shows it under its Message-ID"),
+        (
+            Some("<1@nylas.example>"),
+            "does_not_hold",
+            "without its Message-ID",
+        ),
+    ] {
+        let before = server.mails_to("auth@acme.example").len();
+        let proved = thread::scope(|scope| {
+            let proved = scope.spawn(|| prove(stage, server));
+            let mail = server
+                .wait_for_mails("auth@acme.example", before + 1)
+                .remove(before);
+            let id = header(&mail, "Message-ID");
+            assert!(
+                id.starts_with("<msg_sample_prove_") && id.ends_with("@acme.example>"),
+                "{id}"
+            );
+            stage.nylas.submitted(&Submitted {
+                grant_id: GRANT.to_owned(),
+                to: "auth@acme.example".to_owned(),
+                headers: vec![
+                    ("Subject".into(), header(&mail, "Subject").into()),
+                    ("Message-ID".into(), shown_as.unwrap_or(id).into()),
+                ],
+            });
+            proved.join().unwrap()
+        });
+        assert_eq!(proved["verdict"], verdict, "{proved}");
+        assert!(proved["came"].as_str().unwrap().contains(came), "{proved}");
+        assert_eq!(server.mails_to("auth@acme.example").len(), before + 1);
+    }
+    // Where the server does not take the mail, nothing is told.
+    server.set("deny-auth", true);
+    let untold = prove(stage, server);
+    server.set("deny-auth", false);
+    assert_eq!(untold["verdict"], "could_not_be_told", "{untold}");
+    assert!(
+        untold["came"]
+            .as_str()
+            .unwrap()
+            .contains("refuses the login"),
+        "{untold}"
+    );
+}
+
+/// What `relayctl prove` says of Message-IDs.
+fn prove(stage: &Stage, server: &Server) -> Value {
+    let ran = operator(stage, server).run(&["prove", "--yes", "--json", "--second-ms", "100"]);
+    for private in ["Passw0rd", "@", "localhost"] {
+        assert!(!ran.all().contains(private), "{}", ran.all());
+    }
+    let document = ran.json();
+    let mut answers = document["answers"].as_array().unwrap().iter();
+    let of_smtp = answers.find(|answer| answer["id"] == "message-ids-kept");
+    of_smtp.unwrap().clone()
+}
+
+fn over_starttls_nothing_private_goes_out_unless_it_is_encrypted(stage: &Stage) {
+    let Some(server) = Server::start("starttls", false) else {
+        return;
+    };
+    let relay = Relay::start("starttls", server.settings(stage));
+    let flags = ["strip-starttls", "inject", "other-host", "untrusted"];
+    nothing_private_goes_out(&relay, &server, &flags, "smtp_not_encrypted");
+    doctor_logs_in_and_says_why_it_cannot(stage, &server);
+    prove_says_whether_message_ids_are_kept(stage, &server);
     let login = server.events("auth").remove(0);
     assert_eq!(login["encrypted"], true);
     // A healthy server: within the budget, and the sender does not hang afterwards.

@@ -147,8 +147,8 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
 
 fn from(patient: &Patient<'_>, ours: &[&Template]) -> Finding {
     const ID: &str = "clerk-from";
-    let locals: Vec<&str> = patient
-        .addresses
+    let addresses = patient.known_addresses();
+    let locals: Vec<&str> = addresses
         .iter()
         .filter_map(|address| address.split('@').next())
         .collect();
@@ -173,7 +173,7 @@ fn from(patient: &Patient<'_>, ours: &[&Template]) -> Finding {
             format!(
                 "Clerk's templates say {}@, mails come from {}",
                 others.join("@, "),
-                some_of(&patient.addresses, 3)
+                some_of(&addresses, 3)
             ),
             "set the template's From name in Clerk to the account's local part, so that nobody relies on an address \
              that is not used",

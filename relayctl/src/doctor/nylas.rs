@@ -42,7 +42,7 @@ pub fn checks(patient: &mut Patient<'_>) -> Vec<Finding> {
     patient.addresses = patient
         .accounts
         .iter()
-        .filter_map(|account| account.email.clone())
+        .map(|account| account.email.clone())
         .collect();
     let skipped = |cause: &str, fix: &str| all().map(|id| skip(id, cause, fix)).collect::<Vec<_>>();
     let Some(key) = patient
@@ -145,7 +145,7 @@ fn accounts(patient: &mut Patient<'_>, nylas: &Nylas<'_>) -> Vec<Finding> {
         found.extend(findings);
         patient
             .addresses
-            .extend(address.or_else(|| account.email.clone()));
+            .push(address.or_else(|| account.email.clone()));
     }
     // Each check has one finding. It has the worst state of any account and names every account in that state.
     ACCOUNT_CHECKS

@@ -28,8 +28,8 @@ pub struct Patient<'a> {
     pub problems: Vec<Problem>,
     /// The configured accounts.
     pub accounts: Vec<Account>,
-    /// The accounts' addresses, from Nylas where it answered.
-    pub addresses: Vec<String>,
+    /// The accounts' addresses, in the accounts' order, from Nylas where it answered. `None`: it is not known.
+    pub addresses: Vec<Option<String>>,
     /// The Worker's address, and where it comes from.
     pub url: Option<(String, &'static str)>,
 }
@@ -106,10 +106,18 @@ impl<'a> Patient<'a> {
         self.secrets.get(name).map(|found| found.secret.reveal())
     }
 
+    /// The addresses that are known.
+    pub fn known_addresses(&self) -> Vec<&str> {
+        self.addresses
+            .iter()
+            .filter_map(|address| address.as_deref())
+            .collect()
+    }
+
     /// The domains mails are sent from.
     pub fn domains(&self) -> Vec<String> {
         let mut domains: Vec<String> = self
-            .addresses
+            .known_addresses()
             .iter()
             .filter_map(|address| address.rsplit_once('@'))
             .map(|(_, domain)| domain.to_lowercase())

@@ -1,7 +1,7 @@
 //! The mail server, where SMTP is the way out.
 
 use super::{
-    finding::{Finding, fail, pass, skip},
+    finding::{Finding, fail, pass, skip, some_of},
     patient::Patient,
 };
 use crate::smtp;
@@ -32,8 +32,11 @@ pub fn check(patient: &Patient<'_>) -> Finding {
             return fail(ID, problem, "docs/ways-out.md");
         }
     };
+    let mut unknown = Vec::new();
     for (account, address) in patient.accounts.iter().zip(&patient.addresses) {
-        let Some(password) = smtp.password(&account.grant_id) else {
+        let grant_id = &account.grant_id;
+        let (Some(address), Some(password)) = (address, smtp.password(grant_id)) else {
+            unknown.push(grant_id.as_str());
             continue;
         };
         if let Err(refusal) = smtp::login(&smtp, address, password, TIMEOUT) {
@@ -41,8 +44,18 @@ pub fn check(patient: &Patient<'_>) -> Finding {
             return fail(ID, format!("{address}: {cause}"), fix);
         }
     }
-    if patient.addresses.is_empty() {
-        return skip(ID, "no account's address is known", "see nylas-grant");
+    if patient.accounts.is_empty() {
+        return skip(ID, "no account is configured", "see config-accounts");
+    }
+    if !unknown.is_empty() {
+        return skip(
+            ID,
+            format!(
+                "without its address there is no login as {}",
+                some_of(&unknown, 3)
+            ),
+            "see nylas-grant",
+        );
     }
     pass(
         ID,

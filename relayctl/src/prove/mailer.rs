@@ -1,15 +1,29 @@
 //! The only place of `prove` that sends. It writes to the account's own address, and no more often than was said.
 
 use crate::{
+    clock,
     failure::Failure,
     http::{Ask, Reply},
     nylas::Nylas,
+    smtp,
+};
+use clerk_nylas_relay::{
+    config::Smtp,
+    model::{
+        account::Identity,
+        id::SvixId,
+        mail::{Content, Email, Slug},
+        secret::Secret,
+    },
+    smtp::{meaning::Submitted, message::Message},
 };
 use serde_json::{Value, json};
 use std::{cell::Cell, time::Duration};
 
 /// No run sends more mails.
 pub const MAILS_MAX: u32 = 20;
+/// How long each step at the mail server may take.
+const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request to send. Only a [`Mailer`] makes one, and only to its own account.
 pub struct Letter(Vec<u8>);
@@ -55,6 +69,46 @@ impl<'a> Mailer<'a> {
         .into_bytes()
     }
 
+    /// The account's address.
+    pub fn address(&self) -> &str {
+        self.address
+    }
+
+    /// Hands a mail in over SMTP, under a `Message-ID` of the relay's that has this id.
+    pub fn over_smtp(
+        &self,
+        smtp: &Smtp,
+        password: &Secret,
+        id: &SvixId,
+        name: &str,
+    ) -> Result<Submitted, Failure> {
+        let email = Email {
+            svix_id: id.clone(),
+            created_at: clock::now(),
+            slug: Slug::new(None),
+            to: self.address.to_owned(),
+            subject: subject(name),
+            reply_to_local_part: None,
+            from_local_part: None,
+            reply_to: None,
+            user_id: None,
+            only_account: None,
+        };
+        let content = Content::Text("A mail of relayctl prove.".to_owned());
+        let sender = Identity {
+            email: self.address.to_owned(),
+            name: None,
+        };
+        let message = Message::new(&email, &content, &sender, 0).ok_or_else(|| {
+            Failure::new(
+                "the account's address has no domain",
+                "`relayctl doctor --only nylas` says more",
+            )
+        })?;
+        self.count()?;
+        Ok(smtp::hand_in(smtp, password, &message, SMTP_TIMEOUT))
+    }
+
     /// Sends under a key. Whatever Nylas answers, it counts as a mail.
     pub fn send(&self, key: &str, letter: &Letter) -> Result<Reply, Failure> {
         self.send_within(key, letter, None)
@@ -67,14 +121,7 @@ impl<'a> Mailer<'a> {
         letter: &Letter,
         limit: Option<Duration>,
     ) -> Result<Reply, Failure> {
-        let number = self.sent.get().saturating_add(1);
-        if number > self.at_most {
-            return Err(Failure::new(
-                format!("the {} mails that were allowed are sent", self.at_most),
-                "this is a mistake of relayctl: report it",
-            ));
-        }
-        self.sent.set(number);
+        self.count()?;
         let path = format!(
             "{}/v3/grants/{}/messages/send",
             self.nylas.base, self.grant_id
@@ -85,6 +132,19 @@ impl<'a> Mailer<'a> {
             .header("idempotency-key", key);
         (ask.method, ask.body, ask.limit) = ("POST", Some(letter.0.clone()), limit);
         self.nylas.http.call(&ask)
+    }
+
+    /// Counts a send before it is made. None is made beyond what the operator was told.
+    fn count(&self) -> Result<(), Failure> {
+        let number = self.sent.get().saturating_add(1);
+        if number > self.at_most {
+            return Err(Failure::new(
+                format!("the {} mails that were allowed are sent", self.at_most),
+                "this is a mistake of relayctl: report it",
+            ));
+        }
+        self.sent.set(number);
+        Ok(())
     }
 
     /// How many sends were asked for so far.

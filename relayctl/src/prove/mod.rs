@@ -8,6 +8,7 @@ mod mailbox;
 mod mailer;
 mod prober;
 mod questions;
+mod smtp;
 mod worker;
 
 pub use args::ProveArgs;
@@ -33,7 +34,8 @@ use std::io::{self, Write};
 /// Runs `prove`. Returns whether no assumption was found wrong.
 pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let project = Project::read(&args.folder)?;
-    let account = chosen(args, &project::accounts(project.as_ref()))?;
+    let accounts = project::accounts(project.as_ref());
+    let account = chosen(args, &accounts)?;
     let configured = variable(project.as_ref(), "NYLAS_API_BASE");
     let configured = configured.unwrap_or_else(|| NYLAS_API_BASE_DEFAULT.to_owned());
     let base = base(&configured).ok_or_else(|| {
@@ -60,6 +62,8 @@ pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     };
     let (mut answers, keys) = mailbox::ask(&prober, ui);
     answers.extend(worker::ask(&prober, args, keys.accepted, http, ui));
+    let over_smtp = smtp::ask(&prober, &args.folder, project.as_ref(), &accounts, ui);
+    answers.push(over_smtp);
     answers.push(mailbox::still_kept(&prober, &keys, ui));
     answers.sort_by_key(|answer| QUESTIONS.iter().position(|known| known.id == answer.id));
     Ok(report(&answers, &prober, at_most, ui))

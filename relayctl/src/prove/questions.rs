@@ -16,7 +16,7 @@ pub struct Question {
 }
 
 /// Every question, in the order in which they are reported.
-pub const QUESTIONS: [Question; 14] = [
+pub const QUESTIONS: [Question; 15] = [
     Question {
         id: "success-replayed",
         asked: "the same mail again under the same key",
@@ -86,7 +86,14 @@ pub const QUESTIONS: [Question; 14] = [
         set: "nothing in Nylas' JSON: a client without HTML shows tags, so keep the code in the subject (Clerk's \
               templates do)",
     },
-    // Here belongs what only another way of sending can tell: whether it keeps the Message-ID, say.
+    Question {
+        id: "message-ids-kept",
+        asked: "a mail over SMTP (with SMTP_HOST and SMTP_PASSWORD), looked for among those that were sent",
+        assumed: "the mailbox shows it under the Message-ID that it was handed in with, within 20 s",
+        rule: "rules B and C over SMTP, residual risk 9",
+        set: "remove SMTP_HOST: through the API a key says what became of a mail; over SMTP a code comes twice, and a \
+              notice not at all, where the reply to a mail is lost",
+    },
     Question {
         id: "notifications-signed",
         asked: "whether the Worker accepted Nylas' notifications of a mail",
