@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     http::{Ask, Http, is_private, list, relay_base, text},
     nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, ok, said},
-    project::Project,
+    project::{Project, Settings},
     protection::{self, POLICY, Protection, SUMMARY},
     secrets,
     sign::Signer,
@@ -1172,7 +1172,12 @@ impl Setup<'_> {
         let grants: Vec<String> = self.accounts.iter().map(|(id, ..)| id.clone()).collect();
         templates::sends::accounts(&self.nylas()?, &grants)?;
         let clerk = templates::clerk::Clerk::new(self.http, &self.args.clerk_base, key)?;
-        let filter = templates::Filter::read(self.project()?.as_ref());
+        let project = self.project()?;
+        let settings = Settings {
+            project: project.as_ref(),
+            dev_vars: None,
+        };
+        let filter = templates::Filter::read(settings);
         let is_relayed = |slug: &str| filter.is_relayed(slug);
         let ended = guided::take(&clerk, is_relayed, &mut typed, self.ui)?;
         Ok(match ended {

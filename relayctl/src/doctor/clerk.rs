@@ -113,7 +113,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             ..by_whom
         }
     });
-    let filter = Filter::read(patient.project.as_ref().ok());
+    let filter = Filter::read(patient.settings());
     let dropped: Vec<String> = ours
         .iter()
         .map(slug)

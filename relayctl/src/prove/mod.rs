@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     http::{Http, text},
     nylas::{Nylas, REGIONS, base, ok},
-    project::{self, Project, variable},
+    project::{Project, Settings},
     secrets,
     ui::{BOLD, DIM, Ui},
 };
@@ -33,8 +33,9 @@ use std::io::{self, Write};
 /// Runs `prove`. Returns whether no assumption was found wrong.
 pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let project = Project::read(&args.folder)?;
-    let account = chosen(args, &project::accounts(project.as_ref()))?;
-    let configured = variable(project.as_ref(), "NYLAS_API_BASE");
+    let settings = Settings::new(project.as_ref(), &args.folder);
+    let account = chosen(args, &settings.accounts())?;
+    let configured = settings.variable("NYLAS_API_BASE");
     let configured = configured.unwrap_or_else(|| NYLAS_API_BASE_DEFAULT.to_owned());
     let base = base(&configured).ok_or_else(|| {
         Failure::usage(
