@@ -164,7 +164,8 @@ fn healthy(id: &'static str, names: &[&'static str], patient: &Patient<'_>) -> F
                 "to have it checked, put {} into the environment or .dev.vars",
                 names.join(", ")
             ),
-        ),
+        )
+        .lacking(names),
     }
 }
 

@@ -50,10 +50,14 @@ pub fn checks(patient: &mut Patient<'_>) -> Vec<Finding> {
         .get("NYLAS_API_KEY")
         .map(|found| found.secret.clone())
     else {
-        return skipped(
+        let skipped = skipped(
             "NYLAS_API_KEY is not known here",
             "put it into the environment or .dev.vars",
         );
+        let lacking = skipped
+            .into_iter()
+            .map(|finding| finding.lacking(&["NYLAS_API_KEY"]));
+        return lacking.collect();
     };
     let configured = match (patient.variable("NYLAS_API_BASE"), &patient.project) {
         (Some(base), _) => base,
@@ -169,6 +173,7 @@ fn accounts(patient: &mut Patient<'_>, nylas: &Nylas<'_>) -> Vec<Finding> {
                 state,
                 cause: causes.join("; "),
                 fix,
+                lacks: Vec::new(),
             })
         })
         .collect()
