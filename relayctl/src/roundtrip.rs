@@ -54,8 +54,8 @@ pub fn run(args: &RoundtripArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
                 "run it in the project's folder, or name the account with --grant",
             )
         })?;
-    let key = secrets::require("NYLAS_API_KEY", args.key_file.as_deref(), &args.folder)?.secret;
-    let nylas = Nylas { http, base, key };
+    let key = secrets::require("NYLAS_API_KEY", args.key_file.as_deref(), &args.folder)?;
+    let nylas = Nylas::new(http, base, key);
     let grant = nylas.grant(&grant_id)?;
     ok(&grant)?;
     let grant = grant.json();

@@ -14,7 +14,7 @@ use crate::{
     nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, ok, said},
     project::{Project, Settings},
     protection::{self, POLICY, Protection, SUMMARY},
-    secrets,
+    secrets::{self, Found},
     sign::Signer,
     smtp,
     templates::{
@@ -157,7 +157,7 @@ struct Setup<'a> {
     accounts: Vec<(String, String, String)>,
     from_name: Option<String>,
     url: Option<String>,
-    key: Option<Secret>,
+    key: Option<Found>,
     /// This run stored [`CLERK_SECRET_PENDING`].
     clerk_secret_is_pending: bool,
 }
@@ -238,10 +238,10 @@ impl Setup<'_> {
         typed(question).ok_or_else(|| Failure::usage(missing, fix))
     }
 
-    fn api_key(&self) -> Result<Secret, Failure> {
+    fn api_key(&self) -> Result<Found, Failure> {
         const NAME: &str = "NYLAS_API_KEY";
         if let Some(found) = secrets::from_environment(NAME) {
-            return Ok(found.secret);
+            return Ok(found);
         }
         let asked = if self.can_ask() {
             secrets::ask(
@@ -251,7 +251,11 @@ impl Setup<'_> {
         } else {
             None
         };
-        asked.ok_or_else(|| {
+        let typed = asked.map(|secret| Found {
+            secret,
+            from: "this terminal".to_owned(),
+        });
+        typed.ok_or_else(|| {
             Failure::usage(
                 format!("{NAME} is not known"),
                 format!(
@@ -345,11 +349,7 @@ impl Setup<'_> {
             None => self.api_key()?,
         };
         self.key = Some(key.clone());
-        Ok(Nylas {
-            http: self.http,
-            base,
-            key,
-        })
+        Ok(Nylas::new(self.http, base, key))
     }
 
     /// The configured grant ids.

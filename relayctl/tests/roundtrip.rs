@@ -114,14 +114,31 @@ fn nylas_refusals_are_said() {
     let paused = relayctl(&folder, &nylas).run(&["roundtrip"]);
     assert_eq!(paused.code, 1);
     assert!(paused.err.contains("paused"), "{}", paused.err);
-    let wrong = relayctl(&folder, &nylas)
-        .env("NYLAS_API_KEY", "wrong")
-        .run(&["roundtrip"]);
-    assert!(
-        wrong.code == 1 && wrong.err.contains("401") && !wrong.err.contains("wrong"),
-        "{}",
-        wrong.err
-    );
+    for (from, args) in [
+        ("the environment", &["roundtrip"][..]),
+        (".dev.vars", &["roundtrip"]),
+        ("key.txt", &["roundtrip", "--key-file", "key.txt"]),
+        (".dev.vars", &["doctor", "--only", "nylas"]),
+    ] {
+        let mut relayctl = relayctl(&folder, &nylas);
+        let folder = Folder::new();
+        relayctl.folder = folder.0.clone();
+        match from {
+            "the environment" => relayctl = relayctl.env("NYLAS_API_KEY", "wrong"),
+            file => {
+                relayctl.env.remove("NYLAS_API_KEY");
+                folder.write(file, "NYLAS_API_KEY=wrong\n");
+            }
+        }
+        let wrong = relayctl.run(args);
+        let said = wrong.all();
+        assert!(
+            wrong.code == 1 && said.contains("401") && !said.contains("wrong"),
+            "{said}"
+        );
+        let key = format!("the NYLAS_API_KEY from {from}");
+        assert!(said.contains(&key), "{key}: {said}");
+    }
     assert_eq!(
         Relayctl::new(&folder.0)
             .env("NYLAS_API_KEY", API_KEY)

@@ -43,8 +43,8 @@ pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
             "https://api.us.nylas.com or https://api.eu.nylas.com",
         )
     })?;
-    let key = secrets::require("NYLAS_API_KEY", args.key_file.as_deref(), &args.folder)?.secret;
-    let nylas = Nylas { http, base, key };
+    let key = secrets::require("NYLAS_API_KEY", args.key_file.as_deref(), &args.folder)?;
+    let nylas = Nylas::new(http, base, key);
     let grant_id = account.grant_id.as_str();
     let address = own_address(&nylas, &account)?;
     let pace = Pace(args.second_ms);

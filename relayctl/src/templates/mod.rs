@@ -366,12 +366,8 @@ impl Run<'_> {
                 "https://api.us.nylas.com or https://api.eu.nylas.com",
             )
         })?;
-        let key = secrets::require("NYLAS_API_KEY", None, &self.args.folder)?.secret;
-        let nylas = Nylas {
-            http: self.http,
-            base,
-            key,
-        };
+        let key = secrets::require("NYLAS_API_KEY", None, &self.args.folder)?;
+        let nylas = Nylas::new(self.http, base, key);
         let grants = settings.grant_ids();
         if grants.is_empty() {
             return Err(Failure::usage(
