@@ -18,6 +18,7 @@ macro_rules! after {
         )
     };
 }
+pub(crate) use after;
 
 /// Sets up, checks, tries out and repairs a clerk-nylas-relay.
 #[derive(Parser, Debug)]

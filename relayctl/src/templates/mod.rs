@@ -6,6 +6,7 @@ pub mod sends;
 
 use crate::{
     admin::{Admin, Target},
+    cli::after,
     clock,
     failure::Failure,
     http::{Http, list, text},
@@ -50,10 +51,19 @@ pub struct TemplatesArgs {
 #[derive(Subcommand, Clone, Debug)]
 pub enum Action {
     /// Who delivers each template, from which address, and when the relay last saw one
+    #[command(after_help = after!("relayctl templates list   the same as relayctl templates"))]
     List,
     /// The relay delivers them from now on, if an account sends
+    #[command(after_help = after!(
+        "relayctl templates take verification_code",
+        "relayctl templates take --all --dry-run   shows which, and takes none",
+    ))]
     Take(Which),
     /// Clerk delivers them from now on
+    #[command(after_help = after!(
+        "relayctl templates give-back verification_code",
+        "relayctl templates give-back --all",
+    ))]
     GiveBack(Which),
 }
 
