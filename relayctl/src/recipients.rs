@@ -5,8 +5,8 @@
 
 use crate::{
     admin::{Admin, Target, number, time, unexpected},
-    cli::after,
     clock,
+    examples::after,
     failure::Failure,
     http::{Http, Reply, list, text},
     nylas::encode,

@@ -179,6 +179,8 @@ fn operated() -> Server {
                 queued["said"] = json!("503 server_error");
                 queued["waits_for"] = json!("Nylas to recover: it answers with errors");
                 queued["attempts"] = json!(4);
+                queued["account"] = json!(GRANT);
+                queued["account_email"] = json!("login@acme.example");
                 json!({"delivery": queued, "dead_letter": false, "history": []})
             }
             ("GET", "dead") => json!({"dead_letters": [{"id": "msg_dead"}, {"id": "msg_old"}]}),
@@ -253,6 +255,27 @@ fn status_is_as_documented() {
 #[test]
 fn list_is_as_documented() {
     compare(&blocks("list")[0], &run(&["list"]).out);
+}
+
+#[test]
+fn tail_is_as_documented() {
+    let (folder, looks) = (Folder::new(), std::sync::atomic::AtomicU32::new(0));
+    let admin = move |_: &Asked| {
+        let mut sent = json!({
+            "svix_id": "msg_10", "at": AT, "state": "sent", "slug": "verification_code", "age_ms": 80, "attempts": 1,
+        });
+        if looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0 {
+            sent["fate"] = json!("bounced");
+        }
+        Answer::json(200, &json!({"deliveries": [sent]}))
+    };
+    let relay = FakeRelay {
+        admin: Some(Arc::new(admin)),
+        ..FakeRelay::default()
+    }
+    .start();
+    let ran = relayctl(&folder, &relay).run(&["tail", "--every", "0.1", "--looks", "2"]);
+    compare(&blocks("tail")[0], &ran.out);
 }
 
 #[test]

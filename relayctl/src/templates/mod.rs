@@ -6,8 +6,8 @@ pub mod sends;
 
 use crate::{
     admin::{Admin, Target},
-    cli::after,
     clock,
+    examples::after,
     failure::Failure,
     http::{Http, list, text},
     nylas::{Nylas, base},
