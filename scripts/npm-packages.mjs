@@ -1,6 +1,8 @@
-// scripts/npm-packages.mjs FOLDER [OUT]: makes the npm packages of relayctl from the release's archives in FOLDER
-// (relayctl-VERSION-TARGET.tar.gz), into OUT (FOLDER/npm). `relayctl` has a launcher; beside it npm installs the one
-// package that has the program for the system. Nothing runs at installation, so `ignore-scripts` may be set.
+// scripts/npm-packages.mjs [--partial] FOLDER [OUT]: makes the npm packages of relayctl from the release's archives in
+// FOLDER (relayctl-VERSION-TARGET.tar.gz), into OUT (FOLDER/npm). Every system's must be there, unless --partial (for
+// tests) makes do with some: a release would lack a system, and nobody would notice. `relayctl` has a launcher; beside
+// it npm installs the one package that has the program for the system. Nothing runs at installation, so
+// `ignore-scripts` may be set.
 //
 // On Linux it takes the programs for musl: they are static and run with glibc, too.
 import { execFileSync } from "node:child_process";
@@ -18,9 +20,11 @@ const SYSTEMS = {
 };
 const SCOPE = "@clerk-nylas-relay";
 
-const [folder, out = join(folder ?? "", "npm")] = process.argv.slice(2);
+const given = process.argv.slice(2);
+const isPartial = given.includes("--partial");
+const [folder, out = join(folder ?? "", "npm")] = given.filter((argument) => argument !== "--partial");
 if (!folder) {
-  console.error("usage: scripts/npm-packages.mjs FOLDER [OUT]");
+  console.error("usage: scripts/npm-packages.mjs [--partial] FOLDER [OUT]");
   process.exit(2);
 }
 const root = join(import.meta.dirname, "..");
@@ -38,17 +42,18 @@ function pack(name, more, files) {
   console.log(join(out, packed.trim()));
 }
 
+const archiveOf = (target) => join(folder, `relayctl-${version}-${target}.tar.gz`);
+const missing = Object.keys(SYSTEMS).filter((target) => !existsSync(archiveOf(target)));
+for (const target of missing) console.error(`npm-packages: no ${archiveOf(target)}`);
+if (missing.length > 0 && !isPartial) process.exit(1);
+
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 const optionalDependencies = {};
 for (const [target, [os, cpu]] of Object.entries(SYSTEMS)) {
-  const archive = join(folder, `relayctl-${version}-${target}.tar.gz`);
-  if (!existsSync(archive)) {
-    console.error(`npm-packages: no ${archive}`);
-    continue;
-  }
+  if (missing.includes(target)) continue;
   const unpacked = mkdtempSync(join(tmpdir(), "relayctl-"));
-  execFileSync("tar", ["-xzf", archive, "-C", unpacked]);
+  execFileSync("tar", ["-xzf", archiveOf(target), "-C", unpacked]);
   const program = os === "win32" ? "relayctl.exe" : "relayctl";
   const name = `${SCOPE}/relayctl-${os}-${cpu}`;
   const description = `relayctl for ${os} on ${cpu}; install the package relayctl in place of this.`;

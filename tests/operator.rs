@@ -133,6 +133,27 @@ fn a_reply_that_is_redriven_is_whole() {
     assert!(world.kept("dead:reply_1").is_none());
 }
 
+/// As it is configured; else as it is remembered, for one read more.
+#[test]
+fn a_mails_account_is_named_by_its_address() {
+    let configured = World::new();
+    let remembered = World::with(&[("NYLAS_ACCOUNTS", ""), ("NYLAS_GRANT_ID", "g1")]);
+    remembered.keep(
+        "account:g1".to_owned(),
+        &json!({"email": "auth@g1.example", "name": null}),
+    );
+    let reads = [&configured, &remembered].map(|world| {
+        let row = json!({"state": "sent", "at": NOW, "slug": "invitation", "age_ms": 80, "account": "g1"});
+        world.keep("mail:msg_1".to_owned(), &row);
+        world.costs.take();
+        let (code, answer) = call(world, "GET", "deliveries/msg_1");
+        assert_eq!(code, 200);
+        assert_eq!(answer["delivery"]["account_email"], "auth@g1.example");
+        world.costs.take().reads
+    });
+    assert_eq!(reads[1], reads[0] + 1);
+}
+
 // ---- Who comes in ----
 
 const TOKEN: &str = "an-operators-token-for-tests";

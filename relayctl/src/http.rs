@@ -69,6 +69,8 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// From connecting to the last byte.
     pub took_ms: f64,
+    /// Where the key came from that was asked with, if that is known.
+    pub key_from: Option<String>,
 }
 
 impl Reply {
@@ -156,6 +158,7 @@ impl Http {
             headers,
             body,
             took_ms: watch.elapsed_ms(),
+            key_from: None,
         })
     }
 

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod dns;
 pub mod doctor;
+mod examples;
 pub mod failure;
 pub mod http;
 pub mod local;

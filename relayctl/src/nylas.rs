@@ -3,6 +3,7 @@
 use crate::{
     failure::Failure,
     http::{Ask, Http, Reply, list, text},
+    secrets::Found,
 };
 use clerk_nylas_relay::{config::ApiBase, model::secret::Secret};
 use serde_json::{Value, json};
@@ -47,31 +48,51 @@ pub struct Nylas<'a> {
     pub base: String,
     /// The API key.
     pub key: Secret,
+    /// Where the key was found.
+    pub key_from: String,
 }
 
-impl Nylas<'_> {
+impl<'a> Nylas<'a> {
+    /// A client with that key.
+    pub fn new(http: &'a Http, base: String, key: Found) -> Self {
+        Self {
+            http,
+            base,
+            key: key.secret,
+            key_from: key.from,
+        }
+    }
+
     fn ask(&self, path: &str) -> Ask {
         Ask::get(format!("{}{path}", self.base)).bearer(self.key.reveal())
     }
 
+    fn call(&self, ask: &Ask) -> Result<Reply, Failure> {
+        let reply = self.http.call(ask)?;
+        Ok(Reply {
+            key_from: Some(self.key_from.clone()),
+            ..reply
+        })
+    }
+
     /// `GET` of a path.
     pub fn get(&self, path: &str) -> Result<Reply, Failure> {
-        self.http.call(&self.ask(path))
+        self.call(&self.ask(path))
     }
 
     /// `POST` of a JSON body.
     pub fn post(&self, path: &str, body: &Value) -> Result<Reply, Failure> {
-        self.http.call(&self.ask(path).json("POST", body))
+        self.call(&self.ask(path).json("POST", body))
     }
 
     /// `PUT` of a JSON body.
     pub fn put(&self, path: &str, body: &Value) -> Result<Reply, Failure> {
-        self.http.call(&self.ask(path).json("PUT", body))
+        self.call(&self.ask(path).json("PUT", body))
     }
 
     /// `PATCH` of a JSON body.
     pub fn patch(&self, path: &str, body: &Value) -> Result<Reply, Failure> {
-        self.http.call(&self.ask(path).json("PATCH", body))
+        self.call(&self.ask(path).json("PATCH", body))
     }
 
     /// The account's record.
@@ -160,12 +181,14 @@ pub fn ok(reply: &Reply) -> Result<(), Failure> {
         return Ok(());
     }
     let said = said(reply);
+    let refused_key = format!(
+        "{} is not this application's, or of another region: Nylas' dashboard, API keys",
+        key_of(reply)
+    );
     Err(Failure::new(
         format!("Nylas answered {}{said}", reply.code),
         match reply.code {
-            401 => {
-                "NYLAS_API_KEY is not this application's, or of another region: Nylas' dashboard, API keys"
-            }
+            401 => &refused_key,
             403 => "the key or the plan does not allow it: Nylas' dashboard",
             404 => {
                 "the grant id or the domain is not known in this region: check NYLAS_GRANT_ID, NYLAS_API_BASE"
@@ -176,6 +199,15 @@ pub fn ok(reply: &Reply) -> Result<(), Failure> {
             _ => "see the message; https://developer.nylas.com/docs/api/errors/ lists them",
         },
     ))
+}
+
+/// The key that was asked with, by where it came from.
+pub fn key_of(reply: &Reply) -> String {
+    let from = reply.key_from.as_ref();
+    from.map_or_else(
+        || "NYLAS_API_KEY".to_owned(),
+        |from| format!("the NYLAS_API_KEY from {from}"),
+    )
 }
 
 /// Nylas' own error message, if there is one.

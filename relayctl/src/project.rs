@@ -3,6 +3,7 @@
 use crate::{
     failure::Failure,
     http::{list, text},
+    secrets::in_dev_vars,
     sign::random_secret,
 };
 use clerk_nylas_relay::{
@@ -265,44 +266,78 @@ impl Project {
     }
 }
 
-/// The configured accounts, by the relay's own rule. Another wrong setting does not hide them.
-pub fn accounts(project: Option<&Project>) -> Vec<Account> {
-    let only_accounts = |name: &str| match name {
-        "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => variable(project, name),
-        // Any will do: it is not used.
-        "CLERK_WEBHOOK_SIGNING_SECRET" => random_secret().ok(),
-        "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
-        _ => None,
-    };
-    let bound = Bound {
-        ledger: true,
-        outbox: true,
-    };
-    let config = Config::read(only_accounts, bound);
-    config.map(|config| config.accounts).unwrap_or_default()
+/// Where variables are looked up: the environment, then `.dev.vars`, then `wrangler.toml`. So a key of `.dev.vars` goes
+/// to the address, and is for the account, that stand beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// `wrangler.toml`, if there is one.
+    pub project: Option<&'a Project>,
+    /// The folder of `.dev.vars`; `None` leaves that out.
+    pub dev_vars: Option<&'a Path>,
 }
 
-/// A variable, from the environment or `wrangler.toml`.
-pub fn variable(project: Option<&Project>, name: &str) -> Option<String> {
-    let from_environment = std::env::var(name)
-        .ok()
-        .filter(|value| !value.trim().is_empty());
-    from_environment.or_else(|| project?.var(name))
-}
-
-/// The configured accounts' grant ids.
-pub fn grant_ids(project: Option<&Project>) -> Vec<String> {
-    if let Some(grant_id) = variable(project, "NYLAS_GRANT_ID") {
-        return vec![grant_id];
+impl<'a> Settings<'a> {
+    /// With all three places.
+    pub fn new(project: Option<&'a Project>, folder: &'a Path) -> Self {
+        Self {
+            project,
+            dev_vars: Some(folder),
+        }
     }
-    let accounts = variable(project, "NYLAS_ACCOUNTS");
-    let accounts: Value = accounts
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_default();
-    list(&accounts, "")
-        .iter()
-        .map(|account| text(account, "/grant_id").to_owned())
-        .collect()
+
+    /// A variable; empty counts as unset.
+    pub fn variable(self, name: &str) -> Option<String> {
+        let from_environment = from_environment(name);
+        from_environment
+            .or_else(|| in_dev_vars(name, self.dev_vars?))
+            .or_else(|| self.project?.var(name))
+    }
+
+    /// Whether it is `.dev.vars` that says what a variable is.
+    pub fn is_of_dev_vars(self, name: &str) -> bool {
+        let is_there = self
+            .dev_vars
+            .is_some_and(|folder| in_dev_vars(name, folder).is_some());
+        is_there && from_environment(name).is_none()
+    }
+
+    /// The configured accounts, by the relay's own rule. Another wrong setting does not hide them.
+    pub fn accounts(self) -> Vec<Account> {
+        let only_accounts = |name: &str| match name {
+            "NYLAS_GRANT_ID" | "NYLAS_ACCOUNTS" | "NYLAS_FROM_NAME" => self.variable(name),
+            // Any will do: it is not used.
+            "CLERK_WEBHOOK_SIGNING_SECRET" => random_secret().ok(),
+            "NYLAS_API_KEY" => Some("not-known-here".to_owned()),
+            _ => None,
+        };
+        let bound = Bound {
+            ledger: true,
+            outbox: true,
+        };
+        let config = Config::read(only_accounts, bound);
+        config.map(|config| config.accounts).unwrap_or_default()
+    }
+
+    /// The configured accounts' grant ids.
+    pub fn grant_ids(self) -> Vec<String> {
+        if let Some(grant_id) = self.variable("NYLAS_GRANT_ID") {
+            return vec![grant_id];
+        }
+        let accounts = self.variable("NYLAS_ACCOUNTS");
+        let accounts: Value = accounts
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        list(&accounts, "")
+            .iter()
+            .map(|account| text(account, "/grant_id").to_owned())
+            .filter(|id| !id.is_empty())
+            .collect()
+    }
+}
+
+fn from_environment(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok();
+    value.filter(|value| !value.trim().is_empty())
 }
 
 fn text_of<'a>(table: &'a dyn TableLike, name: &str) -> &'a str {

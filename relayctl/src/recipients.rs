@@ -6,6 +6,7 @@
 use crate::{
     admin::{Admin, Target, number, time, unexpected},
     clock,
+    examples::after,
     failure::Failure,
     http::{Http, Reply, list, text},
     nylas::encode,
@@ -31,23 +32,33 @@ pub struct SuppressionArgs {
 #[derive(Subcommand, Debug)]
 pub enum SuppressionAction {
     /// Shows who gets no mail, by key: the relay does not store addresses
+    #[command(after_help = after!(
+        "relayctl suppression list",
+        "relayctl suppression list --since 2h   those of the last two hours",
+    ))]
     List {
         /// Only those of the last minutes, hours or days: 30m, 2h, 7d
         #[arg(long, value_name = "TIME", value_parser = duration)]
         since: Option<Duration>,
     },
     /// Says whether, why and since when this address gets no mail
+    #[command(after_help = after!("relayctl suppression check ada@example.com   exit code 1 if it gets none"))]
     Check {
         /// The address
         address: String,
     },
     /// Sends no more mail to this address
+    #[command(after_help = after!("relayctl suppression add ada@example.com"))]
     Add {
         /// The address
         address: String,
     },
     /// Sends mail again: to this address, or to all that bounced lately
     #[group(id = "whom", required = true, multiple = false)]
+    #[command(after_help = after!(
+        "relayctl suppression remove ada@example.com",
+        "relayctl suppression remove --since 2h   all that bounced in the last two hours",
+    ))]
     Remove {
         /// The address
         #[arg(group = "whom")]
@@ -73,8 +84,10 @@ pub struct GuardArgs {
 #[derive(Subcommand, Debug)]
 pub enum GuardAction {
     /// Shows how much bounced today, and which share of mails to unproven recipients is held back
+    #[command(after_help = after!("relayctl guard list   exit code 1 if an account holds anybody back"))]
     List,
     /// Holds nobody back until as many mails have bounced again
+    #[command(after_help = after!("relayctl guard lift 2555ba67-ab7a-4d98-a8a4-df4a0e1a6c1e"))]
     Lift {
         /// The account's grant id
         grant_id: String,

@@ -5,7 +5,7 @@ use crate::{
     failure::Failure,
     http::{Http, list, text},
     nylas::{Nylas, base, encode, ok},
-    project::{Project, variable},
+    project::{Project, Settings},
     secrets,
     ui::{BAD, DIM, GOOD, Ui},
 };
@@ -34,7 +34,9 @@ pub struct RoundtripArgs {
 /// Runs `roundtrip`. Returns whether the mail arrived and is in Sent.
 pub fn run(args: &RoundtripArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let project = Project::read(&args.folder)?;
-    let configured = variable(project.as_ref(), "NYLAS_API_BASE")
+    let settings = Settings::new(project.as_ref(), &args.folder);
+    let configured = settings
+        .variable("NYLAS_API_BASE")
         .unwrap_or_else(|| NYLAS_API_BASE_DEFAULT.to_owned());
     let base = base(&configured).ok_or_else(|| {
         Failure::usage(
@@ -42,24 +44,18 @@ pub fn run(args: &RoundtripArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
             "https://api.us.nylas.com or https://api.eu.nylas.com",
         )
     })?;
-    let first_account = || {
-        let accounts: Value =
-            serde_json::from_str(&variable(project.as_ref(), "NYLAS_ACCOUNTS")?).ok()?;
-        Some(text(&accounts, "/0/grant_id").to_owned()).filter(|id| !id.is_empty())
-    };
     let grant_id = args
         .grant
         .clone()
-        .or_else(|| variable(project.as_ref(), "NYLAS_GRANT_ID"))
-        .or_else(first_account)
+        .or_else(|| settings.grant_ids().into_iter().next())
         .ok_or_else(|| {
             Failure::usage(
                 "the account is not known",
                 "run it in the project's folder, or name the account with --grant",
             )
         })?;
-    let key = secrets::require("NYLAS_API_KEY", args.key_file.as_deref(), &args.folder)?.secret;
-    let nylas = Nylas { http, base, key };
+    let key = secrets::require("NYLAS_API_KEY", args.key_file.as_deref(), &args.folder)?;
+    let nylas = Nylas::new(http, base, key);
     let grant = nylas.grant(&grant_id)?;
     ok(&grant)?;
     let grant = grant.json();

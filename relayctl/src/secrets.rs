@@ -52,15 +52,20 @@ pub fn find(name: &str, file: Option<&Path>, folder: &Path) -> Result<Option<Fou
     if let Some(found) = from_environment(name) {
         return Ok(Some(found));
     }
-    let dev_vars = folder.join(".dev.vars");
-    let value = fs::read_to_string(&dev_vars)
-        .ok()
-        .and_then(|content| entry(&content, name))
-        .filter(|value| !value.trim().is_empty());
-    Ok(value.map(|value| Found {
-        secret: Secret::new(value.trim()),
-        from: ".dev.vars".to_owned(),
+    Ok(in_dev_vars(name, folder).map(|value| Found {
+        secret: Secret::new(&value),
+        from: DEV_VARS.to_owned(),
     }))
+}
+
+/// The file of secrets and variables for development.
+pub const DEV_VARS: &str = ".dev.vars";
+
+/// What `.dev.vars` in that folder says of a name; empty counts as unset.
+pub fn in_dev_vars(name: &str, folder: &Path) -> Option<String> {
+    let content = fs::read_to_string(folder.join(DEV_VARS)).ok()?;
+    let value = entry(&content, name)?.trim().to_owned();
+    (!value.is_empty()).then_some(value)
 }
 
 /// Like [`find`], but fails if there is none.

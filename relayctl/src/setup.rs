@@ -12,9 +12,9 @@ use crate::{
     failure::Failure,
     http::{Ask, Http, is_private, list, relay_base, text},
     nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, ok, said},
-    project::Project,
+    project::{Project, Settings},
     protection::{self, POLICY, Protection, SUMMARY},
-    secrets,
+    secrets::{self, Found},
     sign::Signer,
     smtp,
     templates::{
@@ -157,7 +157,7 @@ struct Setup<'a> {
     accounts: Vec<(String, String, String)>,
     from_name: Option<String>,
     url: Option<String>,
-    key: Option<Secret>,
+    key: Option<Found>,
     /// This run stored [`CLERK_SECRET_PENDING`].
     clerk_secret_is_pending: bool,
 }
@@ -238,10 +238,10 @@ impl Setup<'_> {
         typed(question).ok_or_else(|| Failure::usage(missing, fix))
     }
 
-    fn api_key(&self) -> Result<Secret, Failure> {
+    fn api_key(&self) -> Result<Found, Failure> {
         const NAME: &str = "NYLAS_API_KEY";
         if let Some(found) = secrets::from_environment(NAME) {
-            return Ok(found.secret);
+            return Ok(found);
         }
         let asked = if self.can_ask() {
             secrets::ask(
@@ -251,7 +251,11 @@ impl Setup<'_> {
         } else {
             None
         };
-        asked.ok_or_else(|| {
+        let typed = asked.map(|secret| Found {
+            secret,
+            from: "this terminal".to_owned(),
+        });
+        typed.ok_or_else(|| {
             Failure::usage(
                 format!("{NAME} is not known"),
                 format!(
@@ -345,11 +349,7 @@ impl Setup<'_> {
             None => self.api_key()?,
         };
         self.key = Some(key.clone());
-        Ok(Nylas {
-            http: self.http,
-            base,
-            key,
-        })
+        Ok(Nylas::new(self.http, base, key))
     }
 
     /// The configured grant ids.
@@ -1172,7 +1172,12 @@ impl Setup<'_> {
         let grants: Vec<String> = self.accounts.iter().map(|(id, ..)| id.clone()).collect();
         templates::sends::accounts(&self.nylas()?, &grants)?;
         let clerk = templates::clerk::Clerk::new(self.http, &self.args.clerk_base, key)?;
-        let filter = templates::Filter::read(self.project()?.as_ref());
+        let project = self.project()?;
+        let settings = Settings {
+            project: project.as_ref(),
+            dev_vars: None,
+        };
+        let filter = templates::Filter::read(settings);
         let is_relayed = |slug: &str| filter.is_relayed(slug);
         let ended = guided::take(&clerk, is_relayed, &mut typed, self.ui)?;
         Ok(match ended {

@@ -45,21 +45,25 @@ pub fn man(args: &ManArgs, mut command: Command, ui: &Ui) -> Result<bool, Failur
     };
     fs::create_dir_all(folder).map_err(cannot)?;
     let mut written = Vec::new();
-    let commands = command
-        .get_subcommands()
-        .filter(|one| one.get_name() != "help");
-    let pages: Vec<Command> = commands.cloned().collect();
-    for one in pages.into_iter().chain([command]) {
-        let name = match one.get_name() {
-            "relayctl" => "relayctl.1".to_owned(),
-            name => format!("relayctl-{name}.1"),
-        };
+    for (name, one) in with_all_below("relayctl", command) {
+        let name = format!("{name}.1");
         fs::write(folder.join(&name), page(one)?).map_err(cannot)?;
         ui.line(folder.join(&name).display());
         written.push(name);
     }
     ui.document(&json!({"ok": true, "pages": written}));
     Ok(true)
+}
+
+/// A command and all of its own, each with the name of its page, as `relayctl-suppression-add`.
+fn with_all_below(name: &str, command: Command) -> Vec<(String, Command)> {
+    let mut all: Vec<(String, Command)> = command
+        .get_subcommands()
+        .filter(|one| one.get_name() != "help")
+        .flat_map(|one| with_all_below(&format!("{name}-{}", one.get_name()), one.clone()))
+        .collect();
+    all.push((name.to_owned(), command));
+    all
 }
 
 fn page(command: Command) -> Result<Vec<u8>, Failure> {

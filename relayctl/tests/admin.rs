@@ -82,6 +82,7 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
         ),
         ("GET", ["deliveries"]) => {
             operated.looks += 1;
+            assert_eq!(asked.query("events").unwrap(), "true");
             // One more delivery comes after the first look.
             let newest = if operated.looks > 1 { 11 } else { 10 };
             let limit: usize = asked.query("limit").unwrap().parse().unwrap();
@@ -120,6 +121,8 @@ fn answer(operated: &mut Operated, asked: &Asked) -> Answer {
         ("GET", ["deliveries", "msg_1"]) => {
             let mut delivery = delivery(1);
             delivery["message_id"] = json!("nylas-1");
+            delivery["account"] = json!("b1a2c3d4-0000-4000-8000-000000000001");
+            delivery["account_email"] = json!("login@acme.example");
             let history = json!([
                 {"at": AT, "event": "made", "reason": null},
                 {"at": AT + 1000, "event": "sent", "reason": null},
@@ -221,12 +224,14 @@ fn status_shows_one_message_or_the_whole_relay() {
         "sent",
         "verification_code",
         "nylas-1",
+        "account            login@acme.example",
         "made",
         "reply person",
         "2026-11-23",
     ] {
         assert!(sent.out.contains(word), "{word}: {}", sent.out);
     }
+    assert!(!sent.out.contains("b1a2c3d4"), "{}", sent.out);
     let dead = relayctl.run(&["status", "msg_dead", "--json"]);
     assert_eq!(dead.code, 1);
     assert_eq!(dead.json()["dead_letter"], true);
@@ -389,6 +394,34 @@ fn tail_shows_what_is_new_once() {
         })
         .collect();
     assert_eq!(ids, ["msg_9", "msg_10", "msg_11"].map(str::to_owned));
+}
+
+#[test]
+fn tail_shows_what_became_of_a_mail_that_was_sent() {
+    let folder = Folder::new();
+    let looks = Mutex::new(0);
+    let admin = move |asked: &Asked| {
+        assert_eq!(asked.query("events").unwrap(), "true");
+        let mut looks = looks.lock().unwrap();
+        *looks += 1;
+        let mut sent = delivery(1);
+        if *looks > 2 {
+            sent["fate"] = json!("bounced");
+        }
+        Answer::json(200, &json!({"deliveries": [sent]}))
+    };
+    let relay = FakeRelay {
+        admin: Some(Arc::new(admin)),
+        ..FakeRelay::default()
+    }
+    .start();
+    let ran = relayctl(&folder, &relay).run(&["tail", "--every", "0.1", "--looks", "4"]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let lines = ran.out.lines();
+    let states: Vec<&str> = lines
+        .map(|line| line.split_whitespace().nth(2).unwrap())
+        .collect();
+    assert_eq!(states, ["sent", "bounced"], "{}", ran.out);
 }
 
 #[test]

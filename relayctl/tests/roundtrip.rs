@@ -47,6 +47,38 @@ fn a_mail_comes_back_and_is_in_sent() {
 }
 
 #[test]
+fn the_key_of_dev_vars_goes_to_the_address_beside_it() {
+    let (folder, nylas) = (Folder::new(), nylas());
+    // Nobody listens there: what is asked there fails.
+    let elsewhere = "[vars]\nNYLAS_API_BASE = \"http://127.0.0.1:1\"\nNYLAS_GRANT_ID = \"g2\"\n";
+    let beside = format!(
+        "NYLAS_API_KEY=\"{API_KEY}\"\nNYLAS_API_BASE=\"{}\"\nNYLAS_GRANT_ID=g1\n",
+        nylas.base_url()
+    );
+    folder.write(".dev.vars", &beside);
+    let roundtrip = ["roundtrip", "--json", "--wait", "20"];
+    Relayctl::new(&folder.0).run(&roundtrip).well();
+    folder.write("wrangler.toml", elsewhere);
+    Relayctl::new(&folder.0).run(&roundtrip).well();
+    let doctor = Relayctl::new(&folder.0).run(&["doctor", "--only", "config,nylas"]);
+    assert!(
+        doctor.out.contains(&format!("g1 is {ADDRESS}"))
+            && doctor.out.contains("NYLAS_GRANT_ID=g1 from .dev.vars"),
+        "{}",
+        doctor.all()
+    );
+    // The environment comes first, as it does for the key.
+    let refused = Relayctl::new(&folder.0)
+        .env("NYLAS_API_BASE", "http://127.0.0.1:1")
+        .run(&roundtrip);
+    assert!(
+        refused.out.contains("nothing listens at 127.0.0.1:1"),
+        "{}",
+        refused.all()
+    );
+}
+
+#[test]
 fn a_mail_that_does_not_come_back_is_a_failure() {
     let (folder, nylas) = (Folder::new(), nylas());
     // Nylas accepts the mail and loses it.
@@ -82,14 +114,31 @@ fn nylas_refusals_are_said() {
     let paused = relayctl(&folder, &nylas).run(&["roundtrip"]);
     assert_eq!(paused.code, 1);
     assert!(paused.err.contains("paused"), "{}", paused.err);
-    let wrong = relayctl(&folder, &nylas)
-        .env("NYLAS_API_KEY", "wrong")
-        .run(&["roundtrip"]);
-    assert!(
-        wrong.code == 1 && wrong.err.contains("401") && !wrong.err.contains("wrong"),
-        "{}",
-        wrong.err
-    );
+    for (from, args) in [
+        ("the environment", &["roundtrip"][..]),
+        (".dev.vars", &["roundtrip"]),
+        ("key.txt", &["roundtrip", "--key-file", "key.txt"]),
+        (".dev.vars", &["doctor", "--only", "nylas"]),
+    ] {
+        let mut relayctl = relayctl(&folder, &nylas);
+        let folder = Folder::new();
+        relayctl.folder = folder.0.clone();
+        match from {
+            "the environment" => relayctl = relayctl.env("NYLAS_API_KEY", "wrong"),
+            file => {
+                relayctl.env.remove("NYLAS_API_KEY");
+                folder.write(file, "NYLAS_API_KEY=wrong\n");
+            }
+        }
+        let wrong = relayctl.run(args);
+        let said = wrong.all();
+        assert!(
+            wrong.code == 1 && said.contains("401") && !said.contains("wrong"),
+            "{said}"
+        );
+        let key = format!("the NYLAS_API_KEY from {from}");
+        assert!(said.contains(&key), "{key}: {said}");
+    }
     assert_eq!(
         Relayctl::new(&folder.0)
             .env("NYLAS_API_KEY", API_KEY)

@@ -532,12 +532,12 @@ fn enter_instead_of_clerks_secret_shows_how_to_continue() {
 #[test]
 fn secrets_for_development_are_not_deployed() {
     let world = World::empty();
-    // If setup read the last one, doctor would name it.
+    // If setup read the last two, doctor would name them.
     world.project.write(
         ".dev.vars",
         format!(
             "CLERK_WEBHOOK_SIGNING_SECRET={OTHER_SECRET}\nNYLAS_API_KEY=nyk_development\n\
-             NYLAS_WEBHOOK_SECRET=mock-webhook-secret\n"
+             NYLAS_WEBHOOK_SECRET=mock-webhook-secret\nTEMPLATES=email_code\n"
         ),
     );
     let nobody_to_ask = world.setup(&world.relayctl().env("NYLAS_API_KEY", ""), &[]);

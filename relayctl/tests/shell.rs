@@ -16,23 +16,29 @@ use common::{ADMIN_TOKEN, Answer, FakeRelay, Folder, Relayctl, SECRET};
 use serde_json::json;
 use std::sync::Arc;
 
-fn commands() -> Vec<String> {
-    let command = relayctl::cli::Cli::command();
-    let names = command
-        .get_subcommands()
-        .map(|one| one.get_name().to_owned());
-    names.collect()
+/// Every command, and every command of a command: its words, and its definition.
+fn commands() -> Vec<(String, clap::Command)> {
+    fn below(words: &str, command: &clap::Command) -> Vec<(String, clap::Command)> {
+        let commands = command.get_subcommands();
+        let each = commands.flat_map(|one| {
+            let words = format!("{words} {}", one.get_name()).trim().to_owned();
+            let own = below(&words, one);
+            std::iter::once((words, one.clone())).chain(own)
+        });
+        each.collect()
+    }
+    let all = below("", &relayctl::cli::Cli::command());
+    let has = |words: &str| all.iter().any(|(known, _)| known == words);
+    assert!(has("suppression add") && has("guard lift") && has("templates take"));
+    all
 }
 
 #[test]
 fn every_command_has_examples_that_the_command_line_accepts() {
-    for name in commands() {
-        let command = relayctl::cli::Cli::command();
+    for (name, command) in commands() {
         let help = command
-            .get_subcommands()
-            .find(|one| one.get_name() == name)
-            .and_then(|one| one.get_after_help())
-            .unwrap()
+            .get_after_help()
+            .unwrap_or_else(|| panic!("{name} has no examples"))
             .to_string();
         let examples: Vec<&str> = help
             .lines()
@@ -48,6 +54,8 @@ fn every_command_has_examples_that_the_command_line_accepts() {
             if typed.contains("-H '") {
                 continue; // Quoted words.
             }
+            let is_of_it = typed.starts_with(&format!("relayctl {name}"));
+            assert!(is_of_it, "{name}: {example}");
             let parsed = relayctl::cli::Cli::command().try_get_matches_from(words);
             assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
         }
@@ -62,8 +70,9 @@ fn each_shell_gets_a_script_that_knows_every_command() {
             .run(&["completions", shell])
             .well()
             .out;
-        for name in commands() {
-            assert!(script.contains(&name), "{shell}: {name}");
+        for (name, _) in commands() {
+            let word = name.rsplit(' ').next().unwrap();
+            assert!(script.contains(word), "{shell}: {name}");
         }
         assert!(script.contains("hostile"), "{shell}");
     }
@@ -86,9 +95,12 @@ fn every_command_has_a_manual_page() {
         .well();
     let pages = ran.json()["pages"].as_array().unwrap().len();
     assert_eq!(pages, commands().len() + 1);
-    for name in commands() {
+    for (name, _) in commands() {
+        let name = name.replace(' ', "-");
         let page = folder.read(&format!("pages/relayctl-{name}.1"));
         assert!(page.contains("Examples:"), "{name}: {page}");
+        let title = format!(".TH relayctl-{name} 1");
+        assert!(page.contains(&title), "{title}: {page}");
     }
 }
 

@@ -62,15 +62,7 @@ impl<'a, P: Ports> About<'a, P> {
         let Some(account) = account else {
             return String::new();
         };
-        let configured = self.config.and_then(|config| config.account(account));
-        let email = match configured.and_then(|account| account.email.clone()) {
-            Some(email) => Some(email),
-            None => {
-                let known = Ledger::new(self.ports).identity(account).await;
-                known.map(|known| known.email)
-            }
-        };
-        match email {
+        match address(self.ports, self.config, account).await {
             Some(email) => format!(" Account {email} ({}).", account.as_str()),
             None => format!(" Account {}.", account.as_str()),
         }
@@ -123,4 +115,16 @@ pub fn what_ended(kind: AlertKind) -> Option<&'static str> {
         | AlertKind::SenderNameDiffers => return None,
     };
     Some(ended)
+}
+
+/// An account's address: as it is configured, or else as it is remembered, which is one read.
+pub async fn address<P: Ports>(ports: &P, config: Option<&Config>, id: &GrantId) -> Option<String> {
+    let configured = config.and_then(|config| config.account(id));
+    match configured.and_then(|account| account.email.clone()) {
+        Some(email) => Some(email),
+        None => Ledger::new(ports)
+            .identity(id)
+            .await
+            .map(|known| known.email),
+    }
 }

@@ -1,6 +1,7 @@
 //! The operator's API under `/api/admin/`. It shows what is in the ledger anyway: nothing is written for its sake.
 
 use super::{
+    about::address,
     row::{field, field_is, history_entry, number, word},
     words::waits_for,
 };
@@ -87,7 +88,7 @@ impl<P: Ports> View<'_, P> {
                 Some(to) => self.deliveries(limit, request.with_events, Some(&to)).await,
                 None => Ok(status(400, "address_malformed")),
             },
-            ("GET", ("deliveries", Some(id), None)) => self.delivery(id).await,
+            ("GET", ("deliveries", Some(id), None)) => self.delivery_with_address(id).await,
             ("GET", ("dead", None, None)) => list("dead_letters", "dead:", "id").await,
             ("POST", ("dead", Some(id), Some("redrive"))) => self.redrive(id).await,
             ("GET", ("replies", None, None)) => list("replies", "reply:", "id").await,
@@ -184,6 +185,20 @@ impl<P: Ports> View<'_, P> {
             "history": history,
         });
         Ok((200, answer))
+    }
+
+    /// The same, with the address of its account.
+    async fn delivery_with_address(&self, id: &str) -> Result<AdminAnswer, StoreError> {
+        let (code, mut answer) = self.delivery(id).await?;
+        let delivery = answer.get_mut("delivery").and_then(Value::as_object_mut);
+        if let Some(delivery) = delivery
+            && let Some(account) = delivery.get("account").and_then(Value::as_str)
+            && let Some(account) = GrantId::parse(account)
+        {
+            let email = address(self.ports, Some(self.config), &account).await;
+            delivery.insert("account_email".to_owned(), email.into());
+        }
+        Ok((code, answer))
     }
 
     /// Puts a dead letter into the queue again, if it can still be of use.

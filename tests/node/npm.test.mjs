@@ -1,7 +1,7 @@
 // The npm packages of relayctl: made from archives as the release's, installed from files alone, and run.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -23,7 +23,14 @@ test("npm installs the program of this system, and runs no script for it", () =>
   mkdirSync(built);
   writeFileSync(join(built, "relayctl"), '#!/bin/sh\necho "called with $*"\nexit 7\n', { mode: 0o755 });
   execFileSync("tar", ["-czf", join(folder, `relayctl-${version}-${target}.tar.gz`), "-C", built, "relayctl"]);
-  const log = spawnSync(process.execPath, [join(root, "scripts/npm-packages.mjs"), folder], { encoding: "utf8" });
+  const make = (...args) =>
+    spawnSync(process.execPath, [join(root, "scripts/npm-packages.mjs"), ...args, folder], { encoding: "utf8" });
+  // A release has them all.
+  const whole = make();
+  assert.equal(whole.status, 1, whole.stdout);
+  assert.equal(whole.stderr.match(/npm-packages: no .*\.tar\.gz/g).length, 4, whole.stderr);
+  assert.equal(existsSync(join(folder, "npm")), false);
+  const log = make("--partial");
   assert.equal(log.status, 0, log.stderr);
   const packages = readdirSync(join(folder, "npm"));
   assert.equal(packages.length, 2, packages.join());

@@ -16,10 +16,11 @@ const USUAL =
   "wc kill";
 
 /** A machine: the usual programs, and those given, each as the text of a script. */
-function machine(name, programs) {
+function machine(name, programs, scripts = join(root, "scripts")) {
   const path = join(folder, name);
   mkdirSync(path);
-  for (const program of USUAL.split(" ")) {
+  // A program that is given stands in place of a usual one: a link would be written through.
+  for (const program of USUAL.split(" ").filter((program) => !(program in programs))) {
     const found = spawnSync("sh", ["-c", `command -v ${program}`], { encoding: "utf8" }).stdout.trim();
     if (found.startsWith("/")) symlinkSync(found, join(path, program));
   }
@@ -33,7 +34,7 @@ function machine(name, programs) {
     cache,
     installed: () => (existsSync(apt) ? readFileSync(apt, "utf8").trim() : ""),
     setup: (...options) =>
-      spawnSync(join(root, "scripts/setup"), options, { env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }),
+      spawnSync(join(scripts, "setup"), options, { env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }),
   };
 }
 
@@ -42,7 +43,12 @@ const library = join(folder, "library");
 mkdirSync(library);
 writeFileSync(join(library, "libstd-1.rlib"), "");
 const RUSTC = `case "$*" in --version) echo "rustc 1.95.0 (x)" ;; *target-libdir*) echo ${library} ;; esac`;
-const NPM = { cargo: "true", npm: "true", rustc: RUSTC };
+const NPM = { cargo: "true", npm: "true", node: "echo v20.0.0", rustc: RUSTC };
+
+/** The project before npm's packages are there, which have a Node of their own. */
+const fresh = join(folder, "fresh");
+mkdirSync(fresh);
+symlinkSync(join(root, "scripts"), join(fresh, "scripts"));
 
 test("what is missing is named at once, and nothing is installed", () => {
   const bare = machine("bare", { "apt-get": APT });
@@ -63,6 +69,60 @@ test("an old Rust, and a system that is not supported, are named", () => {
   assert.match(old.setup("--system").stderr, /Rust 1\.91 or newer +this is 1\.80: rustup update/);
   const windows = machine("windows", { ...NPM, cc: "true", uname: "echo MINGW64_NT" });
   assert.match(windows.setup("--system").stderr, /on Windows use WSL/);
+});
+
+test("a Node that is too old is named, and the one that is needed is the docs'", () => {
+  const at = (version) =>
+    machine(version, { ...NPM, cc: "true", node: `echo ${version}` }, join(fresh, "scripts")).setup("--system");
+  const old = at("v19.9.0");
+  assert.equal(old.status, 1, old.stdout);
+  assert.match(old.stderr, /Node\.js 20 or newer +this is 19\.9: https:\/\/nodejs\.org/);
+  assert.match(at("no version").stderr, /Node\.js 20 or newer +this is an unknown one/);
+  assert.equal(at("v20.0.0").status, 0);
+  const read = (file) => readFileSync(join(root, file), "utf8");
+  const checkout = /Node (\d+) or later/;
+  assert.deepEqual([read("README.md"), read("docs/deploy.md")].map((text) => text.match(checkout)[1]), ["20", "20"]);
+  // A release brings wrangler alone, and no Node for it.
+  const { engines } = JSON.parse(read("node_modules/wrangler/package.json"));
+  const [, needed] = engines.node.match(/^>=(\d+\.\d+)\.0$/);
+  for (const file of ["README.md", "docs/deploy.md"])
+    assert.ok(read(file).includes(`Node ${needed} or later`), `${file}: ${needed}`);
+});
+
+test("on a Mac nothing is asked of apt-get", () => {
+  const mac = machine("mac", { ...NPM, uname: "echo Darwin", cc: "true" });
+  assert.equal(mac.setup("--system").status, 0);
+  const bare = machine("bare-mac", { ...NPM, uname: "echo Darwin" }).setup("--system");
+  assert.equal(bare.status, 1);
+  assert.match(bare.stderr, /a C compiler .*xcode-select --install \(macOS\)/);
+});
+
+test("musl is not supported, and that is said", () => {
+  const musl = machine("musl", { ...NPM, cc: "true", ldd: 'echo "musl libc (x86_64)" >&2; exit 1' });
+  const ran = musl.setup("--system");
+  assert.equal(ran.status, 1, ran.stdout);
+  assert.match(ran.stderr, /glibc +Cloudflare's workerd needs it: this system \(musl\) is not supported/);
+});
+
+test("without apt-get what is missing is for the user to install", () => {
+  const rustc = 'case "$*" in --version) echo "rustc 1.95.0 (x)" ;; *target-libdir*) exit 1 ;; esac';
+  const ran = machine("no-apt", { ...NPM, rustc }).setup("--system", "--yes");
+  assert.equal(ran.status, 1, ran.stdout);
+  for (const one of ["a C compiler", "your system's package for it", "rustup target add wasm32-unknown-unknown"])
+    assert.ok(ran.stderr.includes(one), `${one} is not in ${ran.stderr}`);
+  assert.ok(!/packages of this system/.test(ran.stderr), ran.stderr);
+});
+
+test("while something takes long, what is left is said, and how far it is", () => {
+  const steps = `set -eu; who=set-up cache=${join(folder, "steps")}; . ${join(root, "scripts/steps")}
+    begin "the Worker" sh -c 'echo "Building [=> ] 12/40: serde"; sleep 3'
+    begin "npm's packages" sleep 3
+    finish_steps`;
+  const env = { ...process.env, PROGRESS_EVERY: "1" };
+  const ran = spawnSync("bash", ["-c", steps], { env, encoding: "utf8" });
+  assert.equal(ran.status, 0, ran.stderr);
+  assert.match(ran.stdout, /^set-up: {3}\d s: left: the Worker \(12\/40\), npm's packages$/m);
+  assert.match(ran.stdout, /^set-up: {3}\d s: done: the Worker$/m);
 });
 
 test("nothing is installed with root's rights unless that is wished", () => {

@@ -29,11 +29,12 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         std::iter::once(first).chain(others).collect::<Vec<_>>()
     };
     let Some(found) = patient.secrets.get("CLERK_SECRET_KEY") else {
-        return without(skip(
+        let first = skip(
             key_id,
             "CLERK_SECRET_KEY is not known, so Clerk cannot be asked; it is optional",
             "put it into the environment for this one command: Clerk's dashboard, API keys, sk_...",
-        ));
+        );
+        return without(first.lacking(&["CLERK_SECRET_KEY"]));
     };
     let key = found.secret.reveal();
     let base = patient.args.clerk_base.trim_end_matches('/');
@@ -113,7 +114,7 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             ..by_whom
         }
     });
-    let filter = Filter::read(patient.project.as_ref().ok());
+    let filter = Filter::read(patient.settings());
     let dropped: Vec<String> = ours
         .iter()
         .map(slug)

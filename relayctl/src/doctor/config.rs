@@ -138,7 +138,11 @@ fn healthy(id: &'static str, names: &[&'static str], patient: &Patient<'_>) -> F
                     return Some(format!("{name} from {}", found.from));
                 }
                 let value = patient.variable(name)?;
-                Some(format!("{name}={value}"))
+                let from = match patient.settings().is_of_dev_vars(name) {
+                    true => " from .dev.vars",
+                    false => "",
+                };
+                Some(format!("{name}={value}{from}"))
             })
             .collect();
         return pass(
@@ -160,7 +164,8 @@ fn healthy(id: &'static str, names: &[&'static str], patient: &Patient<'_>) -> F
                 "to have it checked, put {} into the environment or .dev.vars",
                 names.join(", ")
             ),
-        ),
+        )
+        .lacking(names),
     }
 }
 

@@ -204,6 +204,9 @@ pub fn run(args: &DoctorArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
 pub fn report(findings: &[Finding], strict: bool, ui: &Ui) -> bool {
     let mut group = "";
     for finding in findings {
+        if finding.state == State::Skip {
+            continue;
+        }
         let (name, _) = finding.id.split_once('-').unwrap_or((finding.id, ""));
         if name != group {
             group = name;
@@ -237,6 +240,9 @@ pub fn report(findings: &[Finding], strict: bool, ui: &Ui) -> bool {
     let [passed, warned, failed, skipped] =
         [State::Pass, State::Warn, State::Fail, State::Skip].map(count);
     let ok = failed == 0 && !(strict && warned > 0);
+    if let Some(skipped) = finding::skipped(findings) {
+        ui.line(format!("\n{DIM}skip{DIM:#}  {skipped}"));
+    }
     ui.line(format!(
         "\n{BOLD}{passed} passed, {warned} warned, {failed} failed, {skipped} skipped{BOLD:#}"
     ));

@@ -7,12 +7,9 @@ use super::{
 use crate::{
     clock,
     http::{Reply, list, relay_base, text},
-    nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, said},
+    nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, key_of, missing_triggers, said},
 };
-use clerk_nylas_relay::{
-    config::NYLAS_API_BASE_DEFAULT,
-    model::{account::Account, secret::Secret},
-};
+use clerk_nylas_relay::{config::NYLAS_API_BASE_DEFAULT, model::account::Account};
 use serde_json::Value;
 
 const ACCOUNT_CHECKS: [&str; 8] = [
@@ -45,15 +42,15 @@ pub fn checks(patient: &mut Patient<'_>) -> Vec<Finding> {
         .map(|account| account.email.clone())
         .collect();
     let skipped = |cause: &str, fix: &str| all().map(|id| skip(id, cause, fix)).collect::<Vec<_>>();
-    let Some(key) = patient
-        .secrets
-        .get("NYLAS_API_KEY")
-        .map(|found| found.secret.clone())
-    else {
-        return skipped(
+    let Some(key) = patient.secrets.get("NYLAS_API_KEY").cloned() else {
+        let skipped = skipped(
             "NYLAS_API_KEY is not known here",
             "put it into the environment or .dev.vars",
         );
+        let lacking = skipped
+            .into_iter()
+            .map(|finding| finding.lacking(&["NYLAS_API_KEY"]));
+        return lacking.collect();
     };
     let configured = match (patient.variable("NYLAS_API_BASE"), &patient.project) {
         (Some(base), _) => base,
@@ -69,11 +66,7 @@ pub fn checks(patient: &mut Patient<'_>) -> Vec<Finding> {
     let Some(base) = base(&configured) else {
         return skipped("NYLAS_API_BASE is malformed", "see config-api-base");
     };
-    let nylas = Nylas {
-        http: patient.http,
-        base,
-        key,
-    };
+    let nylas = Nylas::new(patient.http, base, key);
     let mut findings = Vec::new();
     let webhooks = match nylas.get("/v3/webhooks") {
         Err(failure) => {
@@ -121,7 +114,12 @@ fn key_check(reply: &Reply) -> Finding {
     match reply.code {
         401 | 403 => fail(
             ID,
-            format!("Nylas answered {}{}", reply.code, said(reply)),
+            format!(
+                "Nylas answered {} to {}{}",
+                reply.code,
+                key_of(reply),
+                said(reply)
+            ),
             "create a key in Nylas' dashboard (API keys) of the right application and region, and store it: `npx \
              wrangler secret put NYLAS_API_KEY`",
         ),
@@ -169,6 +167,7 @@ fn accounts(patient: &mut Patient<'_>, nylas: &Nylas<'_>) -> Vec<Finding> {
                 state,
                 cause: causes.join("; "),
                 fix,
+                lacks: Vec::new(),
             })
         })
         .collect()
@@ -326,9 +325,8 @@ fn other_region(patient: &Patient<'_>, nylas: &Nylas<'_>, id: &str) -> Option<(S
     };
     candidates.into_iter().find(|(_, address)| {
         let there = Nylas {
-            http: patient.http,
             base: address.clone(),
-            key: Secret::new(nylas.key.reveal()),
+            ..nylas.clone()
         };
         there.grant(id).is_ok_and(|reply| reply.code == 200)
     })

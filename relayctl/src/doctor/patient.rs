@@ -4,7 +4,7 @@ use super::args::DoctorArgs;
 use crate::{
     failure::Failure,
     http::{Http, relay_base},
-    project::{self, Project, SECRETS, variable},
+    project::{Project, SECRETS, Settings},
     secrets::{self, Found},
     sign,
 };
@@ -56,6 +56,10 @@ impl<'a> Patient<'a> {
                 known.insert(name, found);
             }
         }
+        let settings = Settings {
+            project: project.as_ref().ok(),
+            dev_vars: (!args.without_dev_vars).then_some(args.folder.as_path()),
+        };
         let bound = project.as_ref().map_or(
             Bound {
                 ledger: true,
@@ -70,17 +74,17 @@ impl<'a> Patient<'a> {
             (None, "CLERK_WEBHOOK_SIGNING_SECRET") => Some(placeholder.clone()),
             (None, "NYLAS_API_KEY") => Some("not-known-here".to_owned()),
             (None, "SMTP_HOST") if !known.contains_key("SMTP_PASSWORD") => None,
-            (None, "REPLY_WEBHOOK_SECRET") => {
-                variable(project.as_ref().ok(), "REPLY_WEBHOOK_URL").map(|_| placeholder.clone())
-            }
-            (None, _) => variable(project.as_ref().ok(), name),
+            (None, "REPLY_WEBHOOK_SECRET") => settings
+                .variable("REPLY_WEBHOOK_URL")
+                .map(|_| placeholder.clone()),
+            (None, _) => settings.variable(name),
         };
         // A wrong optional setting is a fault for doctor, though the Worker only switches off what it is for.
         let problems = match Config::read(setting, bound) {
             Ok(config) => config.degraded,
             Err(problems) => problems,
         };
-        let accounts = project::accounts(project.as_ref().ok());
+        let accounts = settings.accounts();
         let url = args
             .url
             .as_deref()
@@ -97,9 +101,17 @@ impl<'a> Patient<'a> {
         })
     }
 
-    /// A variable, from the environment or `wrangler.toml`.
+    /// Where variables are looked up.
+    pub fn settings(&self) -> Settings<'_> {
+        Settings {
+            project: self.project.as_ref().ok(),
+            dev_vars: (!self.args.without_dev_vars).then_some(self.args.folder.as_path()),
+        }
+    }
+
+    /// A variable, from there.
     pub fn variable(&self, name: &str) -> Option<String> {
-        variable(self.project.as_ref().ok(), name)
+        self.settings().variable(name)
     }
 
     pub fn secret(&self, name: &str) -> Option<&str> {

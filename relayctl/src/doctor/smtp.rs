@@ -22,7 +22,8 @@ pub fn check(patient: &Patient<'_>) -> Finding {
             "SMTP_PASSWORD is not known here",
             "put it into the environment; nobody can read it any more if `relayctl setup` made it: the Worker's log \
              then says whether it works",
-        );
+        )
+        .lacking(&["SMTP_PASSWORD"]);
     };
     let port = patient.variable("SMTP_PORT");
     let smtp = match Smtp::read(host, port.as_deref(), Some(password), &patient.accounts) {

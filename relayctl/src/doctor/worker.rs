@@ -266,7 +266,8 @@ fn signature(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
             ID,
             "CLERK_WEBHOOK_SIGNING_SECRET is not known here",
             "put it into the environment or .dev.vars to have it proved",
-        ),
+        )
+        .lacking(&["CLERK_WEBHOOK_SIGNING_SECRET"]),
         Some(found) => match Signer::parse_all(found.secret.reveal(), &found.from) {
             Err(failure) => skip(ID, failure.message, "see config-clerk-secret"),
             Ok(signers) => {
@@ -417,11 +418,12 @@ fn admin(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
     };
     const ID: &str = "worker-admin";
     let Some(token) = patient.secret("ADMIN_TOKEN") else {
-        return only(skip(
+        let first = skip(
             ID,
             "ADMIN_TOKEN is not known here; it is optional",
             "put it into the environment or .dev.vars",
-        ));
+        );
+        return only(first.lacking(&["ADMIN_TOKEN"]));
     };
     let reply = match patient
         .http

@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     http::{Http, text},
     nylas::{Nylas, REGIONS, base, ok},
-    project::{self, Project, variable},
+    project::{Project, Settings},
     secrets,
     ui::{BOLD, DIM, Ui},
 };
@@ -34,9 +34,10 @@ use std::io::{self, Write};
 /// Runs `prove`. Returns whether no assumption was found wrong.
 pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let project = Project::read(&args.folder)?;
-    let accounts = project::accounts(project.as_ref());
+    let settings = Settings::new(project.as_ref(), &args.folder);
+    let accounts = settings.accounts();
     let account = chosen(args, &accounts)?;
-    let configured = variable(project.as_ref(), "NYLAS_API_BASE");
+    let configured = settings.variable("NYLAS_API_BASE");
     let configured = configured.unwrap_or_else(|| NYLAS_API_BASE_DEFAULT.to_owned());
     let base = base(&configured).ok_or_else(|| {
         Failure::usage(
@@ -44,8 +45,8 @@ pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
             "https://api.us.nylas.com or https://api.eu.nylas.com",
         )
     })?;
-    let key = secrets::require("NYLAS_API_KEY", args.key_file.as_deref(), &args.folder)?.secret;
-    let nylas = Nylas { http, base, key };
+    let key = secrets::require("NYLAS_API_KEY", args.key_file.as_deref(), &args.folder)?;
+    let nylas = Nylas::new(http, base, key);
     let grant_id = account.grant_id.as_str();
     let address = own_address(&nylas, &account)?;
     let pace = Pace(args.second_ms);
@@ -62,7 +63,7 @@ pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     };
     let (mut answers, keys) = mailbox::ask(&prober, ui);
     answers.extend(worker::ask(&prober, args, keys.accepted, http, ui));
-    let over_smtp = smtp::ask(&prober, &args.folder, project.as_ref(), &accounts, ui);
+    let over_smtp = smtp::ask(&prober, &args.folder, settings, &accounts, ui);
     answers.push(over_smtp);
     answers.push(mailbox::still_kept(&prober, &keys, ui));
     answers.sort_by_key(|answer| QUESTIONS.iter().position(|known| known.id == answer.id));

@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     http::{list, text},
     nylas::{encode, ok},
-    project::{Project, variable},
+    project::Settings,
     secrets,
     smtp::explain,
     ui::Ui,
@@ -36,11 +36,11 @@ const NAME: &str = "smtp";
 pub fn ask(
     prober: &Prober<'_>,
     folder: &Path,
-    project: Option<&Project>,
+    known: Settings<'_>,
     accounts: &[Account],
     ui: &Ui,
 ) -> Answer {
-    let smtp = match settings(folder, project, accounts) {
+    let smtp = match settings(folder, known, accounts) {
         Ok(smtp) => smtp,
         Err(came) => return untold(ID, came),
     };
@@ -49,19 +49,15 @@ pub fn ask(
 }
 
 /// The settings, or what is missing.
-fn settings(
-    folder: &Path,
-    project: Option<&Project>,
-    accounts: &[Account],
-) -> Result<Smtp, String> {
-    let Some(host) = variable(project, "SMTP_HOST") else {
+fn settings(folder: &Path, known: Settings<'_>, accounts: &[Account]) -> Result<Smtp, String> {
+    let Some(host) = known.variable("SMTP_HOST") else {
         return Err("SMTP_HOST is not set: mails go through the API".to_owned());
     };
     let password = secrets::find("SMTP_PASSWORD", None, folder).map_err(|failure| failure.message);
     let Some(password) = password? else {
         return Err("SMTP_PASSWORD is not known here".to_owned());
     };
-    let port = variable(project, "SMTP_PORT");
+    let port = known.variable("SMTP_PORT");
     Smtp::read(
         host,
         port.as_deref(),

@@ -7,10 +7,11 @@ pub mod sends;
 use crate::{
     admin::{Admin, Target},
     clock,
+    examples::after,
     failure::Failure,
     http::{Http, list, text},
     nylas::{Nylas, base},
-    project::{Project, grant_ids, variable},
+    project::{Project, Settings},
     secrets,
     ui::{BAD, DIM, GOOD, Ui, WARN, table},
 };
@@ -50,10 +51,19 @@ pub struct TemplatesArgs {
 #[derive(Subcommand, Clone, Debug)]
 pub enum Action {
     /// Who delivers each template, from which address, and when the relay last saw one
+    #[command(after_help = after!("relayctl templates list   the same as relayctl templates"))]
     List,
     /// The relay delivers them from now on, if an account sends
+    #[command(after_help = after!(
+        "relayctl templates take verification_code",
+        "relayctl templates take --all --dry-run   shows which, and takes none",
+    ))]
     Take(Which),
     /// Clerk delivers them from now on
+    #[command(after_help = after!(
+        "relayctl templates give-back verification_code",
+        "relayctl templates give-back --all",
+    ))]
     GiveBack(Which),
 }
 
@@ -112,9 +122,9 @@ impl By {
 pub struct Filter(Option<Vec<String>>);
 
 impl Filter {
-    /// Reads it from the environment or `wrangler.toml`.
-    pub fn read(project: Option<&Project>) -> Self {
-        let names = variable(project, "TEMPLATES").map(|text| {
+    /// Reads it.
+    pub fn read(settings: Settings<'_>) -> Self {
+        let names = settings.variable("TEMPLATES").map(|text| {
             let names = text.split(',').map(|name| name.trim().to_owned());
             names.filter(|name| !name.is_empty()).collect()
         });
@@ -138,14 +148,15 @@ pub fn run(args: &TemplatesArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
     let project = Project::read(&args.folder)?;
     let key_file = args.clerk_key_file.as_deref();
     let key = secrets::require("CLERK_SECRET_KEY", key_file, &args.folder)?.secret;
-    let address = variable(project.as_ref(), "CLERK_API_BASE");
+    let settings = Settings::new(project.as_ref(), &args.folder);
+    let address = settings.variable("CLERK_API_BASE");
     let address = address.as_deref().unwrap_or(CLERK_API_BASE_DEFAULT);
     let run = Run {
         args,
         http,
         ui,
         clerk: Clerk::new(http, address, key)?,
-        filter: Filter::read(project.as_ref()),
+        filter: Filter::read(settings),
         project,
     };
     match &args.action {
@@ -356,8 +367,8 @@ impl Run<'_> {
 
     /// Whoever takes templates from Clerk makes sure first that the relay answers and an account sends.
     fn check_sends(&self) -> Result<(), Failure> {
-        let project = self.project.as_ref();
-        let configured = variable(project, "NYLAS_API_BASE");
+        let settings = Settings::new(self.project.as_ref(), &self.args.folder);
+        let configured = settings.variable("NYLAS_API_BASE");
         let configured = configured.unwrap_or_else(|| NYLAS_API_BASE_DEFAULT.to_owned());
         let base = base(&configured).ok_or_else(|| {
             Failure::usage(
@@ -365,13 +376,9 @@ impl Run<'_> {
                 "https://api.us.nylas.com or https://api.eu.nylas.com",
             )
         })?;
-        let key = secrets::require("NYLAS_API_KEY", None, &self.args.folder)?.secret;
-        let nylas = Nylas {
-            http: self.http,
-            base,
-            key,
-        };
-        let grants = grant_ids(project);
+        let key = secrets::require("NYLAS_API_KEY", None, &self.args.folder)?;
+        let nylas = Nylas::new(self.http, base, key);
+        let grants = settings.grant_ids();
         if grants.is_empty() {
             return Err(Failure::usage(
                 "the account is not known",
