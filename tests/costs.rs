@@ -147,7 +147,7 @@ fn a_mail_that_goes_through_the_queue() {
     let world = running(DEAF);
     world.answers("/messages/send", 503, json!({"request_id": "r"}));
     let queued = cost(&world, || assert_eq!(receive(&world, "msg_1"), "queued"));
-    // Its record, its name as the oldest code, and as the newest of its recipient.
+    // Its record, its name as the oldest mail, and as the newest code of its recipient.
     assert_eq!(queued, costs(4, 3));
     world.answers(
         "/messages/send",

@@ -294,7 +294,7 @@ impl<P: Ports> Mail<'_, '_, P> {
             retry_delay(email, context.now(), wait, context.ports.random())
         };
         let account = route.current().map(|hop| hop.account.clone());
-        let is_oldest = becomes_oldest(context, email, delay);
+        let is_oldest = becomes_oldest(context, delay);
         let due_by = due_by(context.now(), delay);
         let enqueued = enqueue_named(context, email, self.content, route, delay, is_oldest).await;
         let (state, ending) = match enqueued {
@@ -323,7 +323,7 @@ impl<P: Ports> Mail<'_, '_, P> {
 /// A mail that is in the queue, or that Clerk was asked to send again.
 struct Queued {
     state: MailState,
-    /// By when the consumer must have had it, if it is to be named as the oldest code in the queue.
+    /// By when the consumer must have had it, if it is to be named as the oldest mail in the queue.
     due_by: Option<UnixMillis>,
     ended: Ended,
 }

@@ -29,9 +29,6 @@ use std::time::Duration;
 const LIMITS: Limits = Limits::of_reads(Duration::from_secs(20));
 /// A rate of fewer mails says nothing.
 const MAILS_MIN: usize = 50;
-/// A mail that has been in the queue for so long is an alert: a minute, and one more for KV, which may not show at once
-/// that it was sent.
-const WAITING_FOR: Duration = MINUTE.saturating_mul(2);
 const SILENT_FOR: Duration = HOUR.saturating_mul(6);
 /// Silence is an alert only after a day with this many mails.
 const SILENCE_AFTER: usize = 12;
@@ -262,7 +259,7 @@ fn read_mails(mails: &[Value], events: &[Value], now: UnixMillis) -> MailFacts {
         is_backlogged: mails
             .iter()
             .filter(is_queued)
-            .any(|row| is_waiting(row, WAITING_FOR)),
+            .any(|row| is_waiting(row, MINUTE)),
         bounce_too_often: all >= MAILS_MIN && count("bounced").saturating_mul(50) > all,
         complain_too_often: all >= MAILS_MIN && count("complained").saturating_mul(2000) > all,
         sent: sent.collect(),

@@ -290,11 +290,16 @@ impl World {
 
     /// The same, of an event that says so of its own time.
     pub fn receive_made_at(&self, id: &str, to: &str, timestamp: u64) -> &'static str {
+        self.receive_of("verification_code", id, to, timestamp)
+    }
+
+    /// The same, of any template.
+    pub fn receive_of(&self, slug: &str, id: &str, to: &str, timestamp: u64) -> &'static str {
         let seconds = i64::try_from(self.now.get().seconds()).unwrap();
         let event = json!({
             "object": "event", "type": "email.created", "timestamp": timestamp,
             "data": {
-                "id": "ema_1", "slug": "verification_code", "from_email_name": "auth",
+                "id": "ema_1", "slug": slug, "from_email_name": "auth",
                 "to_email_address": to, "user_id": "user_1", "subject": "marker",
                 "body": "<p>marker</p>", "body_plain": "marker", "delivered_by_clerk": false,
             },
