@@ -213,6 +213,21 @@ fn the_consumer_that_gets_the_oldest_mail_removes_its_name() {
     assert!(is_named(&world));
 }
 
+/// With `INLINE_SEND_BUDGET_MS` 0 a mail has no delay. A name that was written after the consumer had it would stay, and
+/// say a minute later that nothing moves.
+#[test]
+fn a_mail_without_a_delay_is_named_before_the_queue_has_it() {
+    let world = World::with(&[("INLINE_SEND_BUDGET_MS", "0")]);
+    assert_eq!(world.receive("msg_1", TO), "queued");
+    assert_eq!(*world.named_when_queued.borrow(), [true]);
+    assert_eq!(world.costs.get().writes, 3, "it is named once");
+    // What the queue refuses is not in it.
+    let world = World::with(&[("INLINE_SEND_BUDGET_MS", "0")]);
+    world.queue_fails.set(true);
+    assert_eq!(world.receive("msg_1", TO), "retry");
+    assert!(!is_named(&world));
+}
+
 #[test]
 fn whatever_the_consumer_gets_shows_that_the_queue_moves_again() {
     let world = troubled();

@@ -2,7 +2,7 @@
 
 use crate::{
     executor::Millis,
-    invocation::Invocation,
+    invocation::{self, Invocation},
     nylas::{account_state, folder_id, thread_of},
     world::{Accepted, AccountState, World},
 };
@@ -26,6 +26,8 @@ pub struct Connection {
     grant: String,
     is_text: bool,
     text: String,
+    /// One of the runtime's six.
+    _open: invocation::Connection,
 }
 
 impl Sockets for Invocation {
@@ -43,6 +45,7 @@ impl Sockets for Invocation {
         );
         let world = &self.world;
         let began_at = world.now();
+        let open = Invocation::connect(self).await;
         let way = world.fork(
             "smtp connection",
             &["connection refused", "slow banner", "no banner"],
@@ -64,6 +67,7 @@ impl Sockets for Invocation {
             grant: String::new(),
             is_text: false,
             text: String::new(),
+            _open: open,
         })
     }
 }
