@@ -246,21 +246,37 @@ fn the_mails_of_the_day_half_three_quarters_and_all_used_up() {
 }
 
 #[test]
-fn the_mails_of_the_month_of_all_accounts_used_up() {
-    let world = World::with(&[("NYLAS_MONTHLY_CAP", "10")]);
-    let mails = |count: usize| json!({"data": vec![json!({"id": "m"}); count]});
-    world.answers("g1/messages", 200, mails(3));
-    world.answers("g2/messages", 200, mails(4));
-    let alerts = world.checked();
-    says(
-        &alerts,
-        &[
-            "70_percent_of_the_cap",
-            "mails of the month",
-            "more accounts share it",
-        ],
-    );
-    assert!(!alerts[0].contains("Account"), "{alerts:?}");
+fn the_mails_of_the_month_of_all_accounts_half_three_quarters_and_all_used_up() {
+    let month = |sent: [usize; 2]| {
+        let world = World::with(&[("NYLAS_MONTHLY_CAP", "10")]);
+        for (grant, sent) in ["g1", "g2"].into_iter().zip(sent) {
+            let mails = json!({"data": vec![json!({"id": "m"}); sent]});
+            world.answers(&format!("{grant}/messages"), 200, mails);
+        }
+        // They are counted at half past the hour.
+        world.pass(30 * MINUTE);
+        world
+    };
+    for (sent, reason) in [
+        ([1, 3], None),
+        ([3, 2], Some("half_of_the_cap")),
+        ([3, 4], Some("70_percent_of_the_cap")),
+        ([4, 5], Some("90_percent_of_the_cap")),
+        ([8, 4], Some("all_of_the_cap")),
+    ] {
+        let alerts = month(sent).checked();
+        let Some(reason) = reason else {
+            assert_eq!(alerts, [""; 0]);
+            continue;
+        };
+        let words = [reason, "mails of the month", "more accounts share it"];
+        says(&alerts, &words);
+        assert!(!alerts[0].contains("Account"), "{alerts:?}");
+    }
+    // Without one of them there is no count. That says nothing of the others, and is no alert.
+    let world = month([7, 3]);
+    world.answers("g2/messages", 503, json!({}));
+    assert_eq!(world.checked(), [""; 0]);
 }
 
 #[test]

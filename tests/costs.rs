@@ -20,7 +20,7 @@ use clerk_nylas_relay::{
     },
     model::{mail::Email, message::Disposition},
     operator::{
-        api, checks,
+        alerts, api, checks,
         page::{self, Asked},
     },
     ports::Memory,
@@ -29,7 +29,8 @@ use clerk_nylas_relay::{
 use serde_json::{Value, json};
 use std::{path::Path, time::Duration};
 use world::{
-    CLERK_SECRET as SECRET, Costs, HOUR, JUNK, NOW, QueueCosts, SECOND, SENT, World, done,
+    ALERT_URL, CLERK_SECRET as SECRET, Costs, HOUR, JUNK, NOW, QueueCosts, SECOND, SENT, World,
+    done,
 };
 
 fn costs(reads: u32, writes: u32) -> Costs {
@@ -147,7 +148,7 @@ fn a_mail_that_goes_through_the_queue() {
     let world = running(DEAF);
     world.answers("/messages/send", 503, json!({"request_id": "r"}));
     let queued = cost(&world, || assert_eq!(receive(&world, "msg_1"), "queued"));
-    // Its record, its name as the oldest code, and as the newest of its recipient.
+    // Its record, its name as the oldest mail, and as the newest code of its recipient.
     assert_eq!(queued, costs(4, 3));
     world.answers(
         "/messages/send",
@@ -428,6 +429,92 @@ fn a_day_of_the_schedule() {
     assert_eq!(day, expected);
 }
 
+/// Requests, and operations on KV and the queues: on the free plan an invocation may make fifty.
+fn all_of(world: &World) -> usize {
+    let costs = world.costs.take();
+    let kv = costs.reads + costs.writes + costs.deletes + costs.lists;
+    let others = [
+        world.requested.take().len(),
+        world.posted.take().len(),
+        world.lanes.take().len(),
+    ];
+    kv as usize + others.into_iter().sum::<usize>()
+}
+
+/// Three accounts have sent three thousand mails this month, a third each, and are at both caps.
+#[test]
+fn each_run_of_the_schedule_is_under_fifty_operations() {
+    let accounts = ["g1", "g2", "g3"]
+        .map(|grant| json!({"grant_id": grant, "email": format!("auth@{grant}.example")}));
+    let world = World::with(&[
+        ("NYLAS_ACCOUNTS", &json!(accounts).to_string()),
+        ("NYLAS_DAILY_CAP", "200"),
+        ("NYLAS_MONTHLY_CAP", "3000"),
+    ]);
+    let page = |next: Option<&str>| {
+        let mails = vec![json!({"id": "m"}); 200];
+        json!({"request_id": "r", "data": mails, "next_cursor": next})
+    };
+    world.answers_to(
+        "received_after=1761955200&limit=200&select=id",
+        "/messages",
+        page(Some("p2")),
+    );
+    for (token, next) in [
+        ("p2", Some("p3")),
+        ("p3", Some("p4")),
+        ("p4", Some("p5")),
+        ("p5", None),
+    ] {
+        world.answers_to(&format!("page_token={token}"), "/messages", page(next));
+    }
+    world.answers_to("&limit=200&select=id", "/messages", page(None));
+    world.answers("/messages", 200, json!({"request_id": "r", "data": []}));
+    world.mails(1_500, HOUR, "delivered", 1_500);
+    // As many as one list operation returns.
+    world.listed_max.set(1_000);
+    for grant in ["g1", "g2", "g3"] {
+        let account =
+            json!({"id": grant, "email": format!("auth@{grant}.example"), "grant_status": "valid"});
+        let answer = json!({"request_id": "r", "data": account});
+        world.answers(&format!("/grants/{grant}"), 200, answer);
+        world.keep(
+            format!("looked:{grant}"),
+            &json!({"since": NOW.0, "until": NOW.0}),
+        );
+        world.keep(
+            format!("folders:{grant}"),
+            &json!({"sent": SENT, "junk": JUNK}),
+        );
+    }
+    let mut most = Vec::new();
+    for _ in 0..8 {
+        // Each run is of a new instance.
+        world.remembered.borrow_mut().clear();
+        world.heard.take();
+        all_of(&world);
+        done(sweep::run(&world, &world.config));
+        let raised = done(checks::run(&world, &world.config));
+        let alerts = raised.len();
+        done(alerts::raise(
+            &world,
+            Some(&world.config),
+            Some(ALERT_URL),
+            raised,
+        ));
+        most.push((all_of(&world), alerts));
+        world.pass(15 * 60 * SECOND);
+    }
+    println!("operations and alerts: {most:?}");
+    let longest = most.iter().map(|(count, _)| *count).max().unwrap();
+    assert!(longest < 50, "{most:?}");
+    let docs = include_str!("../docs/limits.md");
+    assert!(
+        docs.contains(&format!("its longest run makes {longest}.")),
+        "{most:?}"
+    );
+}
+
 // ---- The queues ----
 
 /// What that costs at the queues.
@@ -588,6 +675,43 @@ fn a_reply_whose_agent_is_down_for_a_day_costs_at_most_forty_operations() {
             let took = (world.now.get().0 - NOW.0) / HOUR;
             assert!((20..24).contains(&took), "{took} hours");
         }
+    }
+}
+
+/// In JSON a line break is two bytes, so a reply of short lines alone is twice as long: it is cut, and says so.
+#[test]
+fn a_reply_of_short_lines_costs_the_agent_no_more() {
+    let agent = [
+        ("REPLY_WEBHOOK_URL", "https://agent.example/replies"),
+        ("REPLY_WEBHOOK_SECRET", SECRET),
+        ("REPLY_FORWARD_TO", "support@acme.example"),
+    ];
+    for (line, is_cut) in [("a longer line of a user's", false), ("\"", true)] {
+        let world = running(&agent);
+        let lines = |start: &str| format!("{start}{line}\n").repeat(24_000 / (line.len() + 1));
+        let message = json!({
+            "id": "m-1", "grant_id": "g1", "thread_id": "t", "subject": "\"".repeat(400),
+            "body": format!("{}{}", lines(""), lines("> ")),
+            "from": [{"email": "marker@example.com", "name": "\"".repeat(400)}],
+            "to": [{"email": "auth@g1.example"}], "date": NOW.0 / 1000, "folders": ["inbox"], "headers": [],
+        });
+        let answer = |data: &Value| json!({"request_id": "r", "data": data});
+        world.answers("/messages/m-1", 200, answer(&message));
+        world.answers("/messages", 200, answer(&json!([])));
+        let text = json!({"id": "n-1", "type": "message.created", "data": {"object": message}});
+        let text = json!({"notification": {"text": text.to_string()}}).to_string();
+        assert_eq!(world.process(&text, 1).1, "handed_on");
+        let texts = world.queue.take();
+        let lengths: Vec<usize> = texts.iter().map(String::len).collect();
+        assert!(
+            lengths
+                .iter()
+                .all(|length| (50_000..64_000).contains(length)),
+            "{lengths:?}"
+        );
+        let handed: Value = serde_json::from_str(&texts[0]).unwrap();
+        let said = &handed["hand_off"]["payload"]["message"]["truncated"];
+        assert_eq!(*said, is_cut);
     }
 }
 

@@ -25,6 +25,8 @@ use sha2::Sha256;
 use world::{HOUR, MINUTE, NOW, World, done};
 
 const DOCS: &str = include_str!("../docs/limits.md");
+const README: &str = include_str!("../README.md");
+const CONFIGURATION: &str = include_str!("../docs/configuration.md");
 const VOLUMES: [u32; 4] = [100, 300, 1_000, 10_000];
 /// A message is written, read and deleted.
 const OPERATIONS_OF_A_MESSAGE: u32 = 3;
@@ -240,6 +242,15 @@ fn where_cloudflares_free_plan_ends() {
         grouped(by_writes_again)
     ));
     assert_eq!(again.writes, 2);
+    let carries = format!(
+        "carries {by_writes} mails a day, or {by_writes_again} to people who had one this month"
+    );
+    assert!(
+        README.contains(&carries),
+        "README.md does not say: {carries}"
+    );
+    // The number is there and here, and nowhere else.
+    assert!(!CONFIGURATION.contains(" mails a day. ") && !CONFIGURATION.contains("00 mails a day"));
     assert!(
         by_writes < by_operations.min(by_reads).min(by_requests),
         "the writes are met first"

@@ -155,7 +155,7 @@ fn a_dead_letter_goes_back_into_its_own_queue() {
 // ---- A queue that stands still ----
 
 #[test]
-fn a_code_that_is_queued_is_named_as_the_oldest() {
+fn a_mail_that_is_queued_is_named_as_the_oldest() {
     let world = troubled();
     assert_eq!(world.receive("msg_1", TO), "queued");
     let named = json!({"id": "msg_1", "due_by": NOW.0 + MINUTE});
@@ -170,6 +170,20 @@ fn a_code_that_is_queued_is_named_as_the_oldest() {
     assert_eq!(world.take_queue()[0]["mail"].get("is_oldest"), None);
 }
 
+/// What stands still for an invitation stands still for codes.
+#[test]
+fn one_that_is_no_code_is_named_too() {
+    let world = troubled();
+    let outcome = world.receive_of("invitation", "msg_1", TO, NOW.seconds());
+    assert_eq!(outcome, "queued");
+    assert_eq!(world.kept(OLDEST).unwrap()["id"], "msg_1");
+    assert_eq!(world.take_queue()[0]["mail"]["is_oldest"], true);
+    world.pass(15 * MINUTE);
+    let alerts = world.checked();
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert!(alerts[0].contains("queue_stands_still"), "{alerts:?}");
+}
+
 #[test]
 fn a_mail_that_is_sent_at_once_is_named_nowhere() {
     let world = World::new();
@@ -180,7 +194,7 @@ fn a_mail_that_is_sent_at_once_is_named_nowhere() {
 }
 
 #[test]
-fn the_consumer_that_gets_the_oldest_code_removes_its_name() {
+fn the_consumer_that_gets_the_oldest_mail_removes_its_name() {
     let named = json!({"id": "msg_1", "due_by": NOW.0 + MINUTE});
     // Nylas fails all the same: the queue moves, and that is what counts.
     let world = troubled();
@@ -197,6 +211,21 @@ fn the_consumer_that_gets_the_oldest_code_removes_its_name() {
     world.keep(OLDEST, &json!({"id": "msg_2", "due_by": NOW.0 + MINUTE}));
     world.process(&mail.to_string(), 2);
     assert!(is_named(&world));
+}
+
+/// With `INLINE_SEND_BUDGET_MS` 0 a mail has no delay. A name that was written after the consumer had it would stay, and
+/// say a minute later that nothing moves.
+#[test]
+fn a_mail_without_a_delay_is_named_before_the_queue_has_it() {
+    let world = World::with(&[("INLINE_SEND_BUDGET_MS", "0")]);
+    assert_eq!(world.receive("msg_1", TO), "queued");
+    assert_eq!(*world.named_when_queued.borrow(), [true]);
+    assert_eq!(world.costs.get().writes, 3, "it is named once");
+    // What the queue refuses is not in it.
+    let world = World::with(&[("INLINE_SEND_BUDGET_MS", "0")]);
+    world.queue_fails.set(true);
+    assert_eq!(world.receive("msg_1", TO), "retry");
+    assert!(!is_named(&world));
 }
 
 #[test]
@@ -308,8 +337,8 @@ fn the_schedule_notices_a_queue_that_stands_still() {
 #[test]
 fn mails_that_have_been_in_the_queue_for_over_a_minute_are_an_alert_of_the_schedule() {
     for (ago, state, count) in [
-        (MINUTE, "queued", 0),
-        (2 * MINUTE, "queued", 1),
+        (MINUTE - 1, "queued", 0),
+        (MINUTE, "queued", 1),
         (2 * MINUTE, "sent", 0),
         (2 * MINUTE, "waiting", 0),
     ] {

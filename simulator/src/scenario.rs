@@ -352,10 +352,11 @@ impl Stage {
     }
 
     /// Forty users sign in at the same moment, and every mail goes into the queue, which delivers so many at once.
-    pub fn rush(batch_size: u32) -> Self {
+    pub fn rush(batch_size: u32, over_smtp: bool) -> Self {
         let rules = Rules {
             hears_nylas: false,
             batch_size,
+            over_smtp,
             ..Self::incoming(Writer::Own).rules
         };
         Self {
@@ -404,6 +405,8 @@ pub struct Outcome {
     pub sent: u32,
     /// Codes that were not sent, because a newer one to the same recipient was in the queue.
     pub superseded: u32,
+    /// Of several codes to one recipient: whether the newest was sent.
+    pub is_newest_sent: bool,
     pub expired: u32,
     pub calls_max: u32,
     /// Replies that reached the person, each once.
@@ -601,6 +604,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
     let (mut residual, mut changed, mut hung_up) = (0, 0, 0);
     let (mut overlapping, mut blind) = (0, 0);
     let (mut sent_count, mut superseded_count, mut expired_count) = (0, 0, 0);
+    let mut is_newest_sent = false;
     let calm_from = START + stage.calm_after;
     for message in messages {
         let id = &message.svix_id;
@@ -690,6 +694,16 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         };
         if is_superseded && !messages.iter().any(is_newer) {
             world.violate(format!("{id} was superseded, and is the newest"));
+        }
+        if stage.one_recipient && !messages.iter().any(is_newer) {
+            is_newest_sent = is_sent;
+            let ends = ["rejected", "expired", "dead_lettered", "suppressed"];
+            let has_end = is_abandoned || ends.iter().any(|end| ended(end));
+            if !is_sent && !has_end {
+                world.violate(format!(
+                    "{id} is the newest, and was not sent: {outcomes:?}"
+                ));
+            }
         }
         superseded_count += u32::from(is_superseded && !is_sent);
         if is_sent {
@@ -833,6 +847,7 @@ fn judge(world: &Rc<World>, stage: &Stage, messages: &[Message]) -> Outcome {
         messages: u32::try_from(messages.len()).unwrap(),
         sent: sent_count,
         superseded: superseded_count,
+        is_newest_sent,
         expired: expired_count,
         calls_max: world
             .calls

@@ -2,7 +2,7 @@
 
 use crate::{
     executor::Millis,
-    invocation::Invocation,
+    invocation::{self, Invocation},
     nylas::{account_state, folder_id, thread_of},
     sabotage::Sabotage,
     world::{Accepted, AccountState, World},
@@ -82,6 +82,8 @@ pub struct Connection {
     grant: String,
     is_text: bool,
     text: String,
+    /// One of the runtime's six.
+    _open: invocation::Connection,
 }
 
 impl Sockets for Invocation {
@@ -99,6 +101,7 @@ impl Sockets for Invocation {
         );
         let world = &self.world;
         let began_at = world.now();
+        let open = Invocation::connect(self).await;
         let way = world.fork(
             "smtp connection",
             &["connection refused", "slow banner", "no banner"],
@@ -120,6 +123,7 @@ impl Sockets for Invocation {
             grant: String::new(),
             is_text: false,
             text: String::new(),
+            _open: open,
         })
     }
 }

@@ -222,7 +222,7 @@ pub struct Pending {
 
 impl<P: Store + Clock> Ledger<'_, P> {
     /// Reads what is known of a mail and its recipient in one operation: the mail's record, whether the recipient is
-    /// suppressed, and the oldest code in the queue. `guarded`: also whether the recipient is proven, and the guard of
+    /// suppressed, and the oldest mail in the queue. `guarded`: also whether the recipient is proven, and the guard of
     /// that account. `unknown`: also that account's address and name.
     ///
     /// The answers are then given by [`Self::mail`], `is_suppressed`, `is_proven`, `guard` and `identity`, without

@@ -11,7 +11,7 @@
 //! | key | value | TTL |
 //! | --- | --- | --- |
 //! | `mail:<svix id>` | [`MailRecord`](mail::MailRecord) | 14 days; `queued` and `waiting` a day past the mail's TTL |
-//! | `queued:oldest` | [`Oldest`](queued::Oldest): the code that has been in the queue for longest | a day |
+//! | `queued:oldest` | [`Oldest`](queued::Oldest): the mail that has been in the queue for longest | a day |
 //! | `latest:<keyed hash>` | [`Newest`](queued::Newest): the newest queued code to a recipient | the code's |
 //! | `body:<svix id>` | a content too large for the queue | a day past the mail's TTL |
 //! | `dead:<name>` | a dead letter, whole; a mail's name is its Svix id | 7 days |
@@ -73,7 +73,7 @@ use std::{
 const MONTH: Duration = DAY.saturating_mul(30);
 /// As good as for ever: every key of the ledger has a TTL.
 const TEN_YEARS: Duration = DAY.saturating_mul(3650);
-/// The oldest code in the queue: one key, because only one is remembered.
+/// The oldest mail in the queue: one key, because only one is remembered.
 const OLDEST_QUEUED: &str = "queued:oldest";
 /// KV accepts no shorter TTL.
 const TTL_MIN: Duration = MINUTE;

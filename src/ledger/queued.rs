@@ -1,4 +1,4 @@
-//! What the ledger remembers of codes in the queue: which one has waited longest, and which one is the newest for its
+//! What the ledger remembers of mails in the queue: which one has waited longest, and which code is the newest for its
 //! recipient.
 
 use super::{Ledger, OLDEST_QUEUED, mail::MailRecord, mail_key, recipient::RecipientHash};
@@ -12,7 +12,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The code that was in the queue first, as far as is known here.
+/// The mail that was in the queue first, as far as is known here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Oldest {
     pub id: SvixId,
@@ -56,7 +56,7 @@ impl<P: Store + Clock> Ledger<'_, P> {
         }
     }
 
-    /// The code that has been in the queue for longest, if it was read ahead. No operation.
+    /// The mail that has been in the queue for longest, if it was read ahead. No operation.
     pub fn oldest_queued(&self) -> Option<Oldest> {
         self.known_ahead(OLDEST_QUEUED)
     }

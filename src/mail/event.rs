@@ -25,7 +25,7 @@ use crate::{
         standstill::{becomes_oldest, due_by, name_oldest, stands_still},
     },
 };
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use std::{cell::RefCell, pin::pin, time::Duration};
 
 /// The mail of one verified event.
@@ -294,9 +294,21 @@ impl<P: Ports> Mail<'_, '_, P> {
             retry_delay(email, context.now(), wait, context.ports.random())
         };
         let account = route.current().map(|hop| hop.account.clone());
-        let is_oldest = becomes_oldest(context, email, delay);
-        let due_by = due_by(context.now(), delay);
-        let enqueued = enqueue_named(context, email, self.content, route, delay, is_oldest).await;
+        let due_by = becomes_oldest(context, delay).then(|| due_by(context.now(), delay));
+        let is_named = due_by.is_some();
+        let enqueued = enqueue_named(context, email, self.content, route, delay, is_named);
+        let (due_by, enqueued) = match due_by.filter(|_| is_untried) {
+            // Without a delay the consumer may have it at once, and removes the name. One that came later would stay.
+            Some(due_by) => {
+                let named = name_oldest(context, email, due_by);
+                let ((), enqueued) = join(named, enqueued).await;
+                if enqueued.is_err() {
+                    let _ = context.ledger.forget_oldest_queued().await;
+                }
+                (None, enqueued)
+            }
+            None => (due_by, enqueued.await),
+        };
         let (state, ending) = match enqueued {
             // Clerk has to keep it, because the queue may not deliver it in time. It is in the queue all the same: the
             // consumer that gets it knows that the queue moves again.
@@ -310,7 +322,7 @@ impl<P: Ports> Mail<'_, '_, P> {
         };
         Queued {
             state,
-            due_by: (enqueued.is_ok() && is_oldest).then_some(due_by),
+            due_by: due_by.filter(|_| enqueued.is_ok()),
             ended: Ended {
                 account,
                 retry_in: enqueued.is_ok().then_some(delay),
@@ -323,7 +335,7 @@ impl<P: Ports> Mail<'_, '_, P> {
 /// A mail that is in the queue, or that Clerk was asked to send again.
 struct Queued {
     state: MailState,
-    /// By when the consumer must have had it, if it is to be named as the oldest code in the queue.
+    /// By when the consumer must have had it, if it is yet to be named as the oldest mail in the queue.
     due_by: Option<UnixMillis>,
     ended: Ended,
 }

@@ -72,7 +72,7 @@ pub struct QueuedMail {
     pub email: Email,
     pub content: QueuedContent,
     pub queued_at: UnixMillis,
-    /// The ledger names this mail as the oldest code in the queue, or soon will.
+    /// The ledger names this mail as the oldest in the queue, or soon will.
     #[serde(
         default,
         deserialize_with = "null_as_default",

@@ -26,7 +26,7 @@ pub async fn enqueue_mail<P: Ports>(
     enqueue_named(context, email, content, route, delay, false).await
 }
 
-/// The same, of a mail that may be named as the oldest code in the queue.
+/// The same, of a mail that may be named as the oldest in the queue.
 ///
 /// # Errors
 /// As [`enqueue_mail`].

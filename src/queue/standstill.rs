@@ -1,11 +1,11 @@
-//! Whether the queue of sign-in mails stands still: a code in it that the consumer should have had a minute ago.
+//! Whether the queue of sign-in mails stands still: a mail in it that the consumer should have had a minute ago.
 //!
 //! Past the free plan's 10,000 operations Cloudflare stops the consumers until midnight UTC and may go on accepting
-//! messages, so a code that is answered 200 `queued` would be lost. The ledger names the oldest code in the queue. The
-//! consumer removes the name when it gets that code, so a name that is still there when its time is over shows that
+//! messages, so a code that is answered 200 `queued` would be lost. The ledger names the oldest mail in the queue. The
+//! consumer removes the name when it gets that mail, so a name that is still there when its time is over shows that
 //! nothing moves.
 //!
-//! The name is written by queued codes only, and read in the one operation before every send. It is as good as KV's
+//! The name is written by queued mails only, and read in the one operation before every send. It is as good as KV's
 //! reads: up to a minute late.
 
 use crate::{
@@ -40,14 +40,14 @@ fn is_overdue(oldest: &Oldest, now: UnixMillis) -> bool {
     oldest.due_by <= now
 }
 
-/// Whether a mail that is about to be queued will be named as the oldest: a code, if none is named that is due sooner.
-pub fn becomes_oldest<P: Ports>(context: &Context<'_, P>, email: &Email, delay: Duration) -> bool {
+/// Whether a mail that is about to be queued will be named as the oldest: if none is named that is due sooner.
+pub fn becomes_oldest<P: Ports>(context: &Context<'_, P>, delay: Duration) -> bool {
     let due_by = due_by(context.now(), delay);
     let oldest = context.ledger.oldest_queued();
-    email.slug.is_code() && oldest.is_none_or(|oldest| due_by < oldest.due_by)
+    oldest.is_none_or(|oldest| due_by < oldest.due_by)
 }
 
-/// Names a mail as the oldest in the queue. Safe to lose: the next code that is queued is named instead.
+/// Names a mail as the oldest in the queue. Safe to lose: the next mail that is queued is named instead.
 pub async fn name_oldest<P: Ports>(context: &Context<'_, P>, email: &Email, due_by: UnixMillis) {
     let id = email.svix_id.clone();
     let oldest = Oldest { id, due_by };

@@ -4,7 +4,7 @@ use super::{
     budget::Tally,
     classify::{Class, InboundMail},
     correlate::{correlate, grant_answers, own_addresses, reply_id},
-    handoff::{Reply, forward},
+    handoff::{Reply, fit, forward},
     work::{Work, Worked},
 };
 use crate::{
@@ -235,6 +235,7 @@ async fn hand_on<P: Ports>(
     let mut redacted = redact_body(mail.text("body"));
     // A message that is too long comes without its body.
     redacted.truncated |= mail.0.get("body").is_none_or(Value::is_null);
+    fit(&mut redacted);
     let reply = Reply {
         id,
         account: work.account,

@@ -24,6 +24,8 @@ pub struct Settings {
     pub vars: BTreeMap<&'static str, String>,
     pub secrets: BTreeMap<&'static str, String>,
     pub without_queue: bool,
+    /// The ends of queues that are removed: `producers` or `consumers`, and the end of the queue's name.
+    pub removed: Vec<(&'static str, &'static str)>,
     pub without_ledger: bool,
     /// The retries of the outbox' consumer. `None`: as in `wrangler.toml`.
     pub max_retries: Option<i64>,
@@ -442,6 +444,12 @@ fn wrangler_toml(settings: &Settings) -> toml::Table {
             .as_table_mut()
             .unwrap()
             .insert("max_retries".into(), max_retries.into());
+    }
+    for (ends, queue) in &settings.removed {
+        let ends = toml["queues"][ends].as_array_mut().unwrap();
+        let before = ends.len();
+        ends.retain(|end| !end["queue"].as_str().unwrap().ends_with(queue));
+        assert_eq!(ends.len() + 1, before, "{queue}");
     }
     toml
 }

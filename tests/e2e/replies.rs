@@ -4,10 +4,10 @@ use crate::{
     FOURTH, GRANT, PERSON, Stage, THIRD,
     clerk::Event,
     operator::call,
-    relay::{NYLAS_WEBHOOK_SECRET, REPLY_SECRET, Relay},
+    relay::{API_KEY, NYLAS_WEBHOOK_SECRET, REPLY_SECRET, Relay, Settings},
     tests::{SOON, notify, notify_bytes, one_mail, pair, rule},
 };
-use nylas_stand_in::{Action, GrantEvent, Inbound, Mail, MailEvent};
+use nylas_stand_in::{Account, Action, GrantEvent, Inbound, Mail, MailEvent, Options, StandIn};
 use serde_json::{Value, json};
 use std::{
     io::Write,
@@ -54,6 +54,8 @@ tests![
     a_grant_that_expires_is_an_alert,
     a_message_without_a_notification_is_found,
     a_worker_down_for_two_of_nylas_three_attempts_hands_the_reply_on,
+    without_inbox_a_reply_is_handed_on_through_outbox,
+    a_reply_is_handed_on_through_inbox_while_nothing_comes_out_of_outbox,
 ];
 
 const CODE: &str = "482913";
@@ -832,4 +834,43 @@ fn a_worker_down_for_two_of_nylas_three_attempts_hands_the_reply_on(stage: &Stag
     // Nylas notifies this Worker and the one that was there all along separately.
     let handed = stage.agent.handed(&words);
     assert!(handed.len() <= 2, "{handed:?}");
+}
+
+fn without_inbox_a_reply_is_handed_on_through_outbox(stage: &Stage) {
+    handed_on_without(
+        stage,
+        "lane-outbox",
+        &[("producers", "-inbox"), ("consumers", "-inbox")],
+    );
+}
+
+/// So it does not go through `OUTBOX`.
+fn a_reply_is_handed_on_through_inbox_while_nothing_comes_out_of_outbox(stage: &Stage) {
+    handed_on_without(stage, "lane-inbox", &[("consumers", "-outbox")]);
+}
+
+/// A reply reaches the agent and the person, with some ends of the queues removed. The account is called as the Worker.
+fn handed_on_without(stage: &Stage, name: &str, removed: &[(&'static str, &'static str)]) {
+    let account = Account {
+        grant_id: name.to_owned(),
+        email: format!("auth@{name}.example"),
+        name: None,
+    };
+    let nylas = StandIn::start_blocking(Options::new(API_KEY, vec![account])).unwrap();
+    let settings = Settings {
+        removed: removed.to_vec(),
+        ..stage.reply_settings()
+    };
+    let settings = settings
+        .var("NYLAS_API_BASE", nylas.base_url())
+        .var("NYLAS_ACCOUNTS", "")
+        .var("NYLAS_GRANT_ID", name);
+    let relay = Relay::start(name, settings);
+    let url = relay.url("/api/webhooks/nylas");
+    nylas.add_webhook(&url, NYLAS_WEBHOOK_SECRET, &["message.created"]);
+    let words = unique();
+    nylas.receive(from_outside(name, &words, &[])).unwrap();
+    stage.agent.wait_for(&words);
+    let forwarded = nylas.wait_for_mail(PERSON, SOON);
+    assert!(forwarded.is_some(), "{}", relay.log());
 }

@@ -111,6 +111,8 @@ pub struct World {
     /// The delay of the last one.
     pub queue_delay: Cell<Duration>,
     pub queue_costs: Cell<QueueCosts>,
+    /// Whether the ledger named an oldest mail when each message was queued.
+    pub named_when_queued: RefCell<Vec<bool>>,
     pub records: RefCell<Vec<Record>>,
     /// Alerts that handlers returned.
     pub raised: RefCell<Vec<Alert>>,
@@ -193,6 +195,7 @@ impl World {
             lanes: RefCell::default(),
             queue_delay: Cell::default(),
             queue_costs: Cell::default(),
+            named_when_queued: RefCell::default(),
             records: RefCell::default(),
             raised: RefCell::default(),
             heard: RefCell::default(),
@@ -290,11 +293,16 @@ impl World {
 
     /// The same, of an event that says so of its own time.
     pub fn receive_made_at(&self, id: &str, to: &str, timestamp: u64) -> &'static str {
+        self.receive_of("verification_code", id, to, timestamp)
+    }
+
+    /// The same, of any template.
+    pub fn receive_of(&self, slug: &str, id: &str, to: &str, timestamp: u64) -> &'static str {
         let seconds = i64::try_from(self.now.get().seconds()).unwrap();
         let event = json!({
             "object": "event", "type": "email.created", "timestamp": timestamp,
             "data": {
-                "id": "ema_1", "slug": "verification_code", "from_email_name": "auth",
+                "id": "ema_1", "slug": slug, "from_email_name": "auth",
                 "to_email_address": to, "user_id": "user_1", "subject": "marker",
                 "body": "<p>marker</p>", "body_plain": "marker", "delivered_by_clerk": false,
             },
@@ -572,6 +580,8 @@ impl Queue for World {
             return Err(QueueError::Failed);
         }
         self.lanes.borrow_mut().push(lane);
+        let is_named = self.ledger.borrow().contains_key("queued:oldest");
+        self.named_when_queued.borrow_mut().push(is_named);
         self.queue_delay.set(delay);
         let mut costs = self.queue_costs.get();
         costs.writes += operations(text);

@@ -17,7 +17,7 @@ use base64::{
     alphabet::URL_SAFE,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use clerk_nylas_relay::delivery::attempt::RECONCILING_TIME;
+use clerk_nylas_relay::{delivery::attempt::RECONCILING_TIME, model::route::KEY_TRUSTED_FOR};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -27,10 +27,8 @@ const LOOKED_FOR: [&str; 3] = ["1", "2", "3"];
 const HANG_UPS: [u32; 3] = [50, 25, 75];
 
 /// How many sends there are at most: three mails, one repeated, one changed, a refusal twice, two for each hang-up, one
-/// over SMTP, and two at the end. Holding on adds three.
-pub fn mails(hold: Duration) -> u32 {
-    if hold.is_zero() { 16 } else { 19 }
-}
+/// over SMTP, and two at the end, or when they were held.
+pub const SENDS_MAX: u32 = 16;
 
 /// Keys that were used, for the question how long they are kept.
 pub struct Keys {
@@ -467,54 +465,42 @@ fn decoded(encoded: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Asks under the used keys once more, and again while they are held.
+/// Asks under the used keys once more: at the end, or after they were held for as long as was asked for. Only then,
+/// because being asked for may prolong it.
 pub fn still_kept(prober: &Prober<'_>, keys: &Keys, ui: &Ui) -> Answer {
     const ID: &str = "answers-kept";
     if !keys.replays || !keys.refusal_replays {
         return untold(ID, "they were not replayed at once, so they cannot be kept");
     }
-    let half = prober.hold.checked_div(2).unwrap_or_default();
-    // When, and whether the refusal is asked for, too.
-    let looks = [(Duration::ZERO, true), (half, false), (prober.hold, true)];
-    let looks = if half.is_zero() {
-        &looks[..1]
-    } else {
-        &looks[..]
+    let left = prober.hold.saturating_sub(keys.since.elapsed());
+    if !left.is_zero() {
+        ui.note("waiting until the keys are as old as --hold says ...");
+        std::thread::sleep(left);
+    }
+    let age = keys.since.elapsed();
+    let asked = |name: &str, letter: &Letter| -> Result<Option<String>, Failure> {
+        let reply = prober.mailer.send(&prober.name(name), letter)?;
+        Ok((!is_replayed(&reply)).then(|| short(&reply)))
     };
-    let mut kept = Duration::ZERO;
-    for (when, with_refusal) in looks {
-        if !when.is_zero() {
-            ui.note(format!(
-                "waiting until {} minutes have passed ...",
-                when.as_secs() / 60
-            ));
-            std::thread::sleep(when.saturating_sub(keys.since.elapsed()));
+    let forgotten = asked("1", &keys.first).and_then(|forgotten| match forgotten {
+        None => asked("refused", &keys.refused),
+        known => Ok(known),
+    });
+    match forgotten {
+        Err(failure) => untold(ID, failure.message),
+        Ok(Some(came)) => {
+            let came = format!("forgotten within {} s: {came}", seconds(age));
+            answer(ID, verdict(false), came)
         }
-        let age = keys.since.elapsed();
-        let asked = |name: &str, letter: &Letter| -> Result<Option<String>, Failure> {
-            let reply = prober.mailer.send(&prober.name(name), letter)?;
-            Ok((!is_replayed(&reply)).then(|| short(&reply)))
-        };
-        let forgotten = asked("1", &keys.first).and_then(|forgotten| match forgotten {
-            None if *with_refusal => asked("refused", &keys.refused),
-            known => Ok(known),
-        });
-        match forgotten {
-            Err(failure) => return untold(ID, failure.message),
-            Ok(Some(came)) => {
-                let came = format!("forgotten within {} s: {came}", seconds(age));
-                return answer(ID, verdict(false), came);
+        Ok(None) => {
+            let came = format!("kept for {} s at least", seconds(age));
+            // What the relay trusts them for.
+            match age >= prober.pace.seconds(KEY_TRUSTED_FOR.as_secs()) {
+                true => answer(ID, verdict(true), came),
+                false => untold(ID, format!("{came}; `--hold 60` asks for the hour")),
             }
-            Ok(None) => kept = age,
         }
     }
-    let more = if prober.hold.is_zero() {
-        "; --hold 60 asks for the hour"
-    } else {
-        ""
-    };
-    let came = format!("kept for {} s at least{more}", seconds(kept));
-    answer(ID, verdict(true), came)
 }
 
 /// With a tenth, because it may be less than one.

@@ -157,3 +157,42 @@ impl<'a> Mailer<'a> {
 pub fn subject(name: &str) -> String {
     format!("relayctl prove, {name}: it can be deleted")
 }
+
+#[cfg(test)]
+mod tests {
+    // A test may stop at its first mistake.
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::http::Http;
+    use clerk_nylas_relay::model::secret::Secret;
+
+    /// How many sends are asked of a Nylas that nobody reaches before one is refused, and what the refusal says.
+    fn refused_after(at_most: u32) -> (u32, String) {
+        let http = Http::new(Duration::from_millis(50));
+        let nylas = Nylas {
+            http: &http,
+            base: "http://127.0.0.1:1".to_owned(),
+            key: Secret::new("marker"),
+            key_from: "the environment".to_owned(),
+        };
+        let mailer = Mailer::new(&nylas, "g1", "auth@acme.example", at_most);
+        let letter = mailer.letter("1", "<p>A mail.</p>");
+        loop {
+            let before = mailer.sent();
+            let failure = mailer.send("key", &letter).unwrap_err();
+            if mailer.sent() == before {
+                return (before, failure.message);
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_is_sent_than_was_said_and_never_more_than_twenty() {
+        for (at_most, sends) in [(3, 3), (20, 20), (50, MAILS_MAX)] {
+            let says = format!("the {sends} mails that were allowed are sent");
+            assert_eq!(refused_after(at_most), (sends, says));
+        }
+        assert_eq!(MAILS_MAX, 20);
+    }
+}

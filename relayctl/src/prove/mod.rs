@@ -26,6 +26,7 @@ use crate::{
 };
 use answer::{Answer, Verdict};
 use clerk_nylas_relay::{config::NYLAS_API_BASE_DEFAULT, model::account::Account};
+use mailbox::SENDS_MAX;
 use mailer::Mailer;
 use prober::{Pace, Prober};
 use serde_json::{Value, json};
@@ -51,11 +52,10 @@ pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     let address = own_address(&nylas, &account)?;
     let pace = Pace(args.second_ms);
     let hold = pace.seconds(args.hold.saturating_mul(60));
-    let at_most = mailbox::mails(hold);
-    agreed(args, ui, &address, at_most)?;
+    agreed(args, ui, &address)?;
     let prober = Prober {
         nylas: &nylas,
-        mailer: Mailer::new(&nylas, grant_id, &address, at_most),
+        mailer: Mailer::new(&nylas, grant_id, &address, SENDS_MAX),
         grant_id,
         run: format!("prove_{}", secrets::random_hex::<8>()?),
         pace,
@@ -67,7 +67,7 @@ pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
     answers.push(over_smtp);
     answers.push(mailbox::still_kept(&prober, &keys, ui));
     answers.sort_by_key(|answer| QUESTIONS.iter().position(|known| known.id == answer.id));
-    Ok(report(&answers, &prober, at_most, ui))
+    Ok(report(&answers, &prober, ui))
 }
 
 /// The account to ask. One that is not configured is refused: it is not the relay's, and may be a person's mailbox.
@@ -116,16 +116,22 @@ fn own_address(nylas: &Nylas<'_>, account: &Account) -> Result<String, Failure> 
     }
 }
 
-/// Says what will be sent, and asks unless `--yes` was given.
-fn agreed(args: &ProveArgs, ui: &Ui, address: &str, at_most: u32) -> Result<(), Failure> {
-    ui.line(format!(
-        "prove sends at most {BOLD}{at_most}{BOLD:#} mails, all from {address} to itself. They count against the \
+/// Says what will be sent, and asks unless `--yes` was given. With `--json` it is said on standard error, and without
+/// the address: that may be attached to a report, too.
+fn agreed(args: &ProveArgs, ui: &Ui, address: &str) -> Result<(), Failure> {
+    let from = if ui.json { "the account" } else { address };
+    let said = format!(
+        "prove sends at most {BOLD}{SENDS_MAX}{BOLD:#} mails, all from {from} to itself. They count against the \
          account's day\nand the plan's month. It takes two to five minutes{}.",
         match args.hold {
             0 => String::new(),
             minutes => format!(", and {minutes} more"),
         }
-    ));
+    );
+    ui.line(&said);
+    if ui.json {
+        let _ = writeln!(anstream::stderr(), "{said}");
+    }
     if args.yes {
         return Ok(());
     }
@@ -150,7 +156,7 @@ fn agreed(args: &ProveArgs, ui: &Ui, address: &str, at_most: u32) -> Result<(), 
 }
 
 /// Prints the answers. Returns whether none was that an assumption does not hold.
-fn report(answers: &[Answer], prober: &Prober<'_>, at_most: u32, ui: &Ui) -> bool {
+fn report(answers: &[Answer], prober: &Prober<'_>, ui: &Ui) -> bool {
     let mut rows: Vec<Value> = Vec::new();
     for (question, answer) in answers.iter().filter_map(|answer| {
         let question = QUESTIONS.iter().find(|known| known.id == answer.id)?;
@@ -196,7 +202,7 @@ fn report(answers: &[Answer], prober: &Prober<'_>, at_most: u32, ui: &Ui) -> boo
         "at": clock::utc(clock::now()),
         "region": region.map_or("other", |(name, _)| name),
         "mails": mails,
-        "mails_at_most": at_most,
+        "mails_at_most": SENDS_MAX,
         "answers": rows,
     }));
     does_not == 0

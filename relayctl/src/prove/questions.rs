@@ -34,7 +34,7 @@ pub const QUESTIONS: [Question; 15] = [
     },
     Question {
         id: "answers-kept",
-        asked: "both once more at the end, and with --hold after that many minutes",
+        asked: "both once more at the end, or with --hold after that many minutes",
         assumed: "the answers are kept for an hour from the first request",
         rule: "rule 5: an old key is not trusted from 55 minutes on",
         set: "nothing: from the age on at which keys are forgotten a repeated send may be a second mail; tell the \
