@@ -104,6 +104,7 @@ test("while it runs, relayctl --local is for it; only what needs Clerk or Cloudf
       const ran = relayctl(name, ...(Array.isArray(args) ? args : []));
       assert.equal(ran.status, Array.isArray(args) ? 0 : args, `${name}: ${ran.stdout}${ran.stderr}`);
     }
+    assert.match(relayctl("status", "msg_of_the_test").stdout, /^ {2}account {12}notifications@acme\.example$/m);
     // relayctl's docs name those that do not.
     const docs = readFileSync(join(root, "docs/relayctl.md"), "utf8");
     assert.match(docs.replace(/\s+/g, " "), /Every command works with it but `setup`, [^.]* and `templates`/);
