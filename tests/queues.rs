@@ -213,8 +213,8 @@ fn the_consumer_that_gets_the_oldest_mail_removes_its_name() {
     assert!(is_named(&world));
 }
 
-/// With `INLINE_SEND_BUDGET_MS` 0 a mail has no delay. A name that was written after the consumer had it would stay, and
-/// say a minute later that nothing moves.
+/// With `INLINE_SEND_BUDGET_MS` 0 a mail has no delay. A name that was written after the consumer had it would stay,
+/// and say a minute later that nothing moves.
 #[test]
 fn a_mail_without_a_delay_is_named_before_the_queue_has_it() {
     let world = World::with(&[("INLINE_SEND_BUDGET_MS", "0")]);

@@ -51,8 +51,8 @@ pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     }
     // Safe to ignore: the next mail that is queued says it, too.
     let _ = checks.queue().await;
-    // Both once an hour: the month is many pages of Nylas', and the free plan has few list operations, so more often only
-    // while there is an alert that the lists may end. Never in one run, to which that plan allows 50 requests.
+    // Both once an hour: the month is many pages of Nylas', and the free plan has few list operations, so the lists are
+    // read more often only while there is an alert that they may end. Never in one run: it may make 50 requests.
     match (ports.now().seconds() / 900 % 4, config.monthly_cap) {
         (MONTH_IS_COUNTED_IN, Some(cap)) => checks.month(cap).await,
         (quarter, _) if quarter == 0 || need_mails(&standing) => {
