@@ -27,9 +27,10 @@ pub fn store(shared: &Arc<Shared>, state: &mut State, submitted: &Submitted) -> 
     let subject = headers.find(|(name, _)| name.eq_ignore_ascii_case("Subject"));
     let subject = subject.map_or("", |(_, value)| value.as_str());
     let message = json!({
-        "id": id, "object": "message", "thread_id": thread, "grant_id": account.grant_id, "subject": subject, "body": "",
-        "snippet": "", "from": [{ "email": account.email }], "to": [{ "email": submitted.to }], "cc": [], "bcc": [],
-        "reply_to": [], "date": shared.clock.now_ms() / 1000, "folders": [folder_id(&account.grant_id, "sent")],
+        "id": id, "object": "message", "thread_id": thread, "grant_id": account.grant_id, "subject": subject,
+        "body": "", "snippet": "", "from": [{ "email": account.email }], "to": [{ "email": submitted.to }],
+        "cc": [], "bcc": [], "reply_to": [], "date": shared.clock.now_ms() / 1000,
+        "folders": [folder_id(&account.grant_id, "sent")],
         "attachments": [], "starred": false, "unread": false,
     });
     let data = json!({ "object": message });
