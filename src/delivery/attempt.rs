@@ -221,7 +221,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
     }
 
     /// Every account that may hold the mail: those configured now, and those when the mail came.
-    fn mailboxes<'b>(&'b self, route: &'b Route) -> Vec<&'b GrantId> {
+    pub(super) fn mailboxes<'b>(&'b self, route: &'b Route) -> Vec<&'b GrantId> {
         let mut accounts = order(&self.context.config.accounts, self.email);
         for account in route.accounts() {
             if !accounts.contains(&account) {

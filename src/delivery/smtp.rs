@@ -91,6 +91,8 @@ fn retry(reason: Reason, wait: Option<Duration>) -> Verdict {
 impl<P: Ports> Attempt<'_, '_, P> {
     /// Tries to send the mail over SMTP.
     pub(super) async fn over_smtp(&self, route: &RefCell<Route>) -> Verdict {
+        let order = order(&self.context.config.accounts, self.email);
+        route.borrow_mut().remember_accounts(&order);
         let is_blind = match self.settle_doubt(route).await {
             Ok(is_blind) => is_blind,
             Err(verdict) => return verdict,
@@ -161,8 +163,10 @@ impl<P: Ports> Attempt<'_, '_, P> {
     async fn evidence(&self, doubt: &Doubt, route: &RefCell<Route>) -> (Option<GrantId>, Evidence) {
         let route = route.borrow().clone();
         let (context, config) = (self.context, &self.context.config);
-        let all = order(&config.accounts, self.email);
-        let asked = doubt.account.as_ref().map_or(all, |account| vec![account]);
+        let asked = match &doubt.account {
+            Some(account) => vec![account],
+            None => self.mailboxes(&route),
+        };
         let mut worst = Evidence::Absent;
         for grant_id in asked {
             let sender = match config.account(grant_id) {
