@@ -15,7 +15,7 @@ use std::{cmp::Reverse, time::Duration};
 /// is too long to be listed.
 const READS_MAX: usize = 30;
 /// How many list operations more there are, at most, when more than a thousand mails are known.
-const LISTS_MAX: usize = 7;
+const LISTS_MAX: usize = 6;
 /// So far back they go, at least.
 const LISTED_SINCE: Duration = DAY;
 /// ... and until there are this many.

@@ -34,6 +34,7 @@ pub async fn raise<P: Ports>(
         return;
     };
     let ledger = Ledger::new(ports);
+    let mut raised = Vec::new();
     for alert in alerts {
         let key = key(&alert);
         // The ledger shows a mark up to a minute late, so the instance remembers the alert, too; not for long, because
@@ -45,7 +46,6 @@ pub async fn raise<P: Ports>(
         if ledger.was_alerted(&key).await == Ok(true) {
             continue;
         }
-        standing::note(ports, &alert, &key).await;
         let about = About::new(ports, config).await;
         let body = body(&alert, &about).await;
         let message = Message::Alert {
@@ -65,7 +65,9 @@ pub async fn raise<P: Ports>(
             // Safe to lose: the alert is posted once more.
             let _ = ledger.put_alerted(&key, held_back_for(alert.event)).await;
         }
+        raised.push((alert, key));
     }
+    standing::note(ports, raised).await;
 }
 
 /// Processes a queued alert.

@@ -39,29 +39,32 @@ pub struct MailFacts {
     pub sent: Vec<(GrantId, UnixMillis)>,
 }
 
-/// Remembers an alert of a state that may end. Safe to lose: then nothing says that it ended.
-pub async fn note<P: Ports>(ports: &P, alert: &Alert, key: &str) {
-    if what_ended(alert.kind).is_none() {
+/// Remembers the alerts of states that may end, with their keys. Safe to lose: then nothing says that one ended.
+pub async fn note<P: Ports>(ports: &P, mut raised: Vec<(Alert, String)>) {
+    raised.retain(|(alert, _)| what_ended(alert.kind).is_some());
+    if raised.is_empty() {
         return;
     }
-    // Mails wait because of any account.
-    let is_about_one = alert.kind != AlertKind::Waiting;
-    let account = alert.account.clone().filter(|_| is_about_one);
     let (ledger, now) = (Ledger::new(ports), ports.now());
     let mut all = ledger.standing().await;
-    let same = |one: &&mut Standing| one.kind == alert.kind && one.account == account;
-    match all.iter_mut().find(same) {
-        Some(known) => {
-            known.last = now;
-            key.clone_into(&mut known.key);
+    for (alert, key) in raised {
+        // Mails wait because of any account.
+        let is_about_one = alert.kind != AlertKind::Waiting;
+        let account = alert.account.filter(|_| is_about_one);
+        let same = |one: &&mut Standing| one.kind == alert.kind && one.account == account;
+        match all.iter_mut().find(same) {
+            Some(known) => {
+                known.last = now;
+                known.key = key;
+            }
+            None => all.push(Standing {
+                kind: alert.kind,
+                account,
+                key,
+                since: now,
+                last: now,
+            }),
         }
-        None => all.push(Standing {
-            kind: alert.kind,
-            account,
-            key: key.to_owned(),
-            since: now,
-            last: now,
-        }),
     }
     let _ = ledger.put_standing(&all).await;
 }
