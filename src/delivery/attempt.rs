@@ -32,7 +32,7 @@ use crate::{
     },
     ports::Ports,
 };
-use std::{cell::RefCell, time::Duration};
+use std::{cell::RefCell, pin::Pin, time::Duration};
 
 /// How long a mail is looked up after an ambiguous answer. Nylas may still accept it after that answer, and a mailbox
 /// shows a mail only a moment after it was accepted. A mail that is not found by then was not sent.
@@ -114,7 +114,12 @@ impl<P: Ports> Attempt<'_, '_, P> {
             .borrow()
             .is_over_smtp(self.context.config.smtp.is_some());
         let verdict = match goes_over_smtp {
-            true => self.over_smtp(route).await,
+            // Boxed, so that it is code of its own: whoever does not send over SMTP need not wait for its compilation.
+            true => {
+                let over_smtp: Pin<Box<dyn Future<Output = Verdict> + '_>> =
+                    Box::pin(self.over_smtp(route));
+                over_smtp.await
+            }
             false => self.follow(route).await,
         };
         // Nylas accepted the mail but may have failed to send it since: `message.send_failed` can arrive before the
