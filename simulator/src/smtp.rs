@@ -20,6 +20,8 @@ pub const PASSWORD: &str = "MARKER-Passw0rd";
 
 /// How long before it connects an attempt may have looked into the mailbox.
 const FRESH: Millis = 5 * SECOND;
+/// The same, where the mailbox did not answer: two looks of half a minute.
+const UNANSWERED: Millis = 65 * SECOND;
 /// In place of an idempotency key.
 pub const KEY: &str = "smtp";
 
@@ -60,8 +62,15 @@ pub fn second(world: &World, is_code: bool, accepted: &[Accepted]) -> Second {
         let faults = world.faults.borrow();
         faults.iter().any(|fault| !is_of_connection(fault))
     };
+    let unanswered = ["request lost, silence", "answer lost, silence"];
+    let had_silence = world
+        .faults
+        .borrow()
+        .iter()
+        .any(|fault| unanswered.contains(fault));
+    let looked_for = if had_silence { UNANSWERED } else { FRESH };
     let overlaps = |pair: &[Accepted]| match pair {
-        [first, second] => second.began_at < first.visible_at + FRESH,
+        [first, second] => second.began_at < first.visible_at + looked_for,
         _ => false,
     };
     let others = accepted.windows(2).filter(|pair| !overlaps(pair)).count();
