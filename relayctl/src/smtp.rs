@@ -5,10 +5,11 @@
 use crate::{
     failure::Failure,
     nylas::{Nylas, ok},
+    project::Settings,
 };
 use clerk_nylas_relay::{
     config::Smtp,
-    model::{outcome::Reason, secret::Secret},
+    model::{account::Account, outcome::Reason, secret::Secret},
     ports::{Encryption, Socket, SocketError, Sockets, Timer},
     smtp::{
         meaning::{Refusal, Submitted},
@@ -235,6 +236,18 @@ fn cause(error: &std::io::Error) -> SocketError {
         ErrorKind::InvalidData => SocketError::NotEncrypted,
         _ => SocketError::Lost,
     }
+}
+
+/// The settings of the mail server at this host, read by the relay's own rule; or what is wrong with them.
+pub fn settings(
+    host: String,
+    known: Settings<'_>,
+    password: &str,
+    accounts: &[Account],
+) -> Result<Smtp, String> {
+    let port = known.variable("SMTP_PORT");
+    let read = Smtp::read(host, port.as_deref(), Some(password), accounts);
+    read.map_err(|problem| format!("{} {}", problem.name, problem.problem))
 }
 
 /// What a refusal means for an operator: what was seen, and what to do.

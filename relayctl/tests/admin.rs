@@ -399,22 +399,7 @@ fn tail_shows_what_is_new_once() {
 #[test]
 fn tail_shows_what_became_of_a_mail_that_was_sent() {
     let folder = Folder::new();
-    let looks = Mutex::new(0);
-    let admin = move |asked: &Asked| {
-        assert_eq!(asked.query("events").unwrap(), "true");
-        let mut looks = looks.lock().unwrap();
-        *looks += 1;
-        let mut sent = delivery(1);
-        if *looks > 2 {
-            sent["fate"] = json!("bounced");
-        }
-        Answer::json(200, &json!({"deliveries": [sent]}))
-    };
-    let relay = FakeRelay {
-        admin: Some(Arc::new(admin)),
-        ..FakeRelay::default()
-    }
-    .start();
+    let relay = FakeRelay::of_a_mail_that_bounces(delivery(1), 2);
     let ran = relayctl(&folder, &relay).run(&["tail", "--every", "0.1", "--looks", "4"]);
     assert_eq!(ran.code, 0, "{}", ran.all());
     let lines = ran.out.lines();

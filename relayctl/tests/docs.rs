@@ -259,21 +259,10 @@ fn list_is_as_documented() {
 
 #[test]
 fn tail_is_as_documented() {
-    let (folder, looks) = (Folder::new(), std::sync::atomic::AtomicU32::new(0));
-    let admin = move |_: &Asked| {
-        let mut sent = json!({
-            "svix_id": "msg_10", "at": AT, "state": "sent", "slug": "verification_code", "age_ms": 80, "attempts": 1,
-        });
-        if looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0 {
-            sent["fate"] = json!("bounced");
-        }
-        Answer::json(200, &json!({"deliveries": [sent]}))
-    };
-    let relay = FakeRelay {
-        admin: Some(Arc::new(admin)),
-        ..FakeRelay::default()
-    }
-    .start();
+    let sent = json!({
+        "svix_id": "msg_10", "at": AT, "state": "sent", "slug": "verification_code", "age_ms": 80, "attempts": 1,
+    });
+    let (folder, relay) = (Folder::new(), FakeRelay::of_a_mail_that_bounces(sent, 1));
     let ran = relayctl(&folder, &relay).run(&["tail", "--every", "0.1", "--looks", "2"]);
     compare(&blocks("tail")[0], &ran.out);
 }

@@ -124,10 +124,9 @@ fn send_body(
     identity: &Identity,
     generation: u32,
 ) -> Option<String> {
-    let is_left_out = email.reply_to.is_some() && !has_strangers_reply_to(email, generation);
-    let reply_to = match is_left_out {
-        true => None,
-        false => email.reply_address(&identity.email),
+    let reply_to = match &email.reply_to {
+        Some(_) if !has_strangers_reply_to(email, generation) => None,
+        _ => email.reply_address(&identity.email),
     };
     let (body, is_plaintext) = match content {
         Content::Html(html) | Content::Alternatives { html, .. } => (html, false),

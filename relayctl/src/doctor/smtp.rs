@@ -5,7 +5,6 @@ use super::{
     patient::Patient,
 };
 use crate::smtp;
-use clerk_nylas_relay::config::Smtp;
 use std::time::Duration;
 
 const ID: &str = "nylas-smtp";
@@ -25,13 +24,9 @@ pub fn check(patient: &Patient<'_>) -> Finding {
         )
         .lacking(&["SMTP_PASSWORD"]);
     };
-    let port = patient.variable("SMTP_PORT");
-    let smtp = match Smtp::read(host, port.as_deref(), Some(password), &patient.accounts) {
+    let smtp = match smtp::settings(host, patient.settings(), password, &patient.accounts) {
         Ok(smtp) => smtp,
-        Err(problem) => {
-            let problem = format!("{} {}", problem.name, problem.problem);
-            return fail(ID, problem, "docs/ways-out.md");
-        }
+        Err(problem) => return fail(ID, problem, "docs/ways-out.md"),
     };
     let mut unknown = Vec::new();
     for (account, address) in patient.accounts.iter().zip(&patient.addresses) {

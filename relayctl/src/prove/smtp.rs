@@ -12,7 +12,7 @@ use crate::{
     nylas::{encode, ok},
     project::Settings,
     secrets,
-    smtp::explain,
+    smtp::{self, explain},
     ui::Ui,
 };
 use clerk_nylas_relay::{
@@ -57,14 +57,7 @@ fn settings(folder: &Path, known: Settings<'_>, accounts: &[Account]) -> Result<
     let Some(password) = password? else {
         return Err("SMTP_PASSWORD is not known here".to_owned());
     };
-    let port = known.variable("SMTP_PORT");
-    Smtp::read(
-        host,
-        port.as_deref(),
-        Some(password.secret.reveal()),
-        accounts,
-    )
-    .map_err(|problem| format!("{} {}", problem.name, problem.problem))
+    smtp::settings(host, known, password.secret.reveal(), accounts)
 }
 
 fn kept(prober: &Prober<'_>, smtp: &Smtp, accounts: &[Account]) -> Result<Answer, Failure> {

@@ -317,6 +317,24 @@ impl Default for FakeRelay {
 }
 
 impl FakeRelay {
+    /// Knows one mail that was sent. After so many looks Nylas has reported that it bounced.
+    pub fn of_a_mail_that_bounces(sent: Value, after_looks: u32) -> Server {
+        let looks = AtomicU32::new(0);
+        let admin = move |asked: &Asked| {
+            assert_eq!(asked.query("events").unwrap(), "true");
+            let mut mail = sent.clone();
+            if looks.fetch_add(1, Ordering::Relaxed) >= after_looks {
+                mail["fate"] = json!("bounced");
+            }
+            Answer::json(200, &json!({"deliveries": [mail]}))
+        };
+        Self {
+            admin: Some(Arc::new(admin)),
+            ..Self::default()
+        }
+        .start()
+    }
+
     pub fn start(self) -> Server {
         Server::start(move |asked| {
             let date = http_date(i64::try_from(now_seconds()).unwrap() + self.clock_off_seconds);
