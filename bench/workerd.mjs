@@ -7,6 +7,8 @@ import { createInterface } from "node:readline";
 import workerd from "workerd";
 
 const START_WITHIN_MS = 30_000;
+/** It holds the Worker. */
+const CONFIGURATION_BYTES_MAX = 100 * 1024 * 1024;
 
 /** workerd's configuration. A text in Cap'n Proto is written as in JSON, as long as it is ASCII. */
 function configuration({ files, compatibility, texts, kv, queues, services }) {
@@ -52,11 +54,20 @@ export class Workerd {
     for (const file of settings.files) copyFileSync(file, join(folder, basename(file)));
     const file = join(folder, "workerd.capnp");
     writeFileSync(file, configuration(settings));
+    // Beforehand, because Cloudflare parses no configuration either when it starts a Worker.
+    const compiled = join(folder, "workerd.bin");
+    const { status, stdout, stderr } = spawnSync(workerd.default, ["compile", "--config-only", file], {
+      maxBuffer: CONFIGURATION_BYTES_MAX,
+    });
+    if (status !== 0) throw new Error(`workerd does not compile its configuration:\n${stderr}`);
+    writeFileSync(compiled, stdout);
     const started = new Workerd();
     started.#log = join(folder, "log");
     const log = openSync(started.#log, "a");
     started.startedAt = performance.now();
-    const child = spawn(workerd.default, ["serve", file, "--control-fd=3"], { stdio: ["ignore", log, log, "pipe"] });
+    const child = spawn(workerd.default, ["serve", "--binary", compiled, "--control-fd=3"], {
+      stdio: ["ignore", log, log, "pipe"],
+    });
     started.#child = child;
     closeSync(log);
     const port = await started.#listens(child).catch(async (error) => {

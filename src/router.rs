@@ -22,6 +22,7 @@ use crate::{
     replies::intake::{NOTIFICATION_BYTES_MAX, NylasRequest, receive as receive_notification},
     signature::SignatureHeaders,
 };
+use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::{Value, json};
 use web_sys::UrlSearchParams;
@@ -66,7 +67,20 @@ pub async fn route(
         }
         _ => {}
     }
-    respond(match (path, method.as_str(), config) {
+    let others = route_others(request, platform, config, (path, &method, query));
+    // Boxed, so that it is code of its own: a sign-in mail does not wait for its compilation.
+    respond(others.boxed_local().await);
+    Routed::default()
+}
+
+/// The routes with nothing left to do after the answer.
+async fn route_others(
+    request: &Request,
+    platform: &Platform,
+    config: &Settings,
+    (path, method, query): (&str, &str, &str),
+) -> Response {
+    match (path, method, config) {
         ("/api/webhooks/clerk", ..) => method_not_allowed("POST"),
         ("/api/webhooks/nylas", "GET", _) => challenge(query),
         ("/api/webhooks/nylas", "POST", Ok(config)) => {
@@ -80,8 +94,7 @@ pub async fn route(
             Some(path) => admin(platform, config, request, Some(path), query).await,
             None => not_found(),
         },
-    });
-    Routed::default()
+    }
 }
 
 /// The answer to a request that nothing answered, so that its sender tries again.

@@ -32,7 +32,11 @@ use crate::{
     },
     ports::Ports,
 };
-use std::{cell::RefCell, pin::Pin, time::Duration};
+use futures_util::FutureExt;
+use std::{cell::RefCell, time::Duration};
+
+// What few mails need is boxed (`boxed_local`), so that it is code of its own: an instance's first mail waits for the
+// compilation of whole functions.
 
 /// How long a mail is looked up after an ambiguous answer. Nylas may still accept it after that answer, and a mailbox
 /// shows a mail only a moment after it was accepted. A mail that is not found by then was not sent.
@@ -114,12 +118,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
             .borrow()
             .is_over_smtp(self.context.config.smtp.is_some());
         let verdict = match goes_over_smtp {
-            // Boxed, so that it is code of its own: whoever does not send over SMTP need not wait for its compilation.
-            true => {
-                let over_smtp: Pin<Box<dyn Future<Output = Verdict> + '_>> =
-                    Box::pin(self.over_smtp(route));
-                over_smtp.await
-            }
+            true => self.over_smtp(route).boxed_local().await,
             false => self.follow(route).await,
         };
         // Nylas accepted the mail but may have failed to send it since: `message.send_failed` can arrive before the
@@ -222,7 +221,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
         if !keys_may_be_forgotten && !may_be_elsewhere {
             return None;
         }
-        self.look_up(route).await
+        self.look_up(route).boxed_local().await
     }
 
     /// Every account that may hold the mail: those configured now, and those when the mail came.
@@ -259,7 +258,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
             // The account was removed from the configuration while the mail was under way. Nothing can be sent there,
             // so look the mail up: in every mailbox, because an attempt whose route was lost may have gone on.
             let is_reconciled = self.is_reconciled(hop, RECONCILING_TIME_WITHOUT_ANSWER);
-            return match self.look_up(route).await {
+            return match self.look_up(route).boxed_local().await {
                 Some(sent @ Verdict::Sent { .. }) => Next::End(sent),
                 None if is_reconciled => Next::Leave,
                 _ => Next::Reconcile(Reason::AccountRemoved, RECONCILING_TIME_WITHOUT_ANSWER),
@@ -268,7 +267,7 @@ impl<P: Ports> Attempt<'_, '_, P> {
         let identity = match identity(self.context, account).await {
             IdentityOutcome::Known(identity) => identity,
             IdentityOutcome::AccountAtFault(fault) => {
-                return self.account_fault(hop, fault, route).await;
+                return self.account_fault(hop, fault, route).boxed_local().await;
             }
             IdentityOutcome::Unknown => {
                 return Next::End(Verdict::retry(Reason::AccountAddressUnknown));
@@ -320,20 +319,25 @@ impl<P: Ports> Attempt<'_, '_, P> {
                 wait: retry_after,
             }),
             (SendOutcome::AccountAtFault(AccountFault::Forbidden), false) => {
-                self.forbidden(hop, route).await
+                self.forbidden(hop, route).boxed_local().await
             }
             (SendOutcome::AccountAtFault(fault), false) => {
-                self.account_fault(hop, fault, route).await
+                self.account_fault(hop, fault, route).boxed_local().await
             }
             (SendOutcome::Ambiguous { .. }, false) => Next::End(Verdict::retry(reason)),
             (SendOutcome::Ambiguous { .. }, true) | (SendOutcome::KeyConflict, _) => {
-                let is_reconciled = self.is_reconciled(hop, RECONCILING_TIME);
-                match self.find(hop, route).await {
-                    FindOutcome::Found(mail) => self.sent(hop, mail),
-                    FindOutcome::NotFound if is_reconciled => Next::Leave,
-                    _ => Next::Reconcile(reason, RECONCILING_TIME),
-                }
+                self.reconcile(hop, route, reason).boxed_local().await
             }
+        }
+    }
+
+    /// Looks for the mail after an ambiguous answer.
+    async fn reconcile(&self, hop: &Hop, route: &Route, reason: Reason) -> Next {
+        let is_reconciled = self.is_reconciled(hop, RECONCILING_TIME);
+        match self.find(hop, route).await {
+            FindOutcome::Found(mail) => self.sent(hop, mail),
+            FindOutcome::NotFound if is_reconciled => Next::Leave,
+            _ => Next::Reconcile(reason, RECONCILING_TIME),
         }
     }
 

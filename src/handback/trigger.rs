@@ -5,6 +5,7 @@ use crate::{
     context::Context,
     ledger::handback::Met,
     model::{
+        account::AccountFault,
         alert::AlertKind,
         log::{Level, Record},
         mail::Email,
@@ -14,6 +15,7 @@ use crate::{
     },
     ports::Ports,
 };
+use futures_util::FutureExt;
 use std::time::Duration;
 
 /// What the instance remembers a hand-back by, until the ledger shows it everywhere.
@@ -24,9 +26,13 @@ const QUEUED: &str = "handing_back";
 /// It is called after the answer, because it asks the ledger and no mail should wait for that. Any other mail costs
 /// nothing here.
 pub async fn consider<P: Ports>(context: &Context<'_, P>, email: &Email) {
-    let Some(fault) = context.take_all_at_fault() else {
-        return;
-    };
+    if let Some(fault) = context.take_all_at_fault() {
+        // Boxed, so that it is code of its own: no other mail waits for its compilation.
+        consider_fault(context, email, fault).boxed_local().await;
+    }
+}
+
+async fn consider_fault<P: Ports>(context: &Context<'_, P>, email: &Email, fault: AccountFault) {
     // A forwarded reply has one account, and its reader is not a user of Clerk's.
     let is_of_clerk = email.only_account.is_none();
     if context.config.clerk_api.is_none() || !is_of_clerk || context.ports.recall(QUEUED).is_some()

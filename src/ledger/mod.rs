@@ -66,7 +66,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     time::Duration,
 };
 
@@ -83,7 +82,7 @@ pub struct Ledger<'a, P> {
     ports: &'a P,
     spent: Cell<Duration>,
     /// Values that [`Ledger::read_ahead`] read and that were not used yet.
-    ahead: RefCell<BTreeMap<String, Option<String>>>,
+    ahead: RefCell<Vec<(String, Option<String>)>>,
     last_error: Cell<Option<StoreError>>,
 }
 
@@ -110,23 +109,31 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
     /// Reads several keys in one operation, for later use. If that fails, each is read when it is needed.
     async fn read_ahead(&self, keys: Vec<String>) {
         if let Ok(values) = self.count(self.ports.get_many(&keys)).await {
-            self.ahead.borrow_mut().extend(keys.into_iter().zip(values));
+            let mut ahead = self.ahead.borrow_mut();
+            ahead.retain(|(known, _)| !keys.contains(known));
+            ahead.extend(keys.into_iter().zip(values));
         }
     }
 
     /// A value that was read ahead is used once. Whoever reads a key again wants to know what has changed.
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
-        let ahead = self.ahead.borrow_mut().remove(key);
-        match ahead {
+        match self.take_ahead(key) {
             Some(value) => Ok(value),
             None => self.count(self.ports.get(key)).await,
         }
     }
 
+    fn take_ahead(&self, key: &str) -> Option<Option<String>> {
+        let mut ahead = self.ahead.borrow_mut();
+        let index = ahead.iter().position(|(known, _)| known == key)?;
+        Some(ahead.swap_remove(index).1)
+    }
+
     /// A value that was read ahead and not used yet. No operation.
     fn known_ahead<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let ahead = self.ahead.borrow();
-        let text = ahead.get(key)?.as_deref()?;
+        let (_, value) = ahead.iter().find(|(known, _)| known == key)?;
+        let text = value.as_deref()?;
         serde_json::from_str(text).ok()
     }
 
@@ -141,7 +148,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
     }
 
     async fn put(&self, key: &str, text: &str, ttl: Duration) -> Result<(), StoreError> {
-        self.ahead.borrow_mut().remove(key);
+        self.take_ahead(key);
         self.count(self.ports.put(key, text, ttl.max(TTL_MIN)))
             .await
     }
@@ -154,7 +161,7 @@ impl<'a, P: Store + Clock> Ledger<'a, P> {
         listed: &str,
         ttl: Duration,
     ) -> Result<(), StoreError> {
-        self.ahead.borrow_mut().remove(key);
+        self.take_ahead(key);
         let ttl = ttl.max(TTL_MIN);
         self.count(self.ports.put_listed(key, text, listed, ttl))
             .await

@@ -16,6 +16,7 @@ use crate::{
     ports::{HttpMethod, HttpRequest, Ports, WhenLate},
     queue::backoff::patient_delay,
 };
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use std::{fmt::Write, time::Duration};
 
@@ -30,9 +31,13 @@ pub async fn raise<P: Ports>(
     url: Option<&str>,
     alerts: Vec<Alert>,
 ) {
-    let Some(url) = url else {
-        return;
-    };
+    if let Some(url) = url.filter(|_| !alerts.is_empty()) {
+        // Boxed, so that it is code of its own: a request without alerts does not wait for its compilation.
+        raise_at(ports, config, url, alerts).boxed_local().await;
+    }
+}
+
+async fn raise_at<P: Ports>(ports: &P, config: Option<&Config>, url: &str, alerts: Vec<Alert>) {
     let ledger = Ledger::new(ports);
     let mut raised = Vec::new();
     for alert in alerts {
