@@ -1,8 +1,8 @@
 //! The operator's page, in memory: what needs attention, the pictures, the lists, a mail's history.
 //! `tests/e2e/operator.rs` looks at it in the running Worker and in a browser.
 //!
-//! With `PAGES` set to a folder, the pages that are tested here are written there, to be looked at:
-//! `tests/operator/look.mjs` takes pictures of them.
+//! The last test looks at it in Chromium, in every state. With `PAGES` set to a folder it leaves the pages and pictures
+//! of them there.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -180,13 +180,9 @@ fn asked(query: &[(&str, &str)]) -> Asked {
     })
 }
 
-/// The page, which is written to be looked at under that name.
-fn look(world: &World, name: &str, query: &[(&str, &str)]) -> String {
-    let asked = asked(query);
-    let page = done(page::page(world, &world.config, &asked, None)).unwrap();
-    if let Ok(folder) = std::env::var("PAGES") {
-        std::fs::write(format!("{folder}/{name}.html"), &page).unwrap();
-    }
+/// The page.
+fn look(world: &World, query: &[(&str, &str)]) -> String {
+    let page = done(page::page(world, &world.config, &asked(query), None)).unwrap();
     assert!(!page.contains("marker"), "something private is on the page");
     page
 }
@@ -221,7 +217,7 @@ fn text(html: &str) -> String {
 fn a_good_day_is_all_well() {
     let world = world();
     day(&world, 280);
-    let page = look(&world, "day", &[]);
+    let page = look(&world, &[]);
     let strip = text(between(&page, "What needs attention", "</section>"));
     assert!(
         strip.contains("All is well : 280 mails in the last 24 hours"),
@@ -235,7 +231,7 @@ fn what_needs_attention_is_said_first_and_each_is_a_link() {
     let world = world();
     day(&world, 280);
     trouble(&world);
-    let page = look(&world, "trouble", &[]);
+    let page = look(&world, &[]);
     let strip = between(&page, "What needs attention", "</section>");
     for (link, says) in [
         (
@@ -283,7 +279,7 @@ fn since_when_a_guard_is_up_or_a_cap_near_is_said() {
     };
     let standing = json!([began("guard_up", "g2", 20), began("cap_near", "g1", 7)]);
     world.keep("standing:alerts", &standing);
-    let page = look(&world, "since", &[]);
+    let page = look(&world, &[]);
     let strip = text(between(&page, "What needs attention", "</section>"));
     for says in [
         "13 bounced since 13:50:00 UTC, 20 min ago",
@@ -293,13 +289,18 @@ fn since_when_a_guard_is_up_or_a_cap_near_is_said() {
     }
 }
 
-#[test]
-fn templates_that_were_handed_back_to_clerk_need_attention() {
+/// Clerk delivers two templates itself.
+fn handed_back() -> World {
     let world = World::with(&[("CLERK_SECRET_KEY", "sk_test_marker")]);
     world.now.set(UnixMillis(NOW));
     let row = json!({"at": NOW - 40 * MINUTE, "templates": ["invitation", "verification_code"], "is_done": true});
     world.keep("handed_back", &row);
-    let page = look(&world, "handed-back", &[]);
+    world
+}
+
+#[test]
+fn templates_that_were_handed_back_to_clerk_need_attention() {
+    let page = look(&handed_back(), &[]);
     let strip = text(between(&page, "What needs attention", "</section>"));
     let says = "Clerk delivers these itself until relayctl templates take: invitation, verification_code \
                 since 13:30:00 UTC, 40 min ago";
@@ -317,7 +318,7 @@ fn a_code_that_was_superseded_is_neither_good_nor_bad() {
         "superseded",
         &json!({"reason": "newer_code_queued"}),
     );
-    let page = look(&world, "superseded", &[]);
+    let page = look(&world, &[]);
     assert!(page.contains("state other"), "{page}");
     assert!(!page.contains("Needs attention"), "{page}");
     assert!(page.contains(&id));
@@ -326,11 +327,11 @@ fn a_code_that_was_superseded_is_neither_good_nor_bad() {
 #[test]
 fn an_empty_relay_says_what_to_do() {
     let world = world();
-    let page = look(&world, "empty", &[]);
+    let page = look(&world, &[]);
     assert!(page.contains("No mail has come yet"), "{page}");
     assert!(!page.contains("<svg viewBox"), "{page}");
     for show in ["mails", "dead", "replies", "suppressed", "templates"] {
-        let page = look(&world, &format!("empty-{show}"), &[("show", show)]);
+        let page = look(&world, &[("show", show)]);
         assert!(page.contains("class=empty"), "{show}: {page}");
     }
 }
@@ -343,7 +344,7 @@ fn the_day_is_in_pictures_and_the_same_as_a_table() {
     }
     let more = json!({"reason": "nylas_error"});
     unsent(&world, NOW - 3 * HOUR + MINUTE, 3, "queued", &more);
-    let page = look(&world, "pictures", &[]);
+    let page = look(&world, &[]);
     let bar = between(&page, "<title>from 11:00 UTC: ", "</title>");
     assert_eq!(bar, "2 sent, 1 waiting, 1 not received,");
     let table = text(between(&page, "The same as a table", "</details>"));
@@ -366,7 +367,7 @@ fn a_row_says_what_became_of_a_mail_and_what_a_queued_one_waits_for() {
         "reason": "nylas_throttled", "said": "429 rate_limit_error", "attempts": 4, "retry_at": NOW + 65 * SECOND,
     });
     let queued = unsent(&world, NOW - 3 * MINUTE, 2, "queued", &more);
-    let page = look(&world, "rows", &[("show", "mails")]);
+    let page = look(&world, &[("show", "mails")]);
     let row = |id: &str| {
         let at = page.find(&format!("title=\"{id}\"")).unwrap();
         let start = page[..at].rfind("<tr").unwrap();
@@ -397,9 +398,9 @@ fn a_row_says_what_became_of_a_mail_and_what_a_queued_one_waits_for() {
 fn lists_are_filtered_and_paged_by_links() {
     let world = world();
     day(&world, 1000);
-    let page = look(&world, "thousand", &[]);
+    let page = look(&world, &[]);
     assert!(page.contains("1000 mails in the last 24 hours"), "{page}");
-    let page = look(&world, "thousand-mails", &[("show", "mails")]);
+    let page = look(&world, &[("show", "mails")]);
     let rows = |page: &str| page.matches("class=id href").count();
     assert_eq!(rows(&page), 50);
     assert!(text(&page).contains("1 to 50 of 1000"), "{}", text(&page));
@@ -407,7 +408,7 @@ fn lists_are_filtered_and_paged_by_links() {
         page.contains("<a href=\"?show=mails&amp;page=1\">Older</a>"),
         "{page}"
     );
-    let last = look(&world, "last", &[("show", "mails"), ("page", "19")]);
+    let last = look(&world, &[("show", "mails"), ("page", "19")]);
     assert!(
         text(&last).contains("951 to 1000 of 1000"),
         "{}",
@@ -416,7 +417,7 @@ fn lists_are_filtered_and_paged_by_links() {
     assert!(last.contains(">Newer</a>") && !last.contains(">Older</a>"));
     let count = |query: &[(&str, &str)]| {
         let query = [&[("show", "mails")], query].concat();
-        let page = text(&look(&world, "filtered", &query));
+        let page = text(&look(&world, &query));
         between(&page, " of ", " ").to_owned()
     };
     let bounced = count(&[("state", "bounced")]);
@@ -438,7 +439,6 @@ fn lists_are_filtered_and_paged_by_links() {
     // A filter keeps the others.
     let page = look(
         &world,
-        "both",
         &[
             ("show", "mails"),
             ("state", "bounced"),
@@ -482,15 +482,15 @@ fn a_form_that_was_done_says_so_on_the_next_page() {
     ] {
         let next = submit(&world, action, subject).unwrap();
         let done = next.strip_prefix("/admin?done=").unwrap();
-        let page = look(&world, "done", &[("done", done)]);
+        let page = look(&world, &[("done", done)]);
         let status = between(&page, "<p role=status", "</p>");
         assert!(status.contains(says), "{action}: {status}");
     }
     // A hash that a list shows can be lifted, too.
     submit(&world, "suppress", "marker@example.com").unwrap();
-    let page = look(&world, "suppressed", &[("show", "suppressed")]);
+    let page = look(&world, &[("show", "suppressed")]);
     let hash = between(&page, "?show=mails&amp;to=", "\"").to_owned();
-    let of_it = look(&world, "of-one", &[("show", "mails"), ("to", &hash)]);
+    let of_it = look(&world, &[("show", "mails"), ("to", &hash)]);
     assert!(
         text(&of_it).contains("suppressed : operator"),
         "{}",
@@ -498,7 +498,7 @@ fn a_form_that_was_done_says_so_on_the_next_page() {
     );
     assert_eq!(submit(&world, "lift", &hash).unwrap(), "/admin?done=lifted");
     // Nobody can put a sentence of his own there.
-    let page = look(&world, "done", &[("done", "You must call this number")]);
+    let page = look(&world, &[("done", "You must call this number")]);
     assert!(!page.contains("call this number"), "{page}");
 }
 
@@ -513,7 +513,7 @@ fn a_mail_is_looked_up_by_its_id_or_its_recipient_whose_address_is_in_no_link() 
     let link = submit(&world, "find", "Marker@example.com").unwrap();
     let hash = link.strip_prefix("/admin?show=mails&to=").unwrap();
     assert_eq!(hash.len(), 64);
-    let page = look(&world, "found", &[("show", "mails"), ("to", hash)]);
+    let page = look(&world, &[("show", "mails"), ("to", hash)]);
     assert!(
         text(&page).contains("1 to 1 of 1") && page.contains("?id=msg_1"),
         "{page}"
@@ -532,7 +532,7 @@ fn a_mail_that_was_redriven_keeps_its_history() {
     let letter = letter.unwrap();
     submit(&world, "redrive", &letter).unwrap();
     sent_as(&world, &letter);
-    let page = text(&look(&world, "redriven", &[("id", &letter)]));
+    let page = text(&look(&world, &[("id", &letter)]));
     let happened = between(&page, "What happened", "Version");
     let mut from = 0;
     for event in [
@@ -590,7 +590,7 @@ fn with_more_than_a_thousand_mails_the_newest_are_listed() {
         );
     }
     world.costs.take();
-    let page = look(&world, "many", &[]);
+    let page = look(&world, &[]);
     let costs = world.costs.take();
     assert!(
         page.contains("1000 mails in the last 24 hours"),
@@ -606,7 +606,7 @@ fn with_more_than_a_thousand_mails_the_newest_are_listed() {
 fn a_mails_page_says_what_it_waits_for_and_when_it_is_tried_again() {
     let world = world();
     let id = trouble(&world);
-    let page = look(&world, "queued", &[("id", &id)]);
+    let page = look(&world, &[("id", &id)]);
     let words = text(&page);
     assert!(
         words.contains("queued : it waits for Nylas to recover: it answers with errors"),
@@ -629,7 +629,7 @@ fn a_mails_page_says_what_it_waits_for_and_when_it_is_tried_again() {
 fn an_unknown_id_says_so() {
     let world = world();
     for id in ["msg_unknown", "<script>"] {
-        let page = look(&world, "unknown", &[("id", id)]);
+        let page = look(&world, &[("id", id)]);
         assert!(
             page.contains("The relay knows no mail with this id"),
             "{page}"
@@ -650,7 +650,7 @@ fn the_page_loads_and_runs_nothing() {
         &[("show", "suppressed")],
         &[("id", &id)],
     ] {
-        let page = look(&world, "all", query);
+        let page = look(&world, query);
         for loading in [
             "<script", "<link", "src=", "http://", "https://", "style=", "@import", "onclick",
         ] {
@@ -667,7 +667,7 @@ fn the_page_is_for_screen_readers_too() {
     day(&world, 100);
     trouble(&world);
     for query in [&[][..], &[("show", "mails")], &[("show", "suppressed")]] {
-        let page = look(&world, "read", query);
+        let page = look(&world, query);
         for input in page.split("<input ").skip(1) {
             let input = input.split('>').next().unwrap();
             if input.contains("type=hidden") {
@@ -685,4 +685,118 @@ fn the_page_is_for_screen_readers_too() {
         );
         assert!(page.contains("<main>") && page.contains("<html lang=en>"));
     }
+}
+
+/// The page of each state, and its name.
+fn states() -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    let mut shoot = |name: &str, world: &World, query: &[(&str, &str)]| {
+        pages.push((name.to_owned(), look(world, query)));
+    };
+    let empty = world();
+    shoot("empty", &empty, &[]);
+    for show in ["mails", "dead", "replies", "suppressed", "templates"] {
+        shoot(&format!("empty-{show}"), &empty, &[("show", show)]);
+    }
+    shoot("unknown", &empty, &[("id", "msg_unknown")]);
+    let good = world();
+    day(&good, 280);
+    let delivered = sent(&good, NOW - 9 * MINUTE, 7_000, 700, Some("delivered"));
+    let bounced = sent(&good, NOW - 3 * HOUR, 7_001, 2 * MINUTE, Some("bounced"));
+    for (id, class) in [("delivered", "person"), ("own", "automatic")] {
+        let row = json!({
+            "class": class, "at": NOW - HOUR, "account": "g1", "svix_id": delivered, "handed_to": ["agent", "person"],
+        });
+        good.keep(format!("reply:{id}-19a2f27c19a2f27c"), &row);
+    }
+    let fields = [
+        json!({"path": "data.to_email_address", "type": "string", "length": 15}),
+        json!({"path": "data.delivered_by_clerk", "type": "boolean"}),
+    ];
+    good.keep(
+        "shape:verification_code",
+        &json!({"at": NOW - HOUR, "fields": fields}),
+    );
+    submit(&good, "suppress", "marker@example.com").unwrap();
+    shoot("day", &good, &[]);
+    shoot("day-mail", &good, &[("id", &delivered)]);
+    shoot("day-mail-bounced", &good, &[("id", &bounced)]);
+    shoot("day-replies", &good, &[("show", "replies")]);
+    shoot(
+        "day-suppressed",
+        &good,
+        &[("show", "suppressed"), ("done", "suppressed")],
+    );
+    shoot("day-templates", &good, &[("show", "templates")]);
+    let bad = world();
+    day(&bad, 280);
+    let queued = trouble(&bad);
+    shoot("trouble", &bad, &[]);
+    shoot(
+        "trouble-waiting",
+        &bad,
+        &[("show", "mails"), ("state", "wait")],
+    );
+    shoot("trouble-dead", &bad, &[("show", "dead")]);
+    shoot("trouble-mail-queued", &bad, &[("id", &queued)]);
+    let dead = id(NOW - 25 * MINUTE, 9_100);
+    shoot("trouble-mail-dead", &bad, &[("id", &dead)]);
+    submit(&bad, "redrive", &dead).unwrap();
+    sent_as(&bad, &dead);
+    shoot(
+        "trouble-mail-redriven",
+        &bad,
+        &[("id", &dead), ("done", "redriven")],
+    );
+    shoot("trouble-handed-back", &handed_back(), &[]);
+    let many = world();
+    day(&many, 1000);
+    shoot("thousand", &many, &[]);
+    shoot("thousand-mails", &many, &[("show", "mails")]);
+    shoot("thousand-last", &many, &[("show", "mails"), ("page", "19")]);
+    let filtered = [
+        ("show", "mails"),
+        ("state", "bounced"),
+        ("slug", "invitation"),
+    ];
+    shoot("thousand-filtered", &many, &filtered);
+    pages
+}
+
+/// Nothing is wider than the window, and every text stands out: light, dark, and both on a phone.
+#[test]
+fn in_every_state_the_page_can_be_read() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !root.join("node_modules/playwright-core").exists() {
+        eprintln!("skipped: npm's packages are not installed");
+        return;
+    }
+    let own = std::env::temp_dir().join(format!("pages-{}", std::process::id()));
+    let kept = std::env::var_os("PAGES");
+    let folder = kept.as_ref().map_or(own.clone(), Into::into);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, page) in states() {
+        std::fs::write(folder.join(format!("{name}.html")), page).unwrap();
+    }
+    let mut command = std::process::Command::new(root.join("scripts/with-tools"));
+    command
+        .args(["node", "tests/operator/look.mjs"])
+        .current_dir(root);
+    command.env("PAGES", &folder);
+    if kept.is_some() {
+        command.env("PICTURES", "yes");
+    }
+    let looked = command.output().unwrap();
+    let _ = std::fs::remove_dir_all(&own);
+    let said = String::from_utf8_lossy(&looked.stdout);
+    if said.starts_with("skipped") {
+        eprintln!("{said}");
+        return;
+    }
+    assert_eq!(
+        said.trim(),
+        "ok",
+        "{}",
+        String::from_utf8_lossy(&looked.stderr)
+    );
 }

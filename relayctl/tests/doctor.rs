@@ -1129,6 +1129,49 @@ fn what_is_not_known_is_skipped_not_failed() {
     assert_eq!(found["config-file"].0, "pass");
 }
 
+/// What cannot be there is one line, and neither Clerk nor a name service is asked, whatever the environment has.
+#[test]
+fn of_the_relay_of_make_dev_what_it_cannot_have_is_skipped() {
+    let folder = Folder::new();
+    folder.write("wrangler.toml", include_str!("../../wrangler.toml"));
+    let account = Account {
+        grant_id: GRANT.into(),
+        email: "notifications@acme.example".into(),
+        name: Some("Acme".into()),
+    };
+    let nylas = StandIn::start_blocking(Options::new(API_KEY, vec![account])).unwrap();
+    let mut healthy = World::healthy();
+    let summary = healthy.summary.clone();
+    healthy.relay.admin = Some(Arc::new(move |_| Answer::json(200, &summary)));
+    let relay = healthy.relay.start();
+    let webhook = format!("{}/api/webhooks/nylas", relay.url);
+    nylas.add_webhook(&webhook, "webhook-secret-for-tests", &TRIGGERS);
+    let profile = [
+        ("RELAY_URL", relay.url.as_str()),
+        ("CLERK_WEBHOOK_SIGNING_SECRET", SECRET),
+        ("ADMIN_TOKEN", ADMIN_TOKEN),
+        ("NYLAS_API_BASE", &nylas.base_url()),
+        ("NYLAS_API_KEY", API_KEY),
+        ("NYLAS_GRANT_ID", GRANT),
+        ("NYLAS_WEBHOOK_SECRET", "webhook-secret-for-tests"),
+    ];
+    let lines = profile.map(|(name, value)| format!("{name}={value}\n"));
+    folder.write(".wrangler/relay-local.env", lines.concat());
+    let elsewhere = Server::start(|asked| panic!("asked elsewhere: {asked:?}"));
+    let ran = Relayctl::new(&folder.0)
+        .env("CLERK_SECRET_KEY", CLERK_KEY)
+        .env("CLERK_API_BASE", &elsewhere.url)
+        .env("RELAYCTL_DNS", &elsewhere.url)
+        .run(&["--local", "doctor"]);
+    let line = "skip  9 checks, because `make dev` plays neither Clerk's API nor a name service; --json lists them";
+    assert!(ran.out.lines().any(|shown| shown == line), "{}", ran.all());
+    assert!(
+        ran.out.contains(" 0 warned, 0 failed, 9 skipped"),
+        "{}",
+        ran.all()
+    );
+}
+
 #[test]
 fn a_published_signing_secret_is_a_fault_where_mails_go_out() {
     let folder = Folder::new();

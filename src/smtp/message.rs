@@ -82,7 +82,11 @@ fn lines(body: &str) -> String {
 fn ascii_domain(address: &str) -> String {
     let in_ascii = || {
         let (local_part, domain) = address.rsplit_once('@')?;
-        if domain.is_ascii() {
+        // In a URL some letters end the domain: the rest would be lost, and the address another one.
+        let is_of_domain = |letter: char| {
+            !letter.is_ascii() || letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.')
+        };
+        if domain.is_ascii() || !domain.chars().all(is_of_domain) {
             return None;
         }
         let address = format!("{local_part}@{}", to_ascii(domain)?);
@@ -96,7 +100,6 @@ fn ascii_domain(address: &str) -> String {
 /// needs no port.
 #[cfg(target_arch = "wasm32")]
 fn to_ascii(domain: &str) -> Option<String> {
-    // What would be no domain in a URL comes back shorter, or not at all, and is no address then.
     let url = web_sys::Url::new(&format!("http://{domain}/")).ok()?;
     Some(url.hostname())
 }

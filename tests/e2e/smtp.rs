@@ -224,6 +224,7 @@ fn over_smtp_a_mail_is_sent_whole_and_each_failure_of_the_server_is_one_mail(sta
     };
     let relay = Relay::start("smtp", server.settings(stage));
     a_mail_is_sent_whole(stage, &relay, &server);
+    an_internationalised_domain_is_written_in_ascii(&relay, &server);
     refusals_are_told_apart(&relay, &server);
     silence_after_the_dot_is_settled_by_the_mailbox(stage, &relay, &server);
     a_lost_reply_to_a_mail_that_is_nowhere_is_sent_again(&relay, &server);
@@ -292,6 +293,41 @@ fn a_mail_is_sent_whole(stage: &Stage, relay: &Relay, server: &Server) {
     thread::sleep(Duration::from_secs(1));
     assert_eq!(event.deliver(relay).answer().1, "duplicate");
     assert_eq!(server.mails_to(&to).len(), 1);
+}
+
+/// In the envelope and in the header, by the runtime's own rules for domains. What is no domain is left to the server.
+fn an_internationalised_domain_is_written_in_ascii(relay: &Relay, server: &Server) {
+    for (address, on_the_wire) in [
+        (
+            "marker-idn@bücher.example",
+            "marker-idn@xn--bcher-kva.example",
+        ),
+        (
+            "marker-idn@Straße.example",
+            "marker-idn@xn--strae-oqa.example",
+        ),
+        (
+            "marker-idn@例え.テスト",
+            "marker-idn@xn--r8jz45g.xn--zckzah",
+        ),
+        (
+            "marker-jäne@bücher.example",
+            "marker-jäne@xn--bcher-kva.example",
+        ),
+        ("marker-idn@ü.example/x", "marker-idn@ü.example/x"),
+    ] {
+        let event = Event::code().with("to_email_address", address.into());
+        let answer = event.deliver(relay);
+        assert_eq!(
+            answer.answer(),
+            (200, "sent".into()),
+            "{address}: {}",
+            relay.log()
+        );
+        let mail = server.wait_for_mails(on_the_wire, 1).remove(0);
+        assert_eq!(mail["to"], serde_json::json!([on_the_wire]));
+        assert_eq!(header(&mail, "To"), on_the_wire);
+    }
 }
 
 fn refusals_are_told_apart(relay: &Relay, server: &Server) {

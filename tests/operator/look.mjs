@@ -1,30 +1,38 @@
-// Pictures of the operator's page, to be looked at and for the documentation: light, dark, and on a phone. PAGES is a
-// folder with pages that `PAGES=... cargo test --test page` wrote; the pictures go there, too. Names on the command
-// line: only those pages. CHROMIUM_BIN is the browser.
+// Whether each page of a folder can be read in Chromium: light, dark, and both on a phone. PAGES is the folder,
+// CHROMIUM_BIN the browser. With PICTURES, pictures go into the same folder. Prints what cannot be read, or `ok`.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { unreadable } from "./readable.mjs";
 
-const { CHROMIUM_BIN, PAGES } = process.env;
-const wanted = process.argv.slice(2);
+const { CHROMIUM_BIN, PAGES, PICTURES } = process.env;
+if (!CHROMIUM_BIN) {
+  console.log("skipped: no Chromium");
+  process.exit(0);
+}
+const files = readdirSync(PAGES).filter((name) => name.endsWith(".html"));
 const browser = await chromium.launch({
-  executablePath: CHROMIUM_BIN ?? "/usr/bin/chromium",
+  executablePath: CHROMIUM_BIN,
   args: ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
 });
+const wrong = files.length ? [] : [`no page in ${PAGES}`];
+const desktop = { viewport: { width: 1120, height: 760 } };
+const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 1.5, isMobile: true };
 for (const [way, options] of [
-  ["light", { viewport: { width: 1120, height: 760 }, colorScheme: "light" }],
-  ["dark", { viewport: { width: 1120, height: 760 }, colorScheme: "dark" }],
-  ["phone", { viewport: { width: 390, height: 844 }, colorScheme: "light", deviceScaleFactor: 1.5, isMobile: true }],
+  ["light", { ...desktop, colorScheme: "light" }],
+  ["dark", { ...desktop, colorScheme: "dark" }],
+  ["phone", { ...phone, colorScheme: "light" }],
+  ["phone-dark", { ...phone, colorScheme: "dark" }],
 ]) {
   const context = await browser.newContext({ ...options, javaScriptEnabled: false });
   const page = await context.newPage();
-  for (const file of readdirSync(PAGES).filter((name) => name.endsWith(".html"))) {
-    const name = file.replace(".html", "");
-    if (wanted.length && !wanted.includes(name)) continue;
+  for (const file of files) {
+    const name = `${file.replace(".html", "")}-${way}`;
     await page.goto(`file://${join(PAGES, file)}`);
-    await page.screenshot({ path: join(PAGES, `${name}-${way}.png`), fullPage: true });
-    const { width } = await page.locator("body").boundingBox();
-    console.log(name, way, width);
+    if (PICTURES) await page.screenshot({ path: join(PAGES, `${name}.png`), fullPage: true });
+    for (const one of await unreadable(page)) wrong.push(`${name}: ${one}`);
   }
+  await context.close();
 }
 await browser.close();
+console.log(wrong.join("\n") || "ok");

@@ -4,35 +4,19 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { unreadable } from "./readable.mjs";
 
 const { ADMIN_TOKEN, CHROMIUM_BIN, PAGE_SCREENSHOTS, RELAY_URL } = process.env;
 if (!CHROMIUM_BIN) {
   console.log("skipped: no Chromium");
   process.exit(0);
 }
-// The least contrast of a text with what is behind it, and which text; WCAG asks for 4.5.
-const CONTRAST = () => {
-  const light = (colour) => {
-    const [red, green, blue] = colour
-      .match(/\d+/g)
-      .slice(0, 3)
-      .map((value) => value / 255)
-      .map((value) => (value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-  };
-  const behind = (element) => {
-    const colour = getComputedStyle(element).backgroundColor;
-    if (!colour.endsWith(", 0)") || !element.parentElement) return colour;
-    return behind(element.parentElement);
-  };
-  const texts = [...document.querySelectorAll("a,span,td,th,small,label,button,dt,dd,figcaption,p,b")];
-  const contrasts = texts
-    .filter((element) => element.textContent.trim())
-    .map((element) => {
-      const [one, other] = [light(getComputedStyle(element).color), light(behind(element))].sort();
-      return [(other + 0.05) / (one + 0.05), element.textContent.slice(0, 30)];
-    });
-  return contrasts.sort(([one], [other]) => one - other)[0];
+// What the page is like in other states: tests/page.rs.
+const readable = async (page, name) => {
+  for (const colorScheme of ["dark", "light"]) {
+    await page.emulateMedia({ colorScheme });
+    assert.deepEqual(await unreadable(page), [], `${name}, ${colorScheme}`);
+  }
 };
 const browser = await chromium.launch({
   executablePath: CHROMIUM_BIN,
@@ -72,18 +56,13 @@ try {
     // On a phone, too, a table is one to who hears it.
     const mails = page.getByRole("table", { name: "Mails, the newest first" });
     assert.ok((await mails.getByRole("cell", { name: "verification_code" }).count()) > 0, "no mail is listed");
-    // Nothing is wider than the window.
-    const width = await page.evaluate(() => document.documentElement.scrollWidth);
-    assert.ok(width <= viewport.width, `${name}: ${width} wide`);
-    for (const colorScheme of ["dark", "light"]) {
-      await page.emulateMedia({ colorScheme });
-      const [contrast, text] = await page.evaluate(CONTRAST);
-      assert.ok(contrast >= 4.5, `${colorScheme}: ${text}: ${contrast}`);
-    }
+    await readable(page, `${name}: overview`);
     if (PAGE_SCREENSHOTS) await page.screenshot({ path: join(PAGE_SCREENSHOTS, `${name}.png`), fullPage: true });
     // Through a filter to the history of one mail.
     await page.getByRole("link", { name: "All mails" }).click();
     const states = page.getByRole("navigation", { name: "Filter by state" });
+    await states.waitFor();
+    await readable(page, `${name}: mails`);
     await states.getByRole("link", { name: /^(sent|delivered) \d/ }).first().click();
     const link = page.getByRole("row").filter({ hasText: /sent|delivered/ }).getByRole("link").first();
     const id = await link.getAttribute("title");
@@ -91,6 +70,7 @@ try {
     await page.getByRole("heading", { name: id, exact: true }).waitFor();
     for (const event of ["made by Clerk", "sent"])
       assert.ok((await page.getByRole("listitem").filter({ hasText: event }).count()) > 0, event);
+    await readable(page, `${name}: a mail`);
     if (PAGE_SCREENSHOTS) await page.screenshot({ path: join(PAGE_SCREENSHOTS, `${name}-history.png`) });
     await page.getByLabel("Look up").fill(id);
     await page.keyboard.press("Enter");

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     http::{Ask, list, text},
+    local,
     templates::{
         Filter,
         clerk::{Clerk, TEMPLATES_MAX, Template},
@@ -23,6 +24,9 @@ const CHECKS: [&str; 5] = [
 ];
 
 pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
+    if local::is_local() {
+        return CHECKS.map(|id| skip(id, local::ABSENT, "")).to_vec();
+    }
     let [key_id, rest @ ..] = CHECKS;
     let without = |first: Finding| {
         let others = rest.map(|id| skip(id, "Clerk was not asked", "see clerk-key"));

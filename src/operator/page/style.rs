@@ -31,7 +31,7 @@ input,button{font:inherit;padding:.3em .6em;border:1px solid var(--line);border-
 color:inherit;min-width:0}\
 button{background:var(--card);cursor:pointer}button:hover{border-color:var(--link)}\
 form{display:inline-flex;flex-wrap:wrap;gap:.4em;align-items:center;margin:0}\
-label{color:var(--dim)}\
+label,::placeholder{color:var(--dim)}\
 .dim,caption,figcaption,small,dt{color:var(--dim)}\
 .strip{border:1px solid var(--line);border-left:6px solid;border-radius:6px;padding:.7em 1em;background:var(--card);\
 margin-bottom:1em}\
@@ -69,7 +69,7 @@ ol.time li.next{border-left-style:dashed}ol.time li:last-child{border-color:tran
 details summary{cursor:pointer;color:var(--dim);margin-top:.4em}\
 @media(max-width:42em){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\
 table,tbody,tr{display:block}tr{border-bottom:1px solid var(--line);padding:.45em 0;display:grid;\
-grid-template-columns:1fr auto;gap:.1em 1em}\
+grid-template-columns:1fr fit-content(50%);gap:.1em 1em}\
 td{display:block;border:0;padding:0;overflow-wrap:anywhere;min-width:0}\
 td[data-l]:not([data-l='']):before{content:attr(data-l) ' ';color:var(--dim)}\
 td.n{text-align:left}dl{grid-template-columns:1fr}dd{margin-bottom:.5em}\
