@@ -39,7 +39,7 @@ pub use model::account::{Account, AccountState};
 pub use model::call::SeenRequest;
 pub use model::mail::Mail;
 pub use model::script::{Action, RequestKind, Rule};
-pub use model::unknowns::{OnHangUp, OtherBytes, Unknowns};
+pub use model::unknowns::{Compresses, OnHangUp, OtherBytes, Unknowns};
 pub use model::webhook::Notified;
 pub use shared::Options;
 pub use submitted::Submitted;
@@ -223,6 +223,13 @@ impl StandIn {
             secret.to_owned(),
             triggers,
         );
+    }
+
+    /// Has the webhook to this address ask for compressed notifications (`compressed_delivery`).
+    pub fn compress_notifications_to(&self, url: &str) {
+        for webhook in &mut self.shared.lock().webhooks {
+            webhook.compressed |= webhook.url == url;
+        }
     }
 
     /// Every finished attempt to deliver a notification, oldest first.

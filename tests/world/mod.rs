@@ -30,6 +30,7 @@ use sha2::Sha256;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    io::Read,
     pin::pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
@@ -669,8 +670,12 @@ impl Http for World {
 }
 
 impl Gunzip for World {
-    async fn gunzip(&self, _packed: &[u8], _bytes_max: usize) -> Option<Vec<u8>> {
-        None
+    async fn gunzip(&self, packed: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+        let mut unpacked = Vec::new();
+        let at_most = u64::try_from(bytes_max).unwrap() + 1;
+        let mut decoder = flate2::read::GzDecoder::new(packed).take(at_most);
+        decoder.read_to_end(&mut unpacked).ok()?;
+        (unpacked.len() <= bytes_max).then_some(unpacked)
     }
 }
 
