@@ -38,6 +38,7 @@ pub use inbound::Inbound;
 pub use model::account::{Account, AccountState};
 pub use model::call::SeenRequest;
 pub use model::mail::Mail;
+pub use model::plan::Plan;
 pub use model::script::{Action, RequestKind, Rule};
 pub use model::unknowns::{Compresses, OnHangUp, OtherBytes, Unknowns};
 pub use model::webhook::Notified;
@@ -189,6 +190,11 @@ impl StandIn {
         {
             held.state = account_state;
         }
+    }
+
+    /// Changes the organization's plan. At first it has no limits.
+    pub fn set_plan(&self, plan: Plan) {
+        self.shared.lock().plan = plan;
     }
 
     /// Stores an incoming mail and sends `message.created`. Returns its id, or None if there is no such account.

@@ -371,12 +371,12 @@ fn steered_over_http() {
         api(
             &nylas,
             "/control/accounts",
-            &json!({ "grant_id": GRANT, "state": { "daily_cap": 0 } })
+            &json!({ "grant_id": GRANT, "state": "paused" })
         )
         .status,
         200
     );
-    assert_eq!(send(&nylas, "2", &mail("a@example.com")).status, 429);
+    assert_eq!(send(&nylas, "2", &mail("a@example.com")).status, 400);
     assert_eq!(
         api(
             &nylas,
@@ -386,6 +386,10 @@ fn steered_over_http() {
         .status,
         200
     );
+    let plan = |plan: Value| assert_eq!(api(&nylas, "/control/plan", &plan).status, 200);
+    plan(json!({ "mails_a_day": 0 }));
+    assert_eq!(send(&nylas, "plan", &mail("a@example.com")).status, 429);
+    plan(json!({}));
     send(&nylas, "3", &mail("a@example.com"));
     assert_eq!(
         api(
