@@ -228,6 +228,33 @@ fn a_mail_without_a_delay_is_named_before_the_queue_has_it() {
     assert!(!is_named(&world));
 }
 
+/// The consumer has it after two seconds and removes the name. One that KV writes later would stay, and say a minute
+/// later that nothing moves: needless 503s and an alert, until the next mail comes out of the queue.
+#[test]
+fn a_name_that_is_written_after_the_consumer_may_have_had_the_mail_is_taken_back() {
+    for budget in ["4000", "0"] {
+        for (takes, stays) in [(1_900, true), (2_000, false), (20_000, false)] {
+            let world = World::with(&[("INLINE_SEND_BUDGET_MS", budget)]);
+            world.answers(SEND, 503, json!({"request_id": "r"}));
+            world.put_takes.set((OLDEST, takes));
+            assert_eq!(world.receive("msg_1", TO), "queued");
+            assert_eq!(is_named(&world), stays, "{budget} {takes}");
+            assert_eq!(world.costs.get().deletes, u32::from(!stays));
+        }
+    }
+    // Its record, which is written first, took so long.
+    let world = troubled();
+    world.put_takes.set(("mail:", 2_000));
+    assert_eq!(world.receive("msg_1", TO), "queued");
+    assert!(!is_named(&world));
+    let costs = world.costs.get();
+    assert_eq!((costs.writes, costs.deletes), (2, 0));
+    // The next mail that is queued is named.
+    world.put_takes.take();
+    assert_eq!(world.receive("msg_2", TO), "queued");
+    assert_eq!(world.kept(OLDEST).unwrap()["id"], "msg_2");
+}
+
 #[test]
 fn whatever_the_consumer_gets_shows_that_the_queue_moves_again() {
     let world = troubled();

@@ -38,8 +38,9 @@ pub use inbound::Inbound;
 pub use model::account::{Account, AccountState};
 pub use model::call::SeenRequest;
 pub use model::mail::Mail;
+pub use model::plan::Plan;
 pub use model::script::{Action, RequestKind, Rule};
-pub use model::unknowns::{OnHangUp, OtherBytes, Unknowns};
+pub use model::unknowns::{Compresses, OnHangUp, OtherBytes, Unknowns};
 pub use model::webhook::Notified;
 pub use shared::Options;
 pub use submitted::Submitted;
@@ -191,6 +192,11 @@ impl StandIn {
         }
     }
 
+    /// Changes the organization's plan. At first it has no limits.
+    pub fn set_plan(&self, plan: Plan) {
+        self.shared.lock().plan = plan;
+    }
+
     /// Stores an incoming mail and sends `message.created`. Returns its id, or None if there is no such account.
     pub fn receive(&self, inbound: Inbound) -> Option<String> {
         inbound::receive(&self.shared, &mut self.shared.lock(), inbound)
@@ -223,6 +229,13 @@ impl StandIn {
             secret.to_owned(),
             triggers,
         );
+    }
+
+    /// Has the webhook to this address ask for compressed notifications (`compressed_delivery`).
+    pub fn compress_notifications_to(&self, url: &str) {
+        for webhook in &mut self.shared.lock().webhooks {
+            webhook.compressed |= webhook.url == url;
+        }
     }
 
     /// Every finished attempt to deliver a notification, oldest first.

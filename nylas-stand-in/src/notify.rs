@@ -2,13 +2,16 @@
 
 use crate::caller;
 use crate::hex::hex;
+use crate::model::unknowns::Compresses;
 use crate::model::webhook::Notified;
 use crate::shared::Shared;
 use crate::state::State;
+use flate2::{Compression, write::GzEncoder};
 use hmac::{Hmac, Mac};
 use hyper::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use std::io::Write;
 use std::sync::Arc;
 
 /// How many attempts there are to deliver a notification.
@@ -64,19 +67,27 @@ async fn deliver(shared: &Shared, webhook: &str, url: &str, mut envelope: Value)
     let mut pause = shared.options.notify_interval;
     for attempt in 1..=ATTEMPTS {
         envelope["webhook_delivery_attempt"] = json!(attempt);
-        let body = envelope.to_string().into_bytes();
-        // Looked up for each attempt, because the secret may have been changed.
-        let secret = shared
+        let mut body = envelope.to_string().into_bytes();
+        // Looked up for each attempt, because it may have been changed.
+        let known = shared
             .lock()
             .webhooks
             .iter()
             .find(|known| known.id == webhook)
-            .map(|known| known.secret.clone());
-        let signature = sign(&secret.unwrap_or_default(), &body);
-        let headers = [
-            ("content-type", "application/json"),
-            ("x-nylas-signature", signature.as_str()),
-        ];
+            .map(|known| (known.secret.clone(), known.compressed));
+        let (secret, asks) = known.unwrap_or_default();
+        let mut headers = vec![("content-type", "application/json")];
+        let is_compressed = match shared.options.unknowns.compresses {
+            Compresses::WhatAsksForIt => asks,
+            Compresses::Everything => true,
+            Compresses::Nothing => false,
+        };
+        if is_compressed && let Ok(packed) = gzip(&body) {
+            body = packed;
+            headers.push(("content-encoding", "gzip"));
+        }
+        let signature = sign(&secret, &body);
+        headers.push(("x-nylas-signature", &signature));
         let reply = caller::call(Method::POST, url, &headers, body).await;
         let status = reply.ok().map(|reply| reply.status);
         shared.lock().notified.push(Notified {
@@ -95,7 +106,14 @@ async fn deliver(shared: &Shared, webhook: &str, url: &str, mut envelope: Value)
     }
 }
 
-/// Lower-case hexadecimal HMAC-SHA256 of the exact body, keyed with the secret as it is written.
+fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// Lower-case hexadecimal HMAC-SHA256 of the exact body as it is sent, compressed or not, keyed with the secret as it is
+/// written.
 fn sign(secret: &str, body: &[u8]) -> String {
     // HMAC takes keys of any length.
     Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_or_else(

@@ -27,7 +27,10 @@ pub struct Options {
     /// comes after twice that time. Nylas' last attempt comes 10 to 20 minutes after the first.
     pub notify_interval: Duration,
     /// How many requests to the API may be open at the same time. One more waits until one is answered, while its
-    /// caller's time runs, as Cloudflare has a Worker's seventh wait. `None`: any number.
+    /// caller's time runs, as Cloudflare has a Worker's seventh wait. `None`: any number. That is the default, because
+    /// Cloudflare's limit is each invocation's, and a request does not say whose it is: a limit for all of them would
+    /// have the requests of different invocations wait for each other. So it is for a test in which one invocation
+    /// talks to the stand-in. The simulator, which knows the invocations apart, always has the limit.
     pub connections: Option<usize>,
     /// What Nylas does not document.
     pub unknowns: Unknowns,

@@ -7,6 +7,7 @@ use crate::model::answer::Answer;
 use crate::model::call::SeenRequest;
 use crate::model::mail::Mail;
 use crate::model::mailbox::Stored;
+use crate::model::plan::Plan;
 use crate::model::script::Rule;
 use crate::model::webhook::{Notified, Webhook};
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 
 pub struct State {
     pub accounts: Vec<Held>,
+    pub plan: Plan,
     pub mails: Vec<Mail>,
     /// The ids of mails that somebody deleted from the page.
     pub deleted: BTreeSet<String>,
@@ -46,6 +48,7 @@ impl State {
         };
         State {
             accounts: accounts.into_iter().map(held).collect(),
+            plan: Plan::default(),
             mails: Vec::new(),
             deleted: BTreeSet::new(),
             messages: Vec::new(),

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{GRANT, KEY, OTHER, get, mail, post, send, send_from, start, try_send};
-use nylas_stand_in::AccountState;
+use nylas_stand_in::{AccountState, Action, MailEvent, Plan, Rule, Submitted};
 use serde_json::{Value, json};
 
 fn with(field: &str, value: Value) -> Value {
@@ -286,12 +286,6 @@ fn accounts_and_their_states() {
             "rate_limit_error",
             "Too many requests, please try again shortly.",
         ),
-        (
-            AccountState::DailyCap(0),
-            429,
-            "rate_limit_error",
-            "Daily send limit exceeded",
-        ),
         (AccountState::Gone, 404, "not_found_error", ""),
     ];
     for (at, (state, status, kind, message)) in table.into_iter().enumerate() {
@@ -321,7 +315,10 @@ fn accounts_and_their_states() {
 #[test]
 fn a_daily_cap_ends_with_the_day() {
     let nylas = start();
-    nylas.set_account_state(GRANT, AccountState::DailyCap(2));
+    nylas.set_plan(Plan {
+        mails_a_day: Some(2),
+        ..Plan::default()
+    });
     let mut statuses = Vec::new();
     for key in ["a", "b", "c"] {
         statuses.push(send(&nylas, key, &mail("a@example.com")).status);
@@ -345,28 +342,75 @@ fn a_burst_is_queued_until_the_queue_is_full() {
     assert_eq!(nylas.mails().len(), 4);
 }
 
-/// Nylas pools the rate and the month's mails over the organization.
+/// A mail of the other account.
+fn others_mail() -> Value {
+    let mut mail = mail("b@example.com");
+    mail["from"] = json!([{ "email": "login2@app.example.com" }]);
+    mail
+}
+
+/// Nylas pools the rate over the organization.
 #[test]
 fn what_is_the_organizations_holds_for_every_account() {
     for state in [
         AccountState::RateLimited,
         AccountState::PerSecond { mails: 1, queue: 0 },
-        AccountState::MonthlyCap(1),
     ] {
         let nylas = start();
         send(&nylas, "a", &mail("a@example.com"));
         nylas.set_account_state(GRANT, state);
-        let mut other = mail("b@example.com");
-        other["from"] = json!([{ "email": "login2@app.example.com" }]);
-        let refused = send_from(&nylas, OTHER, "b", &other);
+        let refused = send_from(&nylas, OTHER, "b", &others_mail());
         assert_eq!((refused.status, refused.kind()), (429, "rate_limit_error"));
     }
+}
+
+/// Nylas Free has both. So another account helps a bad day, and never a month.
+#[test]
+fn a_plan_caps_each_accounts_day_and_the_organizations_month() {
+    let nylas = start();
+    nylas.set_plan(Plan {
+        mails_a_day: Some(2),
+        mails_a_month: Some(4),
+    });
+    let of_first = |key: &str| send(&nylas, key, &mail("a@example.com"));
+    let of_other = |key: &str| send_from(&nylas, OTHER, key, &others_mail());
+    let said = |reply: common::Reply| (reply.status, reply.message().to_owned());
+    let sent = (200, String::new());
+    let over = |what: &str| (429, format!("{what} send limit exceeded"));
+    assert_eq!(said(of_first("a")), sent);
+    assert_eq!(said(of_first("b")), sent);
+    assert_eq!(said(of_first("c")), over("Daily"));
+    // What was queued and could not be sent does not count.
+    nylas.script(Rule::once(Action::Queue202));
+    assert_eq!(of_other("d").status, 202);
+    let failed = MailEvent::SendFailed {
+        reason: "r".to_owned(),
+        metadata: false,
+    };
+    assert!(nylas.report(&nylas.mails()[2].id, &failed));
+    // What was sent over SMTP does.
+    nylas.submitted(&Submitted {
+        grant_id: OTHER.to_owned(),
+        to: "b@example.com".to_owned(),
+        headers: Vec::new(),
+    });
+    assert_eq!(said(of_other("e")), sent);
+    // Four mails, and no account has more for this month.
+    assert_eq!(said(of_other("f")), over("Monthly"));
+    assert_eq!(said(of_first("g")), over("Monthly"));
+    assert_eq!(
+        (Plan::FREE.mails_a_day, Plan::FREE.mails_a_month),
+        (Some(200), Some(3_000))
+    );
 }
 
 #[test]
 fn the_months_mails_count_from_its_first_midnight() {
     let nylas = start();
-    nylas.set_account_state(GRANT, AccountState::MonthlyCap(1));
+    nylas.set_plan(Plan {
+        mails_a_month: Some(1),
+        ..Plan::default()
+    });
     assert_eq!(send(&nylas, "a", &mail("a@example.com")).status, 200);
     let refused = send(&nylas, "b", &mail("a@example.com"));
     assert_eq!(

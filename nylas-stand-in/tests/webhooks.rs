@@ -17,6 +17,8 @@ const SOON: Duration = Duration::from_secs(5);
 
 struct Received {
     signature: String,
+    /// `Content-Encoding`.
+    encoding: String,
     body: Vec<u8>,
 }
 
@@ -35,7 +37,8 @@ fn hook(echoes: bool, statuses: Vec<u16>) -> (String, Receiver<Received>) {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let (mut first, mut length, mut signature) = (String::new(), 0, String::new());
+            let (mut first, mut length) = (String::new(), 0);
+            let (mut signature, mut encoding) = (String::new(), String::new());
             reader.read_line(&mut first).unwrap();
             loop {
                 let mut line = String::new();
@@ -45,6 +48,7 @@ fn hook(echoes: bool, statuses: Vec<u16>) -> (String, Receiver<Received>) {
                         length = value.parse().unwrap()
                     }
                     Some(("x-nylas-signature", value)) => signature = value.to_owned(),
+                    Some(("content-encoding", value)) => encoding = value.to_owned(),
                     Some(_) => {}
                     None => break,
                 }
@@ -55,7 +59,12 @@ fn hook(echoes: bool, statuses: Vec<u16>) -> (String, Receiver<Received>) {
                 Some((_, rest)) if echoes => (200, rest.split(' ').next().unwrap().to_owned()),
                 Some(_) => (404, String::new()),
                 None => {
-                    sender.send(Received { signature, body }).unwrap();
+                    let received = Received {
+                        signature,
+                        encoding,
+                        body,
+                    };
+                    sender.send(received).unwrap();
                     (statuses.next().unwrap_or(200), String::new())
                 }
             };
@@ -217,16 +226,8 @@ fn a_reply_is_stored_and_notified_with_a_signature() {
         (&object["id"], &object["thread_id"]),
         (&json!(id), &json!(sent.thread_id))
     );
-    let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes())
-        .unwrap()
-        .chain_update(&reply.body);
-    let expected: String = mac
-        .finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert_eq!(reply.signature, expected);
+    assert_eq!(reply.signature, signed(&secret, &reply.body));
+    assert_eq!(reply.encoding, "");
     let stored = get(
         &nylas,
         &format!("/v3/grants/{GRANT}/messages/{id}?fields=include_headers"),
@@ -243,6 +244,40 @@ fn a_reply_is_stored_and_notified_with_a_signature() {
         }),
         None
     );
+}
+
+fn signed(secret: &str, body: &[u8]) -> String {
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    let signature = mac.chain_update(body).finalize().into_bytes();
+    signature.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Nylas signs the compressed bytes.
+#[test]
+fn a_webhook_that_asks_for_it_gets_its_notifications_compressed() {
+    let nylas = start();
+    let (url, received) = hook(true, vec![]);
+    let wanted = json!({
+        "trigger_types": ["message.created"], "webhook_url": url, "compressed_delivery": true,
+    });
+    let made = api(&nylas, "/v3/webhooks", &wanted).body["data"].clone();
+    assert_eq!(made["compressed_delivery"], json!(true));
+    send(&nylas, "k", &mail("a@example.com"));
+    let packed = received.recv_timeout(SOON).unwrap();
+    assert_eq!(packed.encoding, "gzip");
+    let secret = made["webhook_secret"].as_str().unwrap();
+    assert_eq!(packed.signature, signed(secret, &packed.body));
+    let unpacked: Value =
+        serde_json::from_reader(flate2::read::GzDecoder::new(&packed.body[..])).unwrap();
+    assert_eq!(unpacked["data"]["object"]["id"], json!(nylas.mails()[0].id));
+    // A change that does not name it leaves it, and it can be taken back.
+    let path = format!("/v3/webhooks/{}", made["id"].as_str().unwrap());
+    let same = put(&nylas, &path, &json!({ "description": "packed" }));
+    assert_eq!(same.body["data"]["compressed_delivery"], json!(true));
+    put(&nylas, &path, &json!({ "compressed_delivery": false }));
+    send(&nylas, "l", &mail("a@example.com"));
+    let plain = received.recv_timeout(SOON).unwrap();
+    assert_eq!((plain.encoding.as_str(), plain.body[0]), ("", b'{'));
 }
 
 #[test]
@@ -336,12 +371,12 @@ fn steered_over_http() {
         api(
             &nylas,
             "/control/accounts",
-            &json!({ "grant_id": GRANT, "state": { "daily_cap": 0 } })
+            &json!({ "grant_id": GRANT, "state": "paused" })
         )
         .status,
         200
     );
-    assert_eq!(send(&nylas, "2", &mail("a@example.com")).status, 429);
+    assert_eq!(send(&nylas, "2", &mail("a@example.com")).status, 400);
     assert_eq!(
         api(
             &nylas,
@@ -351,6 +386,10 @@ fn steered_over_http() {
         .status,
         200
     );
+    let plan = |plan: Value| assert_eq!(api(&nylas, "/control/plan", &plan).status, 200);
+    plan(json!({ "mails_a_day": 0 }));
+    assert_eq!(send(&nylas, "plan", &mail("a@example.com")).status, 429);
+    plan(json!({}));
     send(&nylas, "3", &mail("a@example.com"));
     assert_eq!(
         api(

@@ -21,13 +21,14 @@ use clerk_nylas_relay::{
 };
 use common::{ADMIN_TOKEN, API_KEY, Answer, Asked, Folder, Ran, Relayctl, Server};
 use nylas_stand_in::{
-    Account, AccountState, Action, OnHangUp, Options, OtherBytes, RequestKind, Rule, StandIn,
-    Unknowns,
+    Account, AccountState, Action, Compresses, OnHangUp, Options, OtherBytes, RequestKind, Rule,
+    StandIn, Unknowns,
 };
 use relayctl::prove::{MAILS_MAX, QUESTIONS};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::Read,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -51,6 +52,8 @@ struct Play {
     created_after: Duration,
     /// How often one of them is answered 503 after it was taken.
     created_repeats: u32,
+    /// Whether Cloudflare unpacks what is compressed before the Worker gets it.
+    unpacks: bool,
     /// Rewrites what the Worker says.
     edit: fn(&mut Value),
 }
@@ -125,7 +128,15 @@ impl Worker {
     }
 
     fn notified(&self, asked: &Asked) -> Answer {
-        let is_created = asked.json()["type"] == "message.created";
+        let is_gzip = asked.header("content-encoding") == "gzip";
+        let mut unpacked = asked.body.clone();
+        if is_gzip {
+            unpacked.clear();
+            let mut decoder = flate2::read::GzDecoder::new(&asked.body[..]);
+            decoder.read_to_end(&mut unpacked).unwrap();
+        }
+        let json: Value = serde_json::from_slice(&unpacked).unwrap_or_default();
+        let is_created = json["type"] == "message.created";
         // The stand-in sends both at the same time.
         std::thread::sleep(match is_created {
             true => self.play.created_after,
@@ -134,8 +145,12 @@ impl Worker {
         let status = self.at_work(|world| {
             let request = NylasRequest {
                 signature: asked.headers.get("x-nylas-signature").map(String::as_str),
-                body: &asked.body,
-                is_gzip: asked.header("content-encoding") == "gzip",
+                body: if self.play.unpacks {
+                    &unpacked
+                } else {
+                    &asked.body
+                },
+                is_gzip: is_gzip && !self.play.unpacks,
                 started: world.now.get(),
             };
             done(intake::receive(world, &world.config, &request)).code
@@ -155,6 +170,9 @@ struct Case {
     unknowns: Unknowns,
     play: Play,
     webhook_secret: Option<&'static str>,
+    /// What the webhook asks for, and whether it has `compressed_delivery`.
+    triggers: &'static [&'static str],
+    asks_for_compression: bool,
     state: AccountState,
     grant: Value,
     env: BTreeMap<&'static str, String>,
@@ -183,9 +201,12 @@ impl Case {
                 queue_refuses: false,
                 created_after: Duration::ZERO,
                 created_repeats: 0,
+                unpacks: false,
                 edit: |_| {},
             },
             webhook_secret: Some(WEBHOOK_SECRET),
+            triggers: &["message.created", "message.delivered"],
+            asks_for_compression: false,
             state: AccountState::Healthy,
             grant: Value::Null,
             env: env.map(|(name, value)| (name, value.to_owned())).into(),
@@ -240,9 +261,12 @@ impl Case {
             repeats: Mutex::new(self.play.created_repeats),
         });
         let server = Server::start(move |asked| worker.answer(asked));
+        let url = format!("{}/api/webhooks/nylas", server.url);
         if let Some(secret) = self.webhook_secret {
-            let url = format!("{}/api/webhooks/nylas", server.url);
-            nylas.add_webhook(&url, secret, &["message.created", "message.delivered"]);
+            nylas.add_webhook(&url, secret, self.triggers);
+        }
+        if self.asks_for_compression {
+            nylas.compress_notifications_to(&url);
         }
         let mut relayctl = Relayctl::new(&folder.0)
             .env("NYLAS_API_BASE", nylas.base_url())
@@ -335,6 +359,11 @@ fn variants() -> Vec<Variant> {
             vec![("key-held-on-hang-up", UNTOLD)],
         ),
         (
+            "a mail shows within twenty seconds",
+            |case| case.unknowns.metadata_after = SECOND * 10,
+            vec![],
+        ),
+        (
             "a mail shows late",
             |case| case.unknowns.metadata_after = SECOND * 40,
             vec![("shown-by-metadata", NOT)],
@@ -388,20 +417,44 @@ fn variants() -> Vec<Variant> {
             vec![("notifications-in-order", NOT)],
         ),
         (
+            "the webhook has no message.delivered",
+            |case| case.triggers = &["message.created"],
+            vec![("notifications-in-order", UNTOLD)],
+        ),
+        (
             "a notification comes twice",
             |case| case.play.created_repeats = 100,
             vec![("notifications-in-order", NOT)],
         ),
         (
             "notifications are compressed unasked",
+            |case| case.unknowns.compresses = Compresses::Everything,
+            vec![("notifications-as-asked", NOT)],
+        ),
+        (
+            "notifications are compressed as the webhook asks",
+            |case| case.asks_for_compression = true,
+            vec![],
+        ),
+        (
+            "notifications are not compressed though the webhook asks",
             |case| {
-                case.play.edit = |said| {
-                    for row in said["seen"].as_array_mut().into_iter().flatten() {
-                        row["gzip_body"] = json!(true);
-                    }
-                }
+                case.asks_for_compression = true;
+                case.unknowns.compresses = Compresses::Nothing;
             },
             vec![("notifications-as-asked", NOT)],
+        ),
+        (
+            "compressed notifications are unpacked on their way",
+            |case| {
+                case.asks_for_compression = true;
+                case.play.unpacks = true;
+            },
+            vec![
+                ("notifications-signed", NOT),
+                ("notifications-as-asked", UNTOLD),
+                ("notifications-in-order", UNTOLD),
+            ],
         ),
         (
             "a record shows within two minutes",
@@ -412,6 +465,11 @@ fn variants() -> Vec<Variant> {
             "a record shows later",
             |case| case.play.stale = SECOND * 130,
             vec![("kv-staleness", NOT)],
+        ),
+        (
+            "a message comes out within ten seconds",
+            |case| case.play.queue_delay = Some(SECOND * 5),
+            vec![],
         ),
         (
             "the queue is slow",

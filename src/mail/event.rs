@@ -15,14 +15,14 @@ use crate::{
         mail::{Content, Email},
         outcome::{Event, Outcome, Reason},
         route::{Route, order},
-        time::{UnixMillis, millis},
+        time::millis,
     },
     nylas::send::SentMail,
     ports::Ports,
     queue::{
         backoff::retry_delay,
         enqueue::{enqueue_mail, enqueue_named},
-        standstill::{becomes_oldest, due_by, name_oldest, stands_still},
+        standstill::{Name, name_of_oldest, name_oldest, stands_still},
     },
 };
 use futures_util::future::{Either, join, select};
@@ -294,20 +294,20 @@ impl<P: Ports> Mail<'_, '_, P> {
             retry_delay(email, context.now(), wait, context.ports.random())
         };
         let account = route.current().map(|hop| hop.account.clone());
-        let due_by = becomes_oldest(context, delay).then(|| due_by(context.now(), delay));
-        let is_named = due_by.is_some();
+        let name = name_of_oldest(context, delay);
+        let is_named = name.is_some();
         let enqueued = enqueue_named(context, email, self.content, route, delay, is_named);
-        let (due_by, enqueued) = match due_by.filter(|_| is_untried) {
+        let (name, enqueued) = match name.filter(|_| is_untried) {
             // Without a delay the consumer may have it at once, and removes the name. One that came later would stay.
-            Some(due_by) => {
-                let named = name_oldest(context, email, due_by);
+            Some(name) => {
+                let named = name_oldest(context, email, name);
                 let ((), enqueued) = join(named, enqueued).await;
                 if enqueued.is_err() {
                     let _ = context.ledger.forget_oldest_queued().await;
                 }
                 (None, enqueued)
             }
-            None => (due_by, enqueued.await),
+            None => (name, enqueued.await),
         };
         let (state, ending) = match enqueued {
             // Clerk has to keep it, because the queue may not deliver it in time. It is in the queue all the same: the
@@ -322,7 +322,7 @@ impl<P: Ports> Mail<'_, '_, P> {
         };
         Queued {
             state,
-            due_by: due_by.filter(|_| enqueued.is_ok()),
+            name: name.filter(|_| enqueued.is_ok()),
             ended: Ended {
                 account,
                 retry_in: enqueued.is_ok().then_some(delay),
@@ -335,8 +335,8 @@ impl<P: Ports> Mail<'_, '_, P> {
 /// A mail that is in the queue, or that Clerk was asked to send again.
 struct Queued {
     state: MailState,
-    /// By when the consumer must have had it, if it is yet to be named as the oldest mail in the queue.
-    due_by: Option<UnixMillis>,
+    /// Its name, if it is yet to be named as the oldest mail in the queue.
+    name: Option<Name>,
     ended: Ended,
 }
 
@@ -352,8 +352,8 @@ impl Queued {
             ..unsent(context, email, self.state, reason, route)
         };
         mail.put_unless_sent(record).await;
-        if let Some(due_by) = self.due_by {
-            name_oldest(context, email, due_by).await;
+        if let Some(name) = self.name {
+            name_oldest(context, email, name).await;
         }
         let codes = context.codes(email);
         if let Some(codes) = codes.filter(|_| self.state == MailState::Queued) {

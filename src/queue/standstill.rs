@@ -25,9 +25,15 @@ use std::time::Duration;
 /// A message that is due is delivered within a few seconds, unless the queue stands still.
 const LATE_AFTER: Duration = Duration::from_secs(30);
 
-/// By when the consumer must have had a mail that is queued now.
-pub fn due_by(now: UnixMillis, delay: Duration) -> UnixMillis {
-    now.plus(delay.saturating_add(LATE_AFTER).max(MINUTE))
+/// A mail without a delay is named while it is queued. By then the consumer may have had it.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is written of a mail that becomes the oldest in the queue.
+#[derive(Clone, Copy)]
+pub struct Name {
+    due_by: UnixMillis,
+    /// From then on the consumer may have had the mail, and nobody would remove the name.
+    too_late_at: UnixMillis,
 }
 
 /// Whether the queue stands still, by what was read ahead.
@@ -40,18 +46,35 @@ fn is_overdue(oldest: &Oldest, now: UnixMillis) -> bool {
     oldest.due_by <= now
 }
 
-/// Whether a mail that is about to be queued will be named as the oldest: if none is named that is due sooner.
-pub fn becomes_oldest<P: Ports>(context: &Context<'_, P>, delay: Duration) -> bool {
-    let due_by = due_by(context.now(), delay);
+/// The name of a mail that is about to be queued, if it becomes the oldest: if none is named that is due sooner.
+pub fn name_of_oldest<P: Ports>(context: &Context<'_, P>, delay: Duration) -> Option<Name> {
+    let now = context.now();
+    let name = Name {
+        due_by: now.plus(delay.saturating_add(LATE_AFTER).max(MINUTE)),
+        too_late_at: now.plus(delay.max(NAMED_WITHIN)),
+    };
     let oldest = context.ledger.oldest_queued();
-    oldest.is_none_or(|oldest| due_by < oldest.due_by)
+    let is_oldest = oldest.is_none_or(|oldest| name.due_by < oldest.due_by);
+    is_oldest.then_some(name)
 }
 
 /// Names a mail as the oldest in the queue. Safe to lose: the next mail that is queued is named instead.
-pub async fn name_oldest<P: Ports>(context: &Context<'_, P>, email: &Email, due_by: UnixMillis) {
-    let id = email.svix_id.clone();
-    let oldest = Oldest { id, due_by };
-    let _ = context.ledger.put_oldest_queued(&oldest).await;
+///
+/// KV may take seconds to write. A name that comes after the consumer had the mail would say a minute later that
+/// nothing moves, so it is not written, or taken back.
+pub async fn name_oldest<P: Ports>(context: &Context<'_, P>, email: &Email, name: Name) {
+    let is_too_late = || name.too_late_at <= context.now();
+    if is_too_late() {
+        return;
+    }
+    let (id, due_by) = (email.svix_id.clone(), name.due_by);
+    let _ = context
+        .ledger
+        .put_oldest_queued(&Oldest { id, due_by })
+        .await;
+    if is_too_late() {
+        let _ = context.ledger.forget_oldest_queued().await;
+    }
 }
 
 /// The consumer got a mail: removes the name if it is the mail's own, or if it says that nothing moves. `is_named`: the

@@ -543,8 +543,18 @@ fn without_an_agent_or_a_person_replies_are_recorded_and_the_log_says_how_to_set
 }
 
 fn a_compressed_notification_is_verified_as_it_came(stage: &Stage) {
+    let url = stage.relay.url("/api/webhooks/nylas");
+    let hears = &["message.rejected"];
+    stage.nylas.add_webhook(&url, NYLAS_WEBHOOK_SECRET, hears);
+    stage.nylas.compress_notifications_to(&url);
+    let event = Event::code();
+    assert_eq!(event.deliver(&stage.relay).answer(), pair(200, "sent"));
+    let mail = one_mail(stage, &event, SOON);
+    stage.nylas.report(&mail.id, &MailEvent::Rejected);
+    let record = stage.relay.wait_for_record(&event.id, "rejected");
+    assert_eq!(record["event"], "mail_fate");
+    // A long one, which the test packs by itself.
     let words = unique();
-    // The test notifies by itself, because the stand-in does not compress.
     let id = stage
         .nylas
         .receive(from_outside(GRANT, &words, &[]))

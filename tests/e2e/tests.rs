@@ -7,10 +7,10 @@ use crate::{
 };
 use hmac::{Hmac, Mac};
 use nylas_stand_in::{
-    Account, AccountState, Action, Mail, Options, RequestKind, Rule, SeenRequest, StandIn,
+    Account, AccountState, Action, Mail, Options, Plan, RequestKind, Rule, SeenRequest, StandIn,
 };
 use serde_json::{Value, json};
-use std::{thread, time::Duration};
+use std::{collections::BTreeSet, thread, time::Duration};
 
 type Test = fn(&Stage);
 
@@ -352,23 +352,51 @@ fn an_unknown_refusal_loses_no_mail(stage: &Stage) {
     one_mail(stage, &event, IN_THE_END);
 }
 
+/// The plan is the organization's, so a second account is no help.
 fn a_used_up_month_loses_no_mail(stage: &Stage) {
+    let account = |grant_id: &str| Account {
+        grant_id: grant_id.to_owned(),
+        email: format!("auth@{grant_id}.example"),
+        name: None,
+    };
+    let accounts = vec![account("month-1"), account("month-2")];
+    let configured = accounts
+        .iter()
+        .map(|account| json!({"grant_id": account.grant_id, "email": account.email}));
+    let configured = Value::from_iter(configured).to_string();
+    let nylas = StandIn::start_blocking(Options::new(API_KEY, accounts)).unwrap();
+    nylas.set_plan(Plan {
+        mails_a_month: Some(1),
+        ..Plan::FREE
+    });
+    let settings = stage
+        .settings()
+        .var("NYLAS_API_BASE", nylas.base_url())
+        .var("NYLAS_GRANT_ID", "")
+        .var("NYLAS_ACCOUNTS", configured);
+    let relay = Relay::start("month", settings);
+    let last = Event::code();
+    assert_eq!(last.deliver(&relay).answer(), pair(200, "sent"));
     let event = Event::code();
-    stage.nylas.script(rule(
-        &event,
-        Some(2),
-        Action::Answer {
-            status: 429,
-            body: json!({"error": {"type": "rate_limit_error", "message": "Monthly send limit exceeded"}}),
-            headers: Vec::new(),
-            accept_mail: false,
-            keep: false,
-        },
-    ));
-    let response = event.deliver(&stage.relay);
+    let response = event.deliver(&relay);
     assert_eq!(response.answer(), pair(200, "queued"));
     assert_eq!(response.json()["reason"], "account_monthly_quota");
-    one_mail(stage, &event, IN_THE_END);
+    let mut asked = nylas.requests();
+    asked.retain(|request| request.status == Some(429));
+    let asked: BTreeSet<_> = asked
+        .into_iter()
+        .filter_map(|request| request.grant_id)
+        .collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    // The next month begins.
+    nylas.advance_clock(Duration::from_secs(31 * 24 * 60 * 60));
+    assert!(
+        nylas.wait_for_mail(&event.to, IN_THE_END).is_some(),
+        "{}",
+        relay.log()
+    );
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(nylas.mails().len(), 2);
 }
 
 /// Nothing is sent there, so that no Nylas is needed.

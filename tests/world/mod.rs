@@ -30,6 +30,7 @@ use sha2::Sha256;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    io::Read,
     pin::pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
@@ -140,6 +141,8 @@ pub struct World {
     pub request_takes: Cell<u64>,
     /// Operations on KV that fail: `get` or `put`, and what the key begins with.
     pub ledger_fails: RefCell<Vec<(&'static str, &'static str)>>,
+    /// Keys that begin so take so long to write, in milliseconds.
+    pub put_takes: Cell<(&'static str, u64)>,
     pub queue_fails: Cell<bool>,
     /// What was asked of KV.
     pub costs: Cell<Costs>,
@@ -218,6 +221,7 @@ impl World {
             replays: Cell::new(false),
             request_takes: Cell::new(0),
             ledger_fails: RefCell::default(),
+            put_takes: Cell::default(),
             queue_fails: Cell::new(false),
             costs: Cell::default(),
             waits: Cell::default(),
@@ -527,6 +531,10 @@ impl Store for World {
         self.count(|costs| costs.writes += 1);
         self.wait();
         self.ledger_fails_at("put", key)?;
+        let (start, takes) = self.put_takes.get();
+        if key.starts_with(start) {
+            self.pass(takes);
+        }
         self.lifetimes.borrow_mut().insert(key.to_owned(), lifetime);
         self.listed.borrow_mut().remove(key);
         let mut ledger = self.ledger.borrow_mut();
@@ -669,8 +677,12 @@ impl Http for World {
 }
 
 impl Gunzip for World {
-    async fn gunzip(&self, _packed: &[u8], _bytes_max: usize) -> Option<Vec<u8>> {
-        None
+    async fn gunzip(&self, packed: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+        let mut unpacked = Vec::new();
+        let at_most = u64::try_from(bytes_max).unwrap() + 1;
+        let mut decoder = flate2::read::GzDecoder::new(packed).take(at_most);
+        decoder.read_to_end(&mut unpacked).ok()?;
+        (unpacked.len() <= bytes_max).then_some(unpacked)
     }
 }
 

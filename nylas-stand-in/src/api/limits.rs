@@ -1,10 +1,11 @@
-//! Whether an account's state allows a mail.
+//! Whether an account's state and the organization's plan allow a mail.
 
 use crate::model::account::{Account, AccountState};
 use crate::model::answer::Answer;
-use crate::model::mail::Mail;
+use crate::model::mailbox::{Stored, folder_id};
 use crate::shared::Shared;
 use crate::state::State;
+use serde_json::{Value, json};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -19,10 +20,10 @@ pub enum Verdict {
 pub fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict {
     let kept = shared.options.keeps_account_refusals;
     let now_ms = shared.clock.now_ms();
-    let accepted = |state: &State, counts: &dyn Fn(&Mail) -> bool| {
-        let own = |mail: &&Mail| mail.grant_id == account.grant_id && counts(mail);
-        u32::try_from(state.mails.iter().filter(own).count()).unwrap_or(u32::MAX)
-    };
+    if let Some(message) = used_up(state, account, now_ms) {
+        let answer = state.error(429, "rate_limit_error", message);
+        return Verdict::Refused(answer, shared.options.keeps_throttling);
+    }
     let how = state.account(&account.grant_id).map(|held| held.state);
     // What is the organization's holds for every account, whichever has the state.
     let how = match how.unwrap_or_default() {
@@ -63,29 +64,35 @@ pub fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict
                 _ => throttled(shared, state),
             };
         }
-        AccountState::MonthlyCap(cap) => {
-            let month = month_of(now_ms);
-            let sent = state
-                .mails
-                .iter()
-                .filter(|mail| !mail.failed && month_of(mail.at_ms) == month);
-            if u32::try_from(sent.count()).unwrap_or(u32::MAX) < cap {
-                return Verdict::Sent;
-            }
-            let answer = state.error(429, "rate_limit_error", "Monthly send limit exceeded");
-            return Verdict::Refused(answer, shared.options.keeps_throttling);
-        }
-        AccountState::DailyCap(cap) => {
-            // A queued mail that could not be sent does not count.
-            let today = |mail: &Mail| mail.at_ms / DAY_MS == now_ms / DAY_MS && !mail.failed;
-            if accepted(state, &today) < cap {
-                return Verdict::Sent;
-            }
-            let answer = state.error(429, "rate_limit_error", "Daily send limit exceeded");
-            return Verdict::Refused(answer, shared.options.keeps_throttling);
-        }
     };
     Verdict::Refused(state.error(status, kind, message), kept)
+}
+
+/// What of the plan is used up, if anything is. Mails are counted in the Sent folders, where those over SMTP are, too, and
+/// none that could not be sent.
+fn used_up(state: &State, account: &Account, now_ms: u64) -> Option<&'static str> {
+    let sent = |counts: &dyn Fn(&str, u64) -> bool| {
+        let counted = |stored: &&Stored| {
+            let date = stored.message.get("date").and_then(Value::as_u64);
+            let sent = json!([folder_id(&stored.grant_id, "sent")]);
+            stored.message.get("folders") == Some(&sent)
+                && counts(&stored.grant_id, date.unwrap_or_default() * 1000)
+        };
+        u32::try_from(state.messages.iter().filter(counted).count()).unwrap_or(u32::MAX)
+    };
+    let today = |grant: &str, at: u64| grant == account.grant_id && at / DAY_MS == now_ms / DAY_MS;
+    let this_month = |_: &str, at: u64| month_of(at) == month_of(now_ms);
+    let plan = state.plan;
+    if plan
+        .mails_a_month
+        .is_some_and(|cap| sent(&this_month) >= cap)
+    {
+        Some("Monthly send limit exceeded")
+    } else if plan.mails_a_day.is_some_and(|cap| sent(&today) >= cap) {
+        Some("Daily send limit exceeded")
+    } else {
+        None
+    }
 }
 
 /// The state that any account has and that is the organization's.
@@ -93,9 +100,7 @@ fn pooled(state: &State) -> AccountState {
     let is_pooled = |state: &AccountState| {
         matches!(
             state,
-            AccountState::RateLimited
-                | AccountState::PerSecond { .. }
-                | AccountState::MonthlyCap(_)
+            AccountState::RateLimited | AccountState::PerSecond { .. }
         )
     };
     let mut all = state.accounts.iter().map(|held| held.state);

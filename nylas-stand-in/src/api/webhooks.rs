@@ -100,6 +100,7 @@ pub async fn create(shared: &Shared, call: &Call) -> Answer {
         description: wanted.description,
         emails: wanted.notification_email_addresses,
         paused: false,
+        compressed: wanted.compressed_delivery,
     };
     let data = webhook.data(true);
     state.webhooks.push(webhook);
@@ -111,8 +112,6 @@ fn problem(state: &State, wanted: &Wanted) -> Option<&'static str> {
         Some("trigger_types: at least one is required")
     } else if !are_known(&wanted.trigger_types) {
         Some("trigger_types: unknown")
-    } else if wanted.compressed_delivery {
-        Some("compressed_delivery: this stand-in does not play it")
     } else if state
         .webhooks
         .iter()
@@ -141,8 +140,7 @@ struct Change {
     status: Option<String>,
     #[serde(default)]
     notification_email_addresses: Vec<String>,
-    #[serde(default)]
-    compressed_delivery: bool,
+    compressed_delivery: Option<bool>,
 }
 
 pub fn update(shared: &Shared, id: &str, call: &Call) -> Answer {
@@ -155,8 +153,8 @@ pub fn update(shared: &Shared, id: &str, call: &Call) -> Answer {
         Some("trigger_types: unknown")
     } else if !matches!(change.status.as_deref(), None | Some("active" | "pause")) {
         Some("status: active or pause")
-    } else if change.compressed_delivery || change.webhook_url.is_some() {
-        Some("compressed_delivery, webhook_url: this stand-in does not play them")
+    } else if change.webhook_url.is_some() {
+        Some("webhook_url: this stand-in does not play it")
     } else {
         None
     };
@@ -177,6 +175,7 @@ pub fn update(shared: &Shared, id: &str, call: &Call) -> Answer {
     if let Some(status) = change.status {
         webhook.paused = status == "pause";
     }
+    webhook.compressed = change.compressed_delivery.unwrap_or(webhook.compressed);
     let data = webhook.data(false);
     state.ok(data)
 }
@@ -231,6 +230,7 @@ pub fn add(state: &mut State, url: String, secret: String, triggers: Vec<String>
         description: None,
         emails: Vec::new(),
         paused: false,
+        compressed: false,
     };
     state.webhooks.push(webhook);
 }

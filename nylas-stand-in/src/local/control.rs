@@ -5,6 +5,7 @@ use crate::events::{self, GrantEvent, MailEvent};
 use crate::model::account::{Account, AccountState, Held};
 use crate::model::answer::Answer;
 use crate::model::call::Call;
+use crate::model::plan::Plan;
 use crate::model::script::Rule;
 use crate::shared::Shared;
 use crate::{inbound, notify};
@@ -77,6 +78,7 @@ pub fn answer(shared: &Arc<Shared>, call: &Call, what: &str) -> Answer {
             parsed(call).map(|block: Block| shared.lock().blocked.push(block.address))
         }
         "accounts" => parsed(call).and_then(|change| account(shared, change)),
+        "plan" => parsed(call).map(|plan: Plan| shared.lock().plan = plan),
         "clock" => parsed(call).map(|clock: Advance| {
             shared
                 .clock
@@ -117,7 +119,7 @@ pub fn answer(shared: &Arc<Shared>, call: &Call, what: &str) -> Answer {
             return shared.lock().error(
                 404,
                 "not_found_error",
-                "no such control: rules, accounts, blocked-recipients, clock, inbound, webhooks, mail-events, \
+                "no such control: rules, accounts, plan, blocked-recipients, clock, inbound, webhooks, mail-events, \
                  grant-events, notifications",
             );
         }

@@ -29,11 +29,6 @@ pub enum AccountState {
     DomainNotVerified,
     /// 403: sending is blocked for abuse.
     AbuseBlocked,
-    /// 429, `Daily send limit exceeded`, once that many mails were accepted since 00:00 UTC.
-    DailyCap(u32),
-    /// 429, `Monthly send limit exceeded`, once that many mails of all accounts were accepted since the month began
-    /// (UTC). The limit is the organization's, so it is every account's.
-    MonthlyCap(u32),
     /// 429 with `Retry-After: 1`, always, and for all accounts: Nylas pools the rate.
     RateLimited,
     /// For all accounts, too: within any second, `mails` mails are sent at once and `queue` more are queued (202). The

@@ -28,6 +28,19 @@ pub struct Unknowns {
     pub passes_auto_submitted: bool,
     /// Whether a mail in HTML alone gets a part in plain text.
     pub makes_text_part: bool,
+    /// Which notifications are compressed. Nylas documents: those to a webhook with `compressed_delivery`.
+    pub compresses: Compresses,
+}
+
+/// Which notifications are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compresses {
+    /// Those to a webhook that asks for it, as Nylas documents.
+    WhatAsksForIt,
+    /// All.
+    Everything,
+    /// None.
+    Nothing,
 }
 
 /// What a request gets whose key was used with other bytes.
@@ -66,6 +79,7 @@ impl Default for Unknowns {
             folders_have_attributes: true,
             passes_auto_submitted: true,
             makes_text_part: true,
+            compresses: Compresses::WhatAsksForIt,
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Webhook {
     pub description: Option<String>,
     pub emails: Vec<String>,
     pub paused: bool,
+    /// Whether it asks for compressed notifications.
+    pub compressed: bool,
 }
 
 impl Webhook {
@@ -19,7 +21,7 @@ impl Webhook {
         let mut data = json!({
             "id": self.id, "description": self.description, "trigger_types": self.triggers,
             "webhook_url": self.url, "status": if self.paused { "pause" } else { "active" },
-            "notification_email_addresses": self.emails, "compressed_delivery": false,
+            "notification_email_addresses": self.emails, "compressed_delivery": self.compressed,
         });
         if with_secret {
             data["webhook_secret"] = json!(self.secret);

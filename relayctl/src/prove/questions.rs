@@ -99,7 +99,9 @@ pub const QUESTIONS: [Question; 15] = [
         asked: "whether the Worker accepted Nylas' notifications of a mail",
         assumed: "within a minute, signed with the NYLAS_WEBHOOK_SECRET that the Worker has",
         rule: "residual risk 6: what Nylas queued and cannot send is told by a notification",
-        set: "`relayctl setup --only webhook` makes the webhook and stores its secret as NYLAS_WEBHOOK_SECRET",
+        set: "`relayctl setup --only webhook` makes the webhook and stores its secret as NYLAS_WEBHOOK_SECRET; if it \
+              asks for compressed ones, set its compressed_delivery to false: whoever unpacks them on their way breaks \
+              the signature",
     },
     Question {
         id: "notifications-as-asked",

@@ -201,23 +201,26 @@ fn notifications(prober: &Prober<'_>, api: &Api<'_>) -> Vec<Answer> {
     };
     let webhook = webhook(prober, &api.base);
     let [signed, as_asked, in_order] = NOTIFICATIONS;
+    let is = |row: &Value, name: &str| row.get(name) == Some(&Value::Bool(true));
+    let asks = webhook
+        .as_ref()
+        .is_some_and(|found| is(found, "compressed_delivery"));
     if rows.is_empty() {
+        let kind = if asks { "compressed" } else { "uncompressed" };
         let first = match webhook {
             Some(_) => answer(
                 signed,
                 verdict(false),
-                "there is an active webhook, and the Worker accepted nothing",
+                format!(
+                    "there is an active webhook for {kind} notifications, and the Worker accepted nothing"
+                ),
             ),
             None => untold(signed, "Nylas has no active webhook to the Worker"),
         };
         let rest = [as_asked, in_order].map(|id| untold(id, "no notification was accepted"));
         return std::iter::once(first).chain(rest).collect();
     }
-    let is = |row: &Value, name: &str| row.get(name) == Some(&Value::Bool(true));
     let packed = rows.iter().filter(|row| is(row, "gzip_body")).count();
-    let asks = webhook
-        .as_ref()
-        .is_some_and(|found| is(found, "compressed_delivery"));
     let expected = if asks { rows.len() } else { 0 };
     let created = of_type(&rows, "message.created");
     let delivered = of_type(&rows, "message.delivered");

@@ -1,7 +1,7 @@
 //! `nylas-stand-in`, over HTTP.
 
 use crate::played::{Account, Answer, Ask, Behaviour, GRANT, OTHER, Played, address_of};
-use nylas_stand_in::{AccountState, Action, Inbound, MailEvent, Options, Rule, StandIn};
+use nylas_stand_in::{AccountState, Action, Inbound, MailEvent, Options, Plan, Rule, StandIn};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -104,11 +104,16 @@ impl Played for OverHttp {
             Account::Healthy => AccountState::Healthy,
             Account::Paused => AccountState::Paused,
             Account::AbuseBlocked => AccountState::AbuseBlocked,
-            Account::OverDailyCap => AccountState::DailyCap(0),
+            Account::OverDailyCap => AccountState::Healthy,
             Account::Throttled => AccountState::RateLimited,
             Account::Gone => AccountState::Gone,
         };
         self.nylas.set_account_state(grant, state);
+        let is_over = matches!(account, Account::OverDailyCap);
+        self.nylas.set_plan(Plan {
+            mails_a_day: is_over.then_some(0),
+            ..Plan::default()
+        });
     }
 
     fn advance(&mut self, by: Duration) {
