@@ -447,10 +447,9 @@ fn a_failed_mail_whose_content_was_not_kept_is_rejected_with_an_alert() {
         (state(&world), event_of(&world)),
         (json!("rejected"), json!("failed"))
     );
-    assert_eq!(
-        world.kept("mail:msg_1").unwrap()["reason"],
-        "nylas_could_not_send_it"
-    );
+    let kept = world.kept("mail:msg_1").unwrap();
+    assert_eq!(kept["reason"], "nylas_could_not_send_it");
+    assert_eq!(kept["at"], json!(world.now.get().0));
     assert_eq!(world.queue.borrow().len(), 0);
     assert!(alert(&world).contains("has to ask for another"));
 }
@@ -464,6 +463,10 @@ fn a_failed_mail_that_is_too_old_expires_with_an_alert() {
     assert_eq!(
         (state(&world), event_of(&world)),
         (json!("expired"), json!("failed"))
+    );
+    assert_eq!(
+        world.kept("mail:msg_1").unwrap()["reason"],
+        "nylas_could_not_send_it"
     );
     assert_eq!(world.queue.borrow().len(), 0);
     assert!(alert(&world).contains("has to ask for another"));

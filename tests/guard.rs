@@ -14,7 +14,7 @@ mod world;
 
 use clerk_nylas_relay::{
     ledger::{Ledger, recipient::RecipientHash},
-    model::secret::Secret,
+    model::{id::GrantId, secret::Secret},
     operator::{api, page},
 };
 use serde_json::{Value, json};
@@ -172,6 +172,18 @@ fn a_bounce_right_after_the_guard_was_lifted_does_not_put_it_up_again() {
     assert_eq!(report(&world, "bounced", "msg_regular", REGULAR), "hard");
     assert_eq!(world.kept("guard:g1").unwrap()["bounced"], 1);
     assert_eq!(world.receive("msg_late", NEWCOMER), "sent");
+}
+
+/// Nylas takes a moment to say how many mails the account sent.
+#[test]
+fn bounces_that_come_while_nylas_is_asked_are_not_forgotten() {
+    let world = World::new();
+    let (ledger, account) = (Ledger::new(&world), GrantId::parse("g1").unwrap());
+    let asked_for = done(ledger.count_bounce(&account));
+    done(ledger.count_bounce(&account));
+    done(ledger.count_sent(&account, asked_for, 100, world.now.get()));
+    let guard = done(ledger.guard(&account));
+    assert_eq!((guard.bounced, guard.sent), (2, 100));
 }
 
 #[test]

@@ -110,11 +110,7 @@ impl Guard {
     /// Of two records of one account, the one that knows more.
     fn or_newer(self, other: Self) -> Self {
         let rank = |guard: &Self| (guard.since, guard.bounced, guard.counted_at);
-        if rank(&other) > rank(&self) {
-            other
-        } else {
-            self
-        }
+        [self, other].into_iter().max_by_key(rank).unwrap_or(self)
     }
 }
 
@@ -258,7 +254,10 @@ mod tests {
     fn a_day_begins_at_midnight_utc() {
         let guard = guard(500, 1000);
         assert!(guard.is_up(NOON.plus(HOUR * 11)));
-        assert!(!guard.is_up(NOON.plus(HOUR * 12)));
+        let midnight = NOON.plus(HOUR * 12);
+        assert!(!guard.is_up(midnight));
+        let today = guard.today(midnight.plus(HOUR));
+        assert_eq!((today.since, today.bounced), (midnight, 0));
     }
 
     #[test]

@@ -130,11 +130,11 @@ impl<'a> Codes<'a> {
             .split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | ','))
             .map(|word| word.trim_matches(['(', ')', '#', ':', '.', '"', '\'', '<', '>']));
         for word in words {
-            let (first, rest) = match word.split_once(['-', ' ']) {
+            let (first, rest) = match word.split_once('-') {
                 Some((first, rest)) => (first, Some(rest)),
                 None => (word, None),
             };
-            if is_basic(first) && rest.is_none_or(is_what_follows) {
+            if is_basic(first) && !rest.is_some_and(begins_with_digit) {
                 codes.basic = codes.basic.or(Some(first));
             }
             for part in [Some(word), rest.filter(|_| is_basic(first))] {
@@ -155,9 +155,10 @@ fn is_basic(word: &str) -> bool {
         && digits.all(|digit| digit.is_ascii_digit())
 }
 
-/// After `550-` comes an enhanced code or a word of text; a date or a number means that this was no code.
-fn is_what_follows(rest: &str) -> bool {
-    enhanced(rest).is_some() || !rest.starts_with(|letter: char| letter.is_ascii_digit())
+/// After `550-` comes a word of text. A date or a number means that this was no code; an enhanced code that comes there
+/// decides alone.
+fn begins_with_digit(rest: &str) -> bool {
+    rest.starts_with(|letter: char| letter.is_ascii_digit())
 }
 
 /// `5.1.1`: a class of 4 or 5, and two numbers of at most three digits. Four numbers are an address.
@@ -350,6 +351,19 @@ mod tests {
                 "mailer 5.1.1.500, id 550-2026-11, of 550.example: 4.4.1 timed out",
             ),
             (NoSuchMailbox, "host mx-451.example said: 550 5.1.1 unknown"),
+            // What comes first is a number, an id, a version, and then a code.
+            (Soft, "after 12 hours: 450 user unknown in relay table"),
+            (Soft, "after 120 seconds: 450 user unknown in relay table"),
+            (Soft, "id 550-2026-11: 421 too many connections"),
+            (Soft, "release 5.2026.11 said: 421 too many connections"),
+        ]);
+    }
+
+    #[test]
+    fn a_hyphen_after_a_code_says_that_more_lines_follow() {
+        all_mean(&[
+            (Soft, "421-Too many connections"),
+            (NoSuchMailbox, "550-No such user"),
         ]);
     }
 

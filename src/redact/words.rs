@@ -109,4 +109,12 @@ mod tests {
             assert!(!is_address(token), "{token}");
         }
     }
+
+    #[test]
+    fn an_address_ends_in_a_top_level_domain() {
+        for none in ["ada@acme.e", "ada@acme.20", "ada@192.0.2.10", "ada@acme"] {
+            assert!(!is_address(none), "{none}");
+        }
+        assert!(is_address("ada@acme.ee"));
+    }
 }

@@ -1,7 +1,7 @@
 //! What the HTML standard says of elements, by their names.
 
 /// HTML mails have it. Other mails hold addresses in angle brackets, which are no tags.
-pub const KNOWN: u16 = 1 << 0;
+pub const KNOWN: u16 = 1;
 /// It has no content.
 pub const VOID: u16 = 1 << 1;
 /// Browsers do not show its content as text, whatever its style.

@@ -18,6 +18,7 @@ fn only_a_body_with_tags_that_mails_have_is_html() {
         "<3",
         "a <https://x.example> b",
         "x<y>z",
+        "x <!important> y",
     ] {
         assert!(read(plain).is_none(), "{plain}");
     }
@@ -25,6 +26,7 @@ fn only_a_body_with_tags_that_mails_have_is_html() {
         "<p>x",
         "a<br>b",
         "<!doctype html>x",
+        "<!DOCTYPE html>x",
         "x</div>",
         "<DIV class=x>y",
     ] {
@@ -148,6 +150,14 @@ fn what_can_be_seen_is_not_left_out() {
         "<table><tr><td hidden>gone<td>x</table>",
         "<b style=\"display:none\">gone</b>x",
         "<b hidden><i>gone</b></i>x",
+        "<b hidden><p>gone</b>x</p>",
+        "<p hidden><b>gone<p>x",
+        "<ul><li hidden><div>gone<li>x</ul>",
+        "<table><thead hidden><tr><td>gone<tbody><tr><td>x</table>",
+        "<p><select><option hidden>gone<option>x</select></p>",
+        "<a hidden>gone<a>x</a>",
+        "<img hidden>x",
+        "<p><br style=\"display:none\">x",
         "<svg><path><p>x",
         "<div><textarea>x</textarea></div>",
     ] {
@@ -196,7 +206,20 @@ fn an_end_tag_ends_only_what_browsers_end_with_it() {
         "x"
     );
     assert_eq!(text("<b><p hidden></b>gone</p>x"), "x");
+    assert_eq!(text("<b><i hidden></b>gone</i>x"), "x");
     assert_eq!(text("<div>a</blockquote></div>b"), "a\n\nb");
+}
+
+#[test]
+fn a_start_tag_ends_only_what_browsers_end_with_it() {
+    // An item of a list inside an item, a paragraph in a button or in an object.
+    for inside in [
+        "<ul><li hidden>gone<ul><li>gone</ul></ul>x",
+        "<p hidden><button><p>gone</button></p>x",
+        "<p hidden><object><p>gone</object></p>x",
+    ] {
+        assert_eq!(text(inside), "x", "{inside}");
+    }
 }
 
 #[test]

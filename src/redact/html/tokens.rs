@@ -125,7 +125,11 @@ impl Reader for Source<'_> {
         let Some((start, rest)) = self.0.split_at_checked(text.len()) else {
             return Ok(false);
         };
-        let is_it = start == text || !is_case_kept && start.eq_ignore_ascii_case(text);
+        let is_it = if is_case_kept {
+            start == text
+        } else {
+            start.eq_ignore_ascii_case(text)
+        };
         if is_it {
             self.0 = rest;
         }
