@@ -112,8 +112,8 @@ fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Lower-case hexadecimal HMAC-SHA256 of the exact body as it is sent, compressed or not, keyed with the secret as it is
-/// written.
+/// Lower-case hexadecimal HMAC-SHA256 of the exact body as it is sent, compressed or not, keyed with the secret as it
+/// is written.
 fn sign(secret: &str, body: &[u8]) -> String {
     // HMAC takes keys of any length.
     Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_or_else(

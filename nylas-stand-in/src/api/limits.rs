@@ -68,8 +68,8 @@ pub fn verdict(shared: &Shared, state: &mut State, account: &Account) -> Verdict
     Verdict::Refused(state.error(status, kind, message), kept)
 }
 
-/// What of the plan is used up, if anything is. Mails are counted in the Sent folders, where those over SMTP are, too, and
-/// none that could not be sent.
+/// What of the plan is used up, if anything is. Mails are counted in the Sent folders, where those over SMTP are, too,
+/// and none that could not be sent.
 fn used_up(state: &State, account: &Account, now_ms: u64) -> Option<&'static str> {
     let sent = |counts: &dyn Fn(&str, u64) -> bool| {
         let counted = |stored: &&Stored| {

@@ -5,8 +5,8 @@ use serde::Deserialize;
 /// How many mails may be sent; `None`: any number. A mail over SMTP counts, one that was queued and could not be sent
 /// does not. Days and months are those of UTC.
 ///
-/// No document has the answer to a mail beyond that. 429 is what Nylas' list of errors suggests; the words of the day are
-/// those of a test in `nylas/cli`, and those of the month are made up after them.
+/// No document has the answer to a mail beyond that. 429 is what Nylas' list of errors suggests; the words of the day
+/// are those of a test in `nylas/cli`, and those of the month are made up after them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
