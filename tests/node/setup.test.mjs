@@ -1,7 +1,10 @@
 // scripts/setup on machines that lack something: it names everything at once, and touches nothing before it may.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -13,10 +16,10 @@ after(() => rmSync(folder, { recursive: true }));
 
 const USUAL =
   "bash sh env dirname sed sort head tail grep tr cut mkdir rm ln mv readlink sleep cat cmp touch awk ls chmod ldd " +
-  "wc kill";
+  "wc kill curl tar gzip sha256sum find";
 
 /** A machine: the usual programs, and those given, each as the text of a script. */
-function machine(name, programs, scripts = join(root, "scripts")) {
+function machine(name, programs, scripts = join(root, "scripts"), settings = {}) {
   const path = join(folder, name);
   mkdirSync(path);
   // A program that is given stands in place of a usual one: a link would be written through.
@@ -29,7 +32,7 @@ function machine(name, programs, scripts = join(root, "scripts")) {
   }
   const apt = join(folder, `${name}.apt`);
   const cache = join(folder, `${name}.cache`);
-  const env = { PATH: path, HOME: folder, CLERK_NYLAS_RELAY_CACHE: cache, APT_LOG: apt };
+  const env = { PATH: path, HOME: folder, CLERK_NYLAS_RELAY_CACHE: cache, APT_LOG: apt, ...settings };
   return {
     cache,
     installed: () => (existsSync(apt) ? readFileSync(apt, "utf8").trim() : ""),
@@ -134,4 +137,54 @@ test("nothing is installed with root's rights unless that is wished", () => {
   const wished = without.setup("--system", "--yes");
   assert.equal(wished.status, 0, wished.stderr);
   assert.equal(without.installed(), "install -y --no-install-recommends build-essential");
+});
+
+/** Sets up a project that pins `hash` for the tool that `publisher` may have prebuilt, and that cargo can compile. */
+function prebuilt(name, publisher, hash) {
+  const project = join(folder, name);
+  cpSync(join(root, "scripts"), join(project, "scripts"), { recursive: true });
+  for (const file of ["package.json", "package-lock.json", ".npmrc"])
+    symlinkSync(join(root, file), join(project, file));
+  const versions = readFileSync(join(root, "scripts/versions"), "utf8");
+  const ours = /^(cargo-mutants +x86_64-unknown-linux-gnu +)[0-9a-f]{64}$/m;
+  assert.match(versions, ours);
+  writeFileSync(join(project, "scripts/versions"), versions.replace(ours, `$1${hash}`));
+  const compiled = 'for folder; do :; done; mkdir -p "$folder/bin"; echo compiled >"$folder/bin/cargo-mutants"';
+  const programs = {
+    ...NPM,
+    cc: "true",
+    cargo: compiled,
+    node: "echo v22.0.0",
+    npm: 'mkdir -p "$2/node_modules"',
+    uname: '[ "$1" = -m ] && echo x86_64 || echo Linux',
+  };
+  const settings = { CLERK_NYLAS_RELAY_DOWNLOADS: `file://${publisher}` };
+  const at = machine(`${name}-machine`, programs, join(project, "scripts"), settings);
+  const ran = at.setup("--mutants");
+  const [, version] = versions.match(/^CARGO_MUTANTS_VERSION=(.*)$/m);
+  const tool = join(at.cache, `cargo-mutants-${version}`, "bin/cargo-mutants");
+  return { ran, tool: existsSync(tool) ? readFileSync(tool, "utf8") : "" };
+}
+
+test("a tool that its publisher has prebuilt is downloaded if it is the pinned one, and compiled if not", () => {
+  const [, version] = readFileSync(join(root, "scripts/versions"), "utf8").match(/^CARGO_MUTANTS_VERSION=(.*)$/m);
+  const publisher = join(folder, "publisher");
+  const release = join(publisher, "sourcefrog/cargo-mutants/releases/download", `v${version}`);
+  mkdirSync(join(release, "made"), { recursive: true });
+  const program = "#!/bin/sh\necho prebuilt\n";
+  writeFileSync(join(release, "made/cargo-mutants"), program, { mode: 0o755 });
+  const archive = join(release, "cargo-mutants-x86_64-unknown-linux-gnu.tar.gz");
+  assert.equal(spawnSync("tar", ["-czf", archive, "-C", release, "made"]).status, 0);
+  const hash = createHash("sha256").update(readFileSync(archive)).digest("hex");
+
+  const right = prebuilt("pinned", publisher, hash);
+  assert.deepEqual([right.ran.status, right.tool], [0, program], right.ran.stdout + right.ran.stderr);
+
+  const other = prebuilt("not-pinned", publisher, "0".repeat(64));
+  assert.deepEqual([other.ran.status, other.tool], [0, "compiled\n"], other.ran.stdout + other.ran.stderr);
+  assert.match(other.ran.stdout, /not downloaded: its SHA-256 is not the one in scripts\/versions/);
+
+  const none = prebuilt("nobody", join(folder, "nobody"), hash);
+  assert.deepEqual([none.ran.status, none.tool], [0, "compiled\n"], none.ran.stdout + none.ran.stderr);
+  assert.match(none.ran.stdout, /not downloaded: curl: /);
 });
