@@ -11,8 +11,6 @@ use std::{
 const PROFILE: &str = ".wrangler/relay-local.env";
 /// Set in the environment of a command that got its settings from there.
 const MARK: &str = "RELAYCTL_LOCAL";
-/// Why `doctor` skips what only a real relay has.
-pub const ABSENT: &str = "`make dev` plays neither Clerk's API nor a name service";
 
 /// Whether this command got its settings from the profile.
 pub fn is_local() -> bool {

@@ -107,10 +107,10 @@ impl Guard {
         }
     }
 
-    /// Of two records of one account, the one that knows more.
+    /// Of two records of one account, the one that knows more; this one, if both know as much.
     fn or_newer(self, other: Self) -> Self {
         let rank = |guard: &Self| (guard.since, guard.bounced, guard.counted_at);
-        [self, other].into_iter().max_by_key(rank).unwrap_or(self)
+        [other, self].into_iter().max_by_key(rank).unwrap_or(self)
     }
 }
 
@@ -270,5 +270,10 @@ mod tests {
         assert_eq!(lifted.or_newer(remembered), lifted);
         assert_eq!(remembered.or_newer(lifted), lifted);
         assert_eq!(remembered.or_newer(guard(3, 1000)), remembered);
+        let as_much = Guard {
+            sent: remembered.sent + 1,
+            ..remembered
+        };
+        assert_eq!(remembered.or_newer(as_much), remembered);
     }
 }
