@@ -15,6 +15,7 @@ mod world;
 
 use clerk_nylas_relay::model::message::Disposition;
 use serde_json::{Value, json};
+use std::time::Duration;
 use world::{MINUTE, NOW, SECOND, World};
 
 const TO: &str = "marker@example.com";
@@ -243,6 +244,102 @@ fn where_nobody_can_tell_a_code_is_sent_once_more_and_then_given_up() {
         }
     }
     assert_eq!(world.handed_in.lock().unwrap().len(), 2);
+}
+
+/// A mail in doubt for longer than a mailbox takes to show it.
+fn in_doubt() -> (World, Value) {
+    let world = world(&WHOLE[..6]);
+    world.receive("msg_1", TO);
+    let queued = world.take_queue().remove(0);
+    world.pass(21 * SECOND);
+    world.remembered.borrow_mut().clear();
+    serve(&world, &WHOLE);
+    world.requested.borrow_mut().clear();
+    (world, queued)
+}
+
+/// Another attempt may have gone on while this one looked.
+#[test]
+fn a_look_that_took_over_five_seconds_is_made_once_more_unless_it_found_the_mail() {
+    let none = json!({"request_id": "r", "data": []});
+    for (takes, looks) in [(0, 1), (5 * SECOND, 1), (5 * SECOND + 1, 2)] {
+        let (world, queued) = in_doubt();
+        world.request_takes.set(takes);
+        assert_eq!(process(&world, &queued, 1).1, "sent");
+        assert_eq!(world.requested.borrow().len(), looks, "{takes}");
+        assert_eq!(world.handed_in.lock().unwrap().len(), 2);
+    }
+    let (world, queued) = in_doubt();
+    world.request_takes.set(6 * SECOND);
+    mailbox(&world, &in_mailbox("<msg_1.0@g1.example>"));
+    assert_eq!(process(&world, &queued, 1).1, "sent");
+    assert_eq!(world.requested.borrow().len(), 1);
+    let (world, queued) = in_doubt();
+    world.request_takes.set(6 * SECOND);
+    mailbox(&world, &in_mailbox("<msg_1.0@g1.example>"));
+    world.answers_once("/messages", 200, none);
+    assert_eq!(process(&world, &queued, 1).1, "sent");
+    assert_eq!(world.handed_in.lock().unwrap().len(), 1);
+}
+
+/// Rule D. What the mailbox does not show yet may be out, unless nobody has tried before.
+#[test]
+fn a_repeated_webhook_waits_for_the_mailbox_and_a_first_try_out_of_the_queue_does_not() {
+    let repeated = world(&WHOLE);
+    assert_eq!(repeated.receive_aged("msg_1", TO, MINUTE), "queued");
+    assert!(repeated.handed_in.lock().unwrap().is_empty());
+
+    let refused = || {
+        let mut replies = WHOLE;
+        replies[4] = "421 bye\r\n";
+        let world = world(&replies);
+        assert_eq!(world.receive("msg_1", TO), "queued");
+        serve(&world, &WHOLE);
+        let queued = world.take_queue().remove(0);
+        (world, queued)
+    };
+    let (world, queued) = refused();
+    assert_eq!(process(&world, &queued, 1).1, "sent");
+    // It holds a mail to that person that may be this one.
+    let (world, queued) = refused();
+    mailbox(&world, &in_mailbox("<somebody@nylas.example>"));
+    assert_eq!(process(&world, &queued, 1).1, "requeued");
+    assert!(world.handed_in.lock().unwrap().is_empty());
+}
+
+/// What was refused is not out, so the next attempt need not wait for the mailbox: nor after the dot.
+#[test]
+fn a_refused_mail_is_tried_again_by_the_same_instance_at_once() {
+    for at in [4, 6] {
+        let mut replies = WHOLE;
+        replies[at] = "452 later\r\n";
+        let world = world(&replies);
+        assert_eq!(world.receive("msg_1", TO), "queued");
+        serve(&world, &WHOLE);
+        let queued = world.take_queue().remove(0);
+        assert_eq!(process(&world, &queued, 1).1, "sent", "{at}");
+    }
+}
+
+/// A mailbox that does not answer may hold the mail, whatever the other one shows. The delay has a random part, so that
+/// two messages of one mail do not come at the same moment.
+#[test]
+fn of_two_mailboxes_the_one_that_says_less_decides() {
+    let unclear = json!({"data": [{"id": "n", "from": [{"email": "auth@g2.example"}]}]});
+    for (status, delay) in [(503, 60_007), (200, 20_007)] {
+        let both = r#"{"g1":"marker-Passw0rd1","g2":"marker-Passw0rd2"}"#;
+        let world = World::with(&[ONE[1], ("SMTP_PASSWORD", both)]);
+        serve(&world, &WHOLE);
+        world.answers("/g1/messages", status, json!({"data": []}));
+        world.answers("/g2/messages", 200, unclear.clone());
+        assert_eq!(world.receive("msg_1", TO), "sent");
+        world.ledger.borrow_mut().clear();
+        // In doubt: another attempt was at it, with an account that this one does not know.
+        assert_eq!(world.receive("msg_1", TO), "queued");
+        let queued = world.take_queue().remove(0);
+        assert_eq!(process(&world, &queued, 1).1, "requeued");
+        assert_eq!(world.queue_delay.get(), Duration::from_millis(delay));
+    }
 }
 
 /// Rule E.
