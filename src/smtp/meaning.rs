@@ -172,6 +172,9 @@ mod tests {
             (RcptTo, 421, "bye", Later(Reason::SmtpDeferred)),
             (RcptTo, 450, "later", Later(Reason::SmtpDeferred)),
             (RcptTo, 451, "a rule refuses it", BlockedOrLater),
+            // Theirs, not the account's.
+            (RcptTo, 452, "4.2.2 over quota", Later(Reason::SmtpDeferred)),
+            (RcptTo, 450, "a daily list", Later(Reason::SmtpDeferred)),
             (RcptTo, 550, "the account is suspended", Account(Paused)),
             (
                 RcptTo,
