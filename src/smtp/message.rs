@@ -239,6 +239,7 @@ mod tests {
     #[test]
     fn a_domain_that_needs_it_is_encoded_and_a_local_part_is_left_to_the_server() {
         for (address, on_the_wire) in [
+            ("jane@ACME.example", "jane@ACME.example"),
             ("jane@bücher.example", "jane@xn--bcher-kva.example"),
             ("jäne@bücher.example", "jäne@xn--bcher-kva.example"),
             ("jane@example.com", "jane@example.com"),
