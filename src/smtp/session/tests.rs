@@ -16,8 +16,8 @@ struct Server {
     fails_at: Cell<Option<&'static str>>,
     said: RefCell<String>,
     is_encrypted: Cell<bool>,
-    /// How often time was over.
-    timers: Cell<u32>,
+    /// The waits that ran out.
+    waits: RefCell<Vec<Duration>>,
 }
 
 struct Wired(Rc<Server>);
@@ -35,12 +35,12 @@ impl Sockets for Network {
 
 impl Timer for Network {
     /// Time passes only while nothing else can be done.
-    async fn sleep(&self, _: Duration) {
+    async fn sleep(&self, length: Duration) {
         let mut is_first = true;
         std::future::poll_fn(|_| match std::mem::take(&mut is_first) {
             true => Poll::Pending,
             false => {
-                self.0.timers.set(self.0.timers.get() + 1);
+                self.0.waits.borrow_mut().push(length);
                 Poll::Ready(())
             }
         })
@@ -231,6 +231,12 @@ fn every_cut_before_the_dot_is_unsent_and_after_it_ambiguous() {
                 (true, false) => Submitted::Ambiguous(Reason::SmtpTimeout),
             };
             assert_eq!(ended, expected, "after {count} replies");
+            let waits: &[Duration] = match (reached, hangs_up) {
+                (_, true) => &[],
+                (false, false) => &[UNTIL_DOT],
+                (true, false) => &[UNTIL_DOT, AFTER_DOT],
+            };
+            assert_eq!(*server.waits.borrow(), waits, "after {count} replies");
         }
     }
 }
