@@ -224,6 +224,42 @@ fn a_receiving_server_that_refuses_us_is_an_alert_and_suppresses_nobody() {
     );
 }
 
+/// A stranger has a server, too, and must not be able to keep from the operator that a large provider refuses us.
+#[test]
+fn one_receiving_server_does_not_hold_back_the_alert_about_another() {
+    let world = World::new();
+    let mut number = 0;
+    let mut refused_by = |domain: &str| {
+        number += 1;
+        let to = format!("marker@{domain}");
+        let id = format!("msg_{number}");
+        let row = json!({"state": "sent", "at": NOW.0, "recipient": hash(&to)});
+        world.keep(format!("mail:{id}"), &row);
+        let message = json!({"id": "n", "to": [to], "metadata": {"key1": id}});
+        let named = json!([{"email": to, "diagnostic_code": "550 5.7.1 blocked"}]);
+        let object = json!({"message": message, "bounce": {"recipients": named}});
+        world.process(
+            &reported(&format!("n-{number}"), "message.bounced", object),
+            1,
+        );
+        // The ledger shows what was counted late.
+        world
+            .ledger
+            .borrow_mut()
+            .retain(|key, _| !key.starts_with("refused:"));
+        world.alerts()
+    };
+    assert_eq!(refused_by("stranger.example").len(), 1);
+    assert!(refused_by("large.example")[0].contains("It is large.example's, 1 mails today."));
+    for _ in 2..10 {
+        assert_eq!(refused_by("large.example"), [""; 0]);
+    }
+    assert!(refused_by("large.example")[0].contains("It is large.example's, 10 mails today."));
+    // Many domains of one stranger are not as many alerts.
+    let alerts = (0..100).map(|name| refused_by(&format!("{name}.example")).len());
+    assert!(alerts.sum::<usize>() <= 16);
+}
+
 #[test]
 fn a_bounce_or_complaint_counts_only_for_a_mail_of_the_relay_and_its_recipient() {
     let elsewhere = |id: Value, to: &str| {

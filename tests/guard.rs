@@ -18,7 +18,8 @@ use clerk_nylas_relay::{
     operator::{api, page},
 };
 use serde_json::{Value, json};
-use world::{NOW, SECOND, World, done};
+use std::time::Duration;
+use world::{HOUR, NOW, SECOND, World, done};
 
 const REGULAR: &str = "marker-regular@example.com";
 const NEWCOMER: &str = "marker-newcomer@example.com";
@@ -313,6 +314,32 @@ fn without_reports_of_deliveries_there_is_no_guard() {
     world.ledger.borrow_mut().remove("said:delivered");
     assert_eq!(made_up(&world, 50), 50);
     assert_eq!(world.receive("msg_new", NEWCOMER), "sent");
+}
+
+/// An attacker may wait for a weekend, or begin when the mark is about to expire.
+#[test]
+fn after_quiet_days_there_is_a_guard() {
+    let world = relay(100);
+    let quiet = Duration::from_secs(10 * 24 * 3600);
+    world.pass(u64::try_from(quiet.as_millis()).unwrap());
+    let lifetimes = world.lifetimes.take();
+    world
+        .ledger
+        .borrow_mut()
+        .retain(|key, _| lifetimes[key] > quiet);
+    assert_eq!(made_up(&world, 50), 10);
+}
+
+#[test]
+fn that_nylas_reports_deliveries_is_noted_again_each_day() {
+    let world = relay(100);
+    for (hours, noted_at) in [(23, NOW.0), (25, NOW.0 + 25 * HOUR)] {
+        world.now.set(NOW);
+        world.pass(hours * HOUR);
+        world.remembered.borrow_mut().clear();
+        report(&world, "delivered", "msg_regular", REGULAR);
+        assert_eq!(world.kept("said:delivered"), Some(json!(noted_at)));
+    }
 }
 
 /// Nylas does not say how many mails there were: as many as bounced, at least.

@@ -644,7 +644,7 @@ fn that_nylas_reports_deliveries() {
     let world = World::new();
     done(Ledger::new(&world).note_deliveries());
     assert_eq!(world.ledger.take(), [mark("said:delivered")].into());
-    assert_eq!(world.lifetimes.take()["said:delivered"], DAY);
+    assert_eq!(world.lifetimes.take()["said:delivered"], 180 * DAY);
 }
 
 #[test]

@@ -21,8 +21,6 @@ const PROVEN_TTL: Duration = DAY.saturating_mul(180);
 const PROVEN_AGAIN_AFTER: Duration = MONTH;
 /// The key below `said:` which says that Nylas reports deliveries.
 const DELIVERED: &str = "delivered";
-/// After this long without a delivery event, the relay assumes that Nylas does not report deliveries.
-const DELIVERED_TTL: Duration = DAY;
 
 /// An HMAC of an address, keyed with the Nylas key, ignoring case. It tells recipients apart; nobody who can only read
 /// the store learns who they are.
@@ -180,18 +178,6 @@ impl<P: Store + Clock> Ledger<'_, P> {
         self.write(&recipient.proof_key(), &row, PROVEN_TTL).await
     }
 
-    /// Counts a mail that the servers of this domain refused. Returns how many there were today.
-    pub async fn count_refusal(&self, domain: &RecipientHash) -> Result<u64, StoreError> {
-        let (name, now) = (domain.refusals_key(), self.ports.now());
-        let known: Option<Value> = self.read(&name).await?;
-        let known = known.filter(|row| at(row) >= now.midnight());
-        let count = known.and_then(|row| row.get("count").and_then(Value::as_u64));
-        let count = count.unwrap_or_default().saturating_add(1);
-        let row = json!({"count": count, "at": now});
-        self.write(&name, &row, DAY).await?;
-        Ok(count)
-    }
-
     /// Whether Nylas reports deliveries. Without them nobody is ever proven.
     pub async fn hears_of_deliveries(&self) -> Result<bool, StoreError> {
         self.has(&format!("said:{DELIVERED}")).await
@@ -199,12 +185,37 @@ impl<P: Store + Clock> Ledger<'_, P> {
 }
 
 impl<P: Store + Clock + Memory> Ledger<'_, P> {
-    /// Remembers that Nylas reports deliveries; at most once an hour, because most events are deliveries.
+    /// Remembers that Nylas reports deliveries, for as long as a delivery proves its recipient. An instance looks once
+    /// an hour and the ledger is written once a day, because most events are deliveries.
     pub async fn note_deliveries(&self) {
-        if self.ports.recall(DELIVERED).is_none() {
-            self.may_say(DELIVERED, DELIVERED_TTL).await;
-            self.ports.remember(DELIVERED, DELIVERED, HOUR);
+        if self.ports.recall(DELIVERED).is_some() {
+            return;
         }
+        let (name, now) = (format!("said:{DELIVERED}"), self.ports.now());
+        if let Ok(known) = self.get(&name).await {
+            let noted_at = known.and_then(|text| text.parse().ok()).map(UnixMillis);
+            if noted_at.is_none_or(|noted_at| now.since(noted_at) >= DAY) {
+                let _ = self.put_now(&name, PROVEN_TTL).await;
+            }
+        }
+        self.ports.remember(DELIVERED, DELIVERED, HOUR);
+    }
+
+    /// Counts a mail that the servers of this domain refused. Returns how many there were today. The store is late by
+    /// up to a minute, so the instance remembers the count, too.
+    pub async fn count_refusal(&self, domain: &RecipientHash) -> Result<u64, StoreError> {
+        let (name, now) = (domain.refusals_key(), self.ports.now());
+        let stored: Option<Value> = self.read(&name).await?;
+        let remembered = self.ports.recall(&name);
+        let remembered = remembered.and_then(|text| serde_json::from_str(&text).ok());
+        let rows = [stored, remembered].into_iter().flatten();
+        let today = rows.filter(|row: &Value| at(row) >= now.midnight());
+        let counts = today.filter_map(|row| row.get("count").and_then(Value::as_u64));
+        let count = counts.max().unwrap_or_default().saturating_add(1);
+        let row = json!({"count": count, "at": now});
+        self.write(&name, &row, DAY).await?;
+        self.ports.remember(&name, &row.to_string(), HOUR);
+        Ok(count)
     }
 }
 

@@ -119,17 +119,20 @@ struct Codes<'a> {
 }
 
 impl<'a> Codes<'a> {
-    /// Finds the first code of each form.
+    /// Finds the first code of each form. An enhanced code right behind a basic one comes before all others: a date can
+    /// look like one.
     ///
     /// Digits elsewhere are no codes: in host names (`mx-500.example`), addresses (`[52.1.2.3]`, `jane.550@...`),
     /// dates, ids and links. So a code is a word of its own, bounded by blanks or by what stands around codes in
     /// replies: `550-5.1.1`, `550,`, `(#5.1.1)`, `451:`.
     fn read(text: &'a str) -> Self {
         let mut codes = Self::default();
+        let (mut behind_basic, mut elsewhere) = (None, None);
+        let mut follows_basic = false;
         let words = text
             .split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | ','))
             .map(|word| word.trim_matches(['(', ')', '#', ':', '.', '"', '\'', '<', '>']));
-        for word in words {
+        for word in words.filter(|word| !word.is_empty()) {
             let (first, rest) = match word.split_once('-') {
                 Some((first, rest)) => (first, Some(rest)),
                 None => (word, None),
@@ -137,11 +140,13 @@ impl<'a> Codes<'a> {
             if is_basic(first) && !rest.is_some_and(begins_with_digit) {
                 codes.basic = codes.basic.or(Some(first));
             }
-            for part in [Some(word), rest.filter(|_| is_basic(first))] {
-                let enhanced = part.and_then(enhanced);
-                codes.enhanced = codes.enhanced.or(enhanced);
-            }
+            let in_word = rest.filter(|_| is_basic(first)).and_then(enhanced);
+            let whole = enhanced(word);
+            behind_basic = behind_basic.or(in_word).or(whole.filter(|_| follows_basic));
+            elsewhere = elsewhere.or(whole);
+            follows_basic = is_basic(word);
         }
+        codes.enhanced = behind_basic.or(elsewhere);
         codes
     }
 }
@@ -161,12 +166,14 @@ fn begins_with_digit(rest: &str) -> bool {
     rest.starts_with(|letter: char| letter.is_ascii_digit())
 }
 
-/// `5.1.1`: a class of 4 or 5, and two numbers of at most three digits. Four numbers are an address.
+/// `5.1.1`: a class of 4 or 5, and two numbers of at most three digits, without leading zeros (RFC 3463). Four numbers
+/// are an address.
 fn enhanced(word: &str) -> Option<(u16, u16, u16)> {
     let word = word.trim_end_matches([':', '.', ')', ']']);
     let mut numbers = word.split('.').map(|number| {
         let is_short = (1..=3).contains(&number.len());
         let is_number = number.bytes().all(|digit| digit.is_ascii_digit());
+        let is_number = is_number && (number.len() == 1 || !number.starts_with('0'));
         (is_short && is_number)
             .then(|| number.parse::<u16>().ok())
             .flatten()
@@ -326,6 +333,10 @@ mod tests {
                 "smtp; 550 5.1.2 Bad destination system address",
             ),
             (NoSuchMailbox, "(#5.1.3)"),
+            // About the sender, or nothing in particular.
+            (Refused, "smtp; 550 5.1.0 address rejected"),
+            (Refused, "smtp; 550 5.1.7 bad address of the sender"),
+            (Refused, "smtp; 550 5.1.8 bad system of the sender"),
             (Soft, "smtp; 452 4.2.2 mailbox full"),
             (Soft, "smtp; 552 Message exceeds fixed maximum message size"),
             (
@@ -351,6 +362,10 @@ mod tests {
                 "mailer 5.1.1.500, id 550-2026-11, of 550.example: 4.4.1 timed out",
             ),
             (NoSuchMailbox, "host mx-451.example said: 550 5.1.1 unknown"),
+            (NoSuchMailbox, "on 5.2.26: smtp; 550 5.1.1 no such mailbox"),
+            (NoSuchMailbox, "on 5.2.26: 550-5.1.1 no such mailbox"),
+            (NoSuchMailbox, "05.02.26: 550 no such user"),
+            (NoSuchMailbox, "5.02.26: 550 no such user"),
             // What comes first is a number, an id, a version, and then a code.
             (Soft, "after 12 hours: 450 user unknown in relay table"),
             (Soft, "after 120 seconds: 450 user unknown in relay table"),

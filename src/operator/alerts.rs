@@ -5,7 +5,7 @@
 use super::{about::About, standing};
 use crate::{
     config::Config,
-    ledger::Ledger,
+    ledger::{Ledger, recipient::RecipientHash},
     model::{
         alert::{Alert, AlertKind},
         log::{Level, Record},
@@ -41,7 +41,7 @@ async fn raise_at<P: Ports>(ports: &P, config: Option<&Config>, url: &str, alert
     let ledger = Ledger::new(ports);
     let mut raised = Vec::new();
     for alert in alerts {
-        let key = key(&alert);
+        let key = key(&alert, config);
         // The ledger shows a mark up to a minute late, so the instance remembers the alert, too; not for long, because
         // it is news again once its state has ended.
         let while_unseen = ports.now().seconds() / 600;
@@ -123,13 +123,24 @@ async fn post<P: Ports>(ports: &P, url: &str, body: &Value) -> bool {
 }
 
 /// The key of an alert. Two alerts are the same if they say the same of the same account.
-fn key(alert: &Alert) -> String {
+///
+/// Of receiving servers: if the domains' hashes begin with the same digit, so that a stranger with many domains makes
+/// sixteen alerts and not thousands, and the counts have as many digits, so that whoever refuses ten times as many is
+/// news all the same.
+fn key(alert: &Alert, config: Option<&Config>) -> String {
     let account = alert
         .account
         .as_ref()
         .map_or("", |account| account.as_str());
     let (event, outcome) = (alert.event.as_str(), alert.outcome.as_str());
-    format!("{event}.{outcome}.{}.{account}", alert.reason.as_str())
+    let mut key = format!("{event}.{outcome}.{}.{account}", alert.reason.as_str());
+    if let (Some(receiver), Some(config)) = (&alert.receiver, config) {
+        let hash = RecipientHash::of_domain(&receiver.domain, &config.nylas_api_key);
+        let first = hash.as_str().chars().take(1).collect::<String>();
+        // Writing to a String cannot fail.
+        let _ = write!(key, ".{first}{}", receiver.today.to_string().len());
+    }
+    key
 }
 
 /// How long the same alert is held back. A check runs every quarter of an hour and would repeat itself all day.

@@ -27,7 +27,7 @@ fn an_alert_is_known_by_what_it_says_of_which_account() {
             Reason::AccountPaused,
         )
     };
-    assert_eq!(key(&alert), "account_down.down.account_paused.g1");
+    assert_eq!(key(&alert, None), "account_down.down.account_paused.g1");
 }
 
 #[test]
@@ -41,5 +41,5 @@ fn the_same_thing_about_another_mail_is_the_same_alert() {
             Reason::RetriesUsedUp,
         )
     };
-    assert_eq!(key(&about("msg_1")), key(&about("msg_2")));
+    assert_eq!(key(&about("msg_1"), None), key(&about("msg_2"), None));
 }
