@@ -8,7 +8,10 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -118,14 +121,8 @@ impl Relay {
     fn prepare(name: &str, files: Vec<String>) -> Self {
         let folder = std::env::temp_dir().join(format!("relay-e2e-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        // A free port. If another process takes it before the Worker does, the Worker does not start.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
         Self {
-            port,
+            port: free_port(),
             folder,
             files,
             process: Mutex::new(None),
@@ -500,4 +497,17 @@ fn switchboard_toml(workers: &[String]) -> String {
         ));
     }
     text
+}
+
+/// A port of this machine that nobody listens on. Below 32768, so that the system gives it to no other process' socket
+/// before the Worker listens; each run begins elsewhere, so that two of them do not meet.
+fn free_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let first = 10_500 + std::process::id() % 90 * 100;
+    loop {
+        let port = u16::try_from(first).unwrap() + TAKEN.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

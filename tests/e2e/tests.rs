@@ -72,7 +72,7 @@ tests![
 ];
 
 pub const SOON: Duration = Duration::from_secs(10);
-pub const IN_THE_END: Duration = Duration::from_secs(60);
+const IN_THE_END: Duration = Duration::from_secs(60);
 
 pub fn rule(event: &Event, times: Option<u32>, action: Action) -> Rule {
     Rule {
