@@ -140,10 +140,7 @@ fn taking_a_template_needs_what_the_guide_exports_and_no_more() {
     };
     for left_out in names.iter().copied().map(Some).chain([None]) {
         let (folder, clerk) = (Folder::new(), PlayedClerk::start(CLERK_KEY, &[]));
-        folder.write(
-            "wrangler.toml",
-            "[vars]\nNYLAS_GRANT_ID = \"g1\"\n".to_owned(),
-        );
+        folder.write("wrangler.toml", "[vars]\nNYLAS_GRANT_ID = \"g1\"\n");
         let mut relayctl = Relayctl::new(&folder.0)
             .env("CLERK_API_BASE", &clerk.url)
             .env("NYLAS_API_BASE", nylas.base_url());

@@ -117,6 +117,37 @@ fn each_setting_is_in_the_page_of_settings() {
     }
 }
 
+/// A table row that begins with this word: the figure in a column.
+fn figure(table: &str, name: &str, column: usize) -> f64 {
+    let start = format!("| {name} | ");
+    let row = table.lines().find(|line| line.starts_with(&start));
+    let cell = row.unwrap().split('|').nth(column).unwrap().trim();
+    cell.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// The one run that is printed lies in what is said of all runs, and on the right side of Clerk's documented handler.
+#[test]
+fn what_is_said_of_the_cpu_is_what_the_page_of_performance_measured() {
+    let texts = texts();
+    let performance = &texts["docs/performance.md"];
+    let (_, said) = performance.split_once("- **A mail takes ").unwrap();
+    let (said, _) = said.split_once(" times the recipe's CPU**").unwrap();
+    assert!(texts["README.md"].contains(&format!("[{said} times their CPU](docs/performance.md)")));
+    let (least, most) = said.split_once(" to ").unwrap();
+    let range: [f64; 2] = [least, most].map(|text| text.parse().unwrap());
+    let of = |mode: &str| {
+        let (_, table) = performance.split_once(&format!("\n**{mode}**, ")).unwrap();
+        figure(table, "present", 3)
+    };
+    assert!((range[0]..=range[1]).contains(&of("Mail")));
+    let less = "less CPU than the handler of Clerk's documentation takes";
+    let security = texts["docs/security.md"]
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(security.contains(less) && of("Forged") < 1.0);
+}
+
 /// Nobody can clone `OWNER/...`.
 #[test]
 fn a_text_that_names_an_owner_says_that_it_is_a_placeholder() {
