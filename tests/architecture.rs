@@ -11,6 +11,8 @@
 
 #[path = "architecture/imports.rs"]
 mod imports;
+#[path = "architecture/pages.rs"]
+mod pages;
 #[path = "architecture/rooms.rs"]
 mod rooms;
 
@@ -372,4 +374,22 @@ fn a_release_is_built_where_no_test_runs_and_signed_where_nothing_is_built() {
         );
     }
     assert_eq!((names.len(), signing), (5, 1));
+}
+
+/// Who reads it knows what is in the programs. `scripts/check-release` looks into the Worker's archive itself.
+#[test]
+fn each_archive_of_a_release_has_its_lock_file() {
+    let texts = texts();
+    assert!(texts["scripts/release"].contains("\ncp Cargo.lock \"release/$name/\"\n"));
+    assert!(texts["scripts/check-release"].contains("\n    [ -f Cargo.lock ] "));
+    let release = &texts[".github/workflows/release.yml"];
+    let archives: Vec<&str> = release.split("tar -czf ").skip(1).collect();
+    assert_eq!(archives.len(), 1);
+    assert!(
+        archives[0]
+            .lines()
+            .next()
+            .unwrap()
+            .ends_with(" LICENSE Cargo.lock")
+    );
 }

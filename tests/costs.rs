@@ -18,13 +18,18 @@ use clerk_nylas_relay::{
         Ledger,
         mail::{MailRecord, MailState},
     },
+    mail::receive::{ClerkRequest, receive as receive_clerk},
     model::{mail::Email, message::Disposition},
     operator::{
         alerts, api, checks,
         page::{self, Asked},
     },
     ports::Memory,
-    replies::sweep,
+    replies::{
+        intake::{self, NylasRequest},
+        sweep,
+    },
+    signature::SignatureHeaders,
 };
 use serde_json::{Value, json};
 use std::{path::Path, time::Duration};
@@ -429,6 +434,63 @@ fn a_day_of_the_schedule() {
     assert_eq!(day, expected);
 }
 
+/// Nothing is read, written, listed, deleted, asked or queued for a request whose signature is not right.
+#[test]
+fn a_forged_request_costs_no_operation() {
+    const FORGERS_SECRET: &str = "whsec_Zm9yZ2VyIGZvcmdlciBmb3JnZXIgZm9yZ2VyIGZv";
+    let world = running(&[]);
+    all_of(&world);
+    let clerk = |secret: &str| {
+        let (id, seconds) = ("msg_1", NOW.seconds());
+        let body = json!({
+            "object": "event", "type": "email.created", "timestamp": seconds,
+            "data": {
+                "slug": "verification_code", "to_email_address": "marker@example.com", "subject": "marker",
+                "body": "<p>marker</p>", "delivered_by_clerk": false,
+            },
+        });
+        let body = body.to_string();
+        let signed = svix::webhooks::Webhook::new(secret).unwrap().sign(
+            id,
+            seconds.try_into().unwrap(),
+            body.as_bytes(),
+        );
+        let signed = signed.unwrap();
+        let headers = SignatureHeaders::pick(|name| match name {
+            "svix-id" => Some(id.to_owned()),
+            "svix-timestamp" => Some(seconds.to_string()),
+            "svix-signature" => Some(signed.clone()),
+            _ => None,
+        });
+        let request = ClerkRequest {
+            claim: &headers.claim(NOW).unwrap(),
+            body: body.as_bytes(),
+            started: NOW,
+        };
+        let mut code = 0;
+        let handled = done(receive_clerk(&world, &world.config, &request, |answer| {
+            code = answer.code;
+        }));
+        assert_eq!(handled.alerts.len(), 0);
+        code
+    };
+    let nylas = |signature: &str| {
+        let request = NylasRequest {
+            signature: Some(signature),
+            body: br#"{"id":"n-1","type":"message.created","data":{"object":{"id":"m-1"}}}"#,
+            is_gzip: false,
+            started: NOW,
+        };
+        done(intake::receive(&world, &world.config, &request)).code
+    };
+    assert_eq!(clerk(FORGERS_SECRET), 400);
+    assert_eq!(nylas(&"0".repeat(64)), 401);
+    assert_eq!((all_of(&world), world.queue_costs.take().all()), (0, 0));
+    // The same request costs something once it is signed.
+    assert_eq!(clerk(SECRET), 200);
+    assert!(all_of(&world) > 0);
+}
+
 /// Requests, and operations on KV and the queues: on the free plan an invocation may make fifty.
 fn all_of(world: &World) -> usize {
     let costs = world.costs.take();
@@ -738,6 +800,7 @@ fn the_documentation_says_so() {
         "| a delivery event `delivered` | 2 | 1 |",
         "| ... the first of a month to its recipient, more | | 1 |",
         "| a duplicate | 3 | |",
+        "| a forged request | | |",
         "| a reply, handed to an agent | 5 | 3 |",
         "| ..., forwarded to a person | 6 | 3 |",
         "| ..., with `NYLAS_DAILY_CAP`, more | 2 | |",

@@ -195,8 +195,12 @@ fn says(sentence: &str) {
 
 /// The row of the table of plans that begins with this volume: its cells.
 fn plan(mails: u32) -> Vec<&'static str> {
+    row(DOCS, mails)
+}
+
+fn row(page: &'static str, mails: u32) -> Vec<&'static str> {
     let start = format!("| {} |", grouped(mails));
-    let rows: Vec<&str> = DOCS
+    let rows: Vec<&str> = page
         .lines()
         .filter(|line| line.starts_with(&start))
         .collect();
@@ -242,11 +246,8 @@ fn where_cloudflares_free_plan_ends() {
         grouped(by_writes_again)
     ));
     assert_eq!(again.writes, 2);
-    let carries = format!("**Cloudflare's free plan** carries {by_writes} mails a day");
-    assert!(
-        README.contains(&carries),
-        "README.md does not say: {carries}"
-    );
+    let met = format!("writes, at {by_writes} mails");
+    assert!(plan(1_000)[2].ends_with(&met), "{}", plan(1_000)[2]);
     // The number is there and here, and nowhere else.
     assert!(!CONFIGURATION.contains(" mails a day. ") && !CONFIGURATION.contains("00 mails a day"));
     assert!(
@@ -302,4 +303,31 @@ fn where_nylas_free_plan_ends() {
             assert!(cells[4].contains(&said), "{mails}: {}", cells[4]);
         }
     }
+}
+
+/// The numbers of a text: `3,000` is one.
+fn numbers(text: &str) -> Vec<&str> {
+    let words = text.split(|letter: char| !letter.is_ascii_digit() && letter != ',');
+    let bare = words.map(|word| word.trim_matches(','));
+    bare.filter(|word| !word.is_empty()).collect()
+}
+
+/// The README's table is a part of the table of plans: the same plans, and no other figures.
+#[test]
+fn the_readme_says_the_same_in_short() {
+    for mails in [100, 1_000, 10_000] {
+        let [_, cloudflare, nylas, met, cost] = row(README, mails).try_into().unwrap();
+        let here = plan(mails);
+        assert_eq!((cloudflare, nylas), (here[1], here[3]), "{mails}");
+        let of_row = [numbers(here[2]), numbers(here[4])].concat();
+        let figures = numbers(met);
+        assert!(
+            !figures.is_empty() && figures.iter().all(|it| of_row.contains(it)),
+            "{mails}: {met}"
+        );
+        let is_free = (cloudflare, nylas) == ("Free", "Free");
+        assert_eq!(cost == "nothing", is_free, "{mails}: {cost}");
+    }
+    says("Cloudflare's paid plan (5 dollars a month)");
+    assert!(row(README, 1_000)[4].starts_with("5 dollars"));
 }

@@ -1,5 +1,5 @@
 //! End to end: the built Worker in workerd, real HTTP, the sender's own signing library, and a stand-in for Nylas.
-//! Every row of the table of answers in `docs/design.md` is a test here.
+//! Every row of the table of answers in `docs/operations.md` is a test here.
 //!
 //! These tests do not use libtest's harness, so that the Workers they start are stopped at the end.
 
