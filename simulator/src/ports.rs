@@ -85,6 +85,7 @@ impl Store for Invocation {
         };
         if is_forgotten(Sabotage::NoLedger, &["mail:"])
             || is_forgotten(Sabotage::NoBudgets, &["handed_on:"])
+            || is_forgotten(Sabotage::NoProofs, &["proven:"])
             || is_forgotten(Sabotage::NoReplyMarks, &["reply:", "handed:"])
         {
             return Ok(None);
@@ -116,6 +117,9 @@ impl Store for Invocation {
         };
         if key.starts_with("mail:") {
             self.missed.set(value.is_none());
+            if world.is_sabotaged(Sabotage::AnyRecipientCounts) {
+                return Ok(value.map(|mail| mail.replace("\"recipient\"", "\"anybody\"")));
+            }
         }
         Ok(value)
     }

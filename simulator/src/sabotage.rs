@@ -34,6 +34,10 @@ pub enum Sabotage {
     IgnoreGoneGrant,
     /// Nothing remembers how many replies were handed on. Only a flood shows it, so it is not among all.
     NoBudgets,
+    /// Nobody is known as proven. Only attackers show it, so it is not among all.
+    NoProofs,
+    /// A bounce or complaint counts whomever it names. Only attackers show it, so it is not among all.
+    AnyRecipientCounts,
     /// More requests of a batch are begun than there are connections. Only a batch shows it, so it is not among all.
     WholeBatchAtOnce,
     /// A queue that stands still is not noticed. Only one that does shows it, so it is not among all.
