@@ -284,6 +284,14 @@ fn a_list_shows_what_became_of_each_and_when() {
         "{}",
         listed.out
     );
+    let coloured = Relayctl::new(&folder.0)
+        .env("ADMIN_TOKEN", ADMIN_TOKEN)
+        .env("RELAY_URL", &relay.url)
+        .env("CLICOLOR_FORCE", "1");
+    let red = coloured.run(&["list", "--to", "jane@example.com"]).out;
+    assert!(red.contains("\u{1b}[1m\u{1b}[31mbounced"), "{red:?}");
+    let yellow = coloured.run(&["status", "msg_7"]).out;
+    assert!(yellow.contains("\u{1b}[1m\u{1b}[33mqueued"), "{yellow:?}");
     let bounced = relayctl.run(&[
         "list",
         "--to",
@@ -407,6 +415,13 @@ fn tail_shows_what_became_of_a_mail_that_was_sent() {
         .map(|line| line.split_whitespace().nth(2).unwrap())
         .collect();
     assert_eq!(states, ["sent", "bounced"], "{}", ran.out);
+    // What it costs is said, beside the output.
+    for said in [
+        "a look every 0.1 s, up to every 240 s",
+        "each is 2 list operations, and Cloudflare's free plan has 1,000 a day",
+    ] {
+        assert!(ran.err.contains(said), "{}", ran.err);
+    }
 }
 
 #[test]
@@ -554,6 +569,29 @@ fn a_wrong_token_and_a_missing_api_are_different_failures() {
             .contains("another ADMIN_TOKEN")
     );
     assert!(!wrong.all().contains("wrong-token"));
+    // It says which one is wrong.
+    for (from, command) in [
+        ("the environment", &["list"][..]),
+        (".dev.vars", &["list"]),
+        ("token.txt", &["list", "--token-file", "token.txt"]),
+        (".dev.vars", &["doctor", "--only", "worker"]),
+    ] {
+        let folder = Folder::new();
+        let mut relayctl = relayctl(&folder, &relay);
+        match from {
+            "the environment" => {
+                relayctl = relayctl.env("ADMIN_TOKEN", "wrong-token-of-good-length");
+            }
+            file => {
+                relayctl.env.remove("ADMIN_TOKEN");
+                folder.write(file, "ADMIN_TOKEN=wrong-token-of-good-length\n");
+            }
+        }
+        let ran = relayctl.run(command);
+        let said = format!("another ADMIN_TOKEN than {from}");
+        assert!(ran.all().contains(&said), "{said}: {}", ran.all());
+        assert!(!ran.all().contains("wrong-token"));
+    }
     let without = FakeRelay::default().start();
     for command in [
         &["list"] as &[&str],
