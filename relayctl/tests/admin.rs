@@ -524,6 +524,71 @@ fn a_bad_hour_is_undone() {
     }
 }
 
+/// So many that bounced just now, the newest thousand of which are listed. `complete` is what the Worker says of that.
+fn bounced(count: usize, complete: Option<bool>) -> Server {
+    let keys: Vec<String> = (0..count).map(|number| format!("key-{number}")).collect();
+    let known = Mutex::new(keys);
+    let admin = move |asked: &Asked| {
+        let mut known = known.lock().unwrap();
+        if asked.method == "DELETE" {
+            let key = asked.json()["key"].as_str().unwrap().to_owned();
+            known.retain(|known| *known != key);
+            return Answer::json(200, &json!({"status": "lifted"}));
+        }
+        let limit: usize = asked.query("limit").unwrap().parse().unwrap();
+        let at = relayctl::clock::now().0;
+        let row = |key: &String| json!({"key": key, "reason": "bounced", "at": at});
+        let rows: Vec<Value> = known.iter().take(limit).map(row).collect();
+        let mut answer = json!({"suppressions": rows});
+        if let Some(complete) = complete {
+            answer["complete"] = json!(complete);
+        }
+        Answer::json(200, &answer)
+    };
+    FakeRelay {
+        admin: Some(Arc::new(admin)),
+        ..FakeRelay::default()
+    }
+    .start()
+}
+
+#[test]
+fn of_more_than_a_thousand_suppressions_it_is_said_that_not_all_are_listed() {
+    let folder = Folder::new();
+    for (count, complete, is_all) in [
+        (3, Some(true), true),
+        (999, Some(true), true),
+        (1_001, Some(true), false),
+        // More than the ledger could list.
+        (3, Some(false), false),
+        // A Worker of before.
+        (3, None, true),
+        (1_001, None, false),
+    ] {
+        let relay = bounced(count, complete);
+        let listed = relayctl(&folder, &relay).run(&["suppression", "list", "--since", "2h"]);
+        let says = listed.out.contains("not all");
+        assert_eq!(
+            (listed.code, says),
+            (i32::from(!is_all), !is_all),
+            "{count} {complete:?}"
+        );
+    }
+    // The hour is undone by running it again.
+    let relay = bounced(1_001, Some(true));
+    let undo = || relayctl(&folder, &relay).run(&["suppression", "remove", "--since", "2h"]);
+    let first = undo();
+    assert_eq!(first.code, 1, "{}", first.all());
+    assert!(
+        first.out.contains("removed: 1000") && first.out.contains("run this again"),
+        "{}",
+        first.out
+    );
+    let second = undo();
+    assert_eq!(second.code, 0, "{}", second.all());
+    assert!(second.out.contains("removed: 1;"), "{}", second.out);
+}
+
 #[test]
 fn a_guard_is_shown_and_lifted() {
     let (folder, relay) = (Folder::new(), fake());
