@@ -1,6 +1,6 @@
 //! The outputs in `docs/relayctl.md` are what the program prints: each is compared with a run (see
-//! `common/documented.rs`). Those of `setup` and `prove` are compared in `setup.rs` and `prove.rs`, where their services
-//! are played.
+//! `common/documented.rs`). Those of `setup` and `prove` are compared in `setup.rs` and `prove.rs`, where their
+//! services are played.
 
 // A test may stop at its first mistake.
 #![allow(
@@ -17,7 +17,7 @@ use common::{
     ADMIN_TOKEN, API_KEY, Answer, Asked, CLERK_KEY, FakeRelay, Folder, Ran, Relayctl, SECRET,
     Server,
     clerk::PlayedClerk,
-    documented::{blocks, compare, sections},
+    documented::{blocks, compare, says, sections},
     now_seconds,
 };
 use nylas_stand_in::{Account, Options, StandIn};
@@ -196,6 +196,17 @@ fn tail_is_as_documented() {
     let (folder, relay) = (Folder::new(), FakeRelay::of_a_mail_that_bounces(sent, 1));
     let ran = relayctl(&folder, &relay).run(&["tail", "--every", "0.1", "--looks", "2"]);
     compare(&blocks("tail")[0], &ran.out);
+    // What it costs is said when it starts, and the docs say the same.
+    let started = relayctl(&folder, &relay).run(&["tail", "--looks", "1"]).err;
+    for (said, documented) in [
+        ("a look every 10 s", "looks every 10 s (`--every`)"),
+        ("up to every 240 s", "up to 4 minutes"),
+        ("after 100 looks", "after 100 looks"),
+        ("free plan has 1,000 a day", "free plan has 1,000 a day"),
+    ] {
+        assert!(started.contains(said), "{said}: {started}");
+        assert!(says("tail", documented), "{documented}");
+    }
 }
 
 #[test]

@@ -84,6 +84,12 @@ fn who_has_a_wrong_one_is_told_where_the_right_one_is() {
         ("NYLAS_API_KEY", "wrong", &["doctor", "--only", "nylas"]),
         ("NYLAS_GRANT_ID", "g9", &["roundtrip"]),
         ("NYLAS_GRANT_ID", "g9", &["doctor", "--only", "nylas"]),
+        ("NYLAS_GRANT_ID", "", &["doctor", "--only", "config"]),
+        (
+            "NYLAS_API_KEY",
+            "two words",
+            &["doctor", "--only", "config"],
+        ),
         ("CLERK_SECRET_KEY", "wrong", &["templates"]),
         ("CLERK_SECRET_KEY", "wrong", &["doctor", "--only", "clerk"]),
         ("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_a b", &["trigger"]),

@@ -1,5 +1,5 @@
-//! What `docs/relayctl.md` shows is compared with what was printed, with times, addresses and made-up ids masked. A line
-//! `...` stands for any lines, ` ...` at the end of a line for the rest of it.
+//! What `docs/relayctl.md` shows is compared with what was printed, with times, addresses and made-up ids masked. A
+//! line `...` stands for any lines, ` ...` at the end of a line for the rest of it.
 
 const DOCS: &str = include_str!("../../../docs/relayctl.md");
 
@@ -9,13 +9,22 @@ pub fn sections() -> Vec<String> {
     headings.map(str::to_owned).collect()
 }
 
-/// The outputs of a section, in their order.
-pub fn blocks(section: &str) -> Vec<String> {
+fn section(name: &str) -> &'static str {
     let (_, rest) = DOCS
-        .split_once(&format!("\n## {section}\n"))
-        .unwrap_or_else(|| panic!("{section} is no section"));
-    let section = rest.split("\n## ").next().unwrap();
-    let fenced = section.split("\n```\n").skip(1).step_by(2);
+        .split_once(&format!("\n## {name}\n"))
+        .unwrap_or_else(|| panic!("{name} is no section"));
+    rest.split("\n## ").next().unwrap()
+}
+
+/// Whether a section says so, wherever its lines break.
+pub fn says(name: &str, words: &str) -> bool {
+    let text: Vec<&str> = section(name).split_whitespace().collect();
+    text.join(" ").contains(words)
+}
+
+/// The outputs of a section, in their order.
+pub fn blocks(name: &str) -> Vec<String> {
+    let fenced = section(name).split("\n```\n").skip(1).step_by(2);
     fenced.map(str::to_owned).collect()
 }
 
