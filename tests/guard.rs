@@ -350,6 +350,42 @@ fn an_account_whose_mails_cannot_be_counted_is_guarded() {
     assert_eq!(made_up(&world, 50), 10);
 }
 
+/// One list operation gives a thousand, in the order of their hashes. The newest may be under any.
+#[test]
+fn of_more_than_a_thousand_suppressions_the_newest_are_listed() {
+    let world = relay(100);
+    world.listed_max.set(1_000);
+    let key = Secret::new("nyk_marker");
+    let mut keys: Vec<String> = (0..1_001)
+        .map(|number| format!("marker-{number}@company.example"))
+        .map(|address| RecipientHash::new(&address, &key).suppression_key())
+        .collect();
+    keys.sort();
+    // The last by its hash is the newest.
+    for (number, key) in keys.iter().enumerate() {
+        let at = NOW.0 + u64::try_from(number).unwrap();
+        world.keep(key, &json!({"reason": "bounced", "at": at}));
+    }
+    let listed = || {
+        let request = api::AdminRequest {
+            method: "GET",
+            path: "suppressions",
+            limit: Some(1_000),
+            body: b"",
+            with_events: false,
+        };
+        done(api::api(&world, &world.config, &request)).1
+    };
+    let all = listed();
+    let newest = keys.last().unwrap().strip_prefix("suppressed:").unwrap();
+    assert_eq!(all["suppressions"][0]["key"], newest);
+    assert_eq!(all["suppressions"].as_array().unwrap().len(), 1_000);
+    assert_eq!(all["complete"], true);
+    // More than a thousand for each first digit: nobody knows which are the newest, and that is said.
+    world.listed_max.set(10);
+    assert_eq!(listed()["complete"], false);
+}
+
 #[test]
 fn an_operator_asks_about_an_address_and_lifts_by_key() {
     let world = relay(100);

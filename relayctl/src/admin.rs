@@ -764,10 +764,15 @@ pub fn inspect(args: &InspectArgs, http: &Http, ui: &Ui) -> Result<bool, Failure
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
 
     #[test]
     fn a_day_of_tail_stays_within_the_free_plans_list_operations() {
-        let every = Duration::from_secs(10);
+        let Command::Tail(default) = Cli::parse_from(["relayctl", "tail"]).command else {
+            panic!("tail is a command");
+        };
+        let every = Duration::from_secs_f64(default.every);
         for has_news in [true, false] {
             let (mut elapsed, mut pause, mut looks) = (Duration::ZERO, every, 0_u64);
             while elapsed < Duration::from_secs(24 * 3600) {

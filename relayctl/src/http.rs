@@ -291,6 +291,11 @@ pub fn check_url(url: &str) -> Result<(), Failure> {
     ))
 }
 
+/// The same of an address that need not be given.
+pub fn check_given(url: Option<&str>) -> Result<(), Failure> {
+    url.filter(|url| !url.is_empty()).map_or(Ok(()), check_url)
+}
+
 /// The relay's address without the path of a route, so that a user may give either.
 pub fn relay_base(url: &str) -> &str {
     let url = url.trim().trim_end_matches('/');

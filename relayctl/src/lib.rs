@@ -17,6 +17,7 @@ pub mod http;
 pub mod local;
 pub mod near;
 pub mod nylas;
+pub mod places;
 pub mod project;
 pub mod protection;
 pub mod prove;

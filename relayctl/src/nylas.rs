@@ -3,6 +3,7 @@
 use crate::{
     failure::Failure,
     http::{Ask, Http, Reply, list, text},
+    places::place,
     secrets::Found,
 };
 use clerk_nylas_relay::{config::ApiBase, model::secret::Secret};
@@ -182,17 +183,20 @@ pub fn ok(reply: &Reply) -> Result<(), Failure> {
     }
     let said = said(reply);
     let refused_key = format!(
-        "{} is not this application's, or of another region: Nylas' dashboard, API keys",
-        key_of(reply)
+        "{} is not this application's, or of another region: {}",
+        key_of(reply),
+        place("NYLAS_API_KEY")
+    );
+    let unknown = format!(
+        "the grant id or the domain is not known in this region: check NYLAS_API_BASE, and NYLAS_GRANT_ID ({})",
+        place("NYLAS_GRANT_ID")
     );
     Err(Failure::new(
         format!("Nylas answered {}{said}", reply.code),
         match reply.code {
             401 => &refused_key,
             403 => "the key or the plan does not allow it: Nylas' dashboard",
-            404 => {
-                "the grant id or the domain is not known in this region: check NYLAS_GRANT_ID, NYLAS_API_BASE"
-            }
+            404 => &unknown,
             423 => "the account is blocked: Nylas' support",
             429 => "too many requests: wait a minute",
             500.. => "Nylas fails at the moment: https://status.nylas.com, then again",

@@ -178,12 +178,49 @@ pub fn suppression(args: &SuppressionArgs, http: &Http, ui: &Ui) -> Result<bool,
     }
 }
 
+/// Suppressions of some time, the newest first.
+struct Suppressions {
+    rows: Vec<Value>,
+    /// Whether these are all of that time.
+    is_complete: bool,
+}
+
+/// How many the Worker gives at once.
+const AT_ONCE: usize = 1000;
+
+impl Suppressions {
+    fn of(admin: &Admin<'_>, since: Option<Duration>) -> Result<Self, Failure> {
+        let answer = admin.get(&format!("suppressions?limit={AT_ONCE}"))?;
+        let given = list(&answer, "/suppressions");
+        let is_full = given.len() >= AT_ONCE;
+        // An older Worker does not say whether it has listed all; it lists as many, whichever they are.
+        let said = answer.get("complete").and_then(Value::as_bool);
+        let has_listed_all = said.unwrap_or(!is_full);
+        let rows: Vec<Value> = given
+            .iter()
+            .filter(|row| is_since(row, since))
+            .cloned()
+            .collect();
+        let ends_before = !is_full || rows.len() < given.len();
+        Ok(Self {
+            rows,
+            is_complete: has_listed_all && ends_before,
+        })
+    }
+
+    /// Says so if there may be more.
+    fn say_if_more(&self, what_then: &str, ui: &Ui) {
+        if !self.is_complete {
+            ui.line(format!(
+                "{WARN}not all{WARN:#}: more are suppressed than the relay lists at once; {what_then}"
+            ));
+        }
+    }
+}
+
 fn suppressed(admin: &Admin<'_>, since: Option<Duration>, ui: &Ui) -> Result<bool, Failure> {
-    let all = admin.get("suppressions?limit=1000")?;
-    let found: Vec<&Value> = list(&all, "/suppressions")
-        .iter()
-        .filter(|row| is_since(row, since))
-        .collect();
+    let known = Suppressions::of(admin, since)?;
+    let found = &known.rows;
     if found.is_empty() {
         ui.line("nobody is suppressed");
     }
@@ -200,8 +237,10 @@ fn suppressed(admin: &Admin<'_>, since: Option<Duration>, ui: &Ui) -> Result<boo
     for row in table(&rows) {
         ui.line(row);
     }
-    ui.document(&json!({"ok": true, "suppressions": found}));
-    Ok(true)
+    known.say_if_more("a shorter --since may show all of its time", ui);
+    let is_complete = known.is_complete;
+    ui.document(&json!({"ok": is_complete, "complete": is_complete, "suppressions": found}));
+    Ok(is_complete)
 }
 
 fn check(admin: &Admin<'_>, address: &str, ui: &Ui) -> Result<bool, Failure> {
@@ -238,10 +277,8 @@ fn check(admin: &Admin<'_>, address: &str, ui: &Ui) -> Result<bool, Failure> {
 
 /// Lifts the suppressions of addresses that bounced lately, one by one.
 fn undo(admin: &Admin<'_>, since: Option<Duration>, ui: &Ui) -> Result<bool, Failure> {
-    let all = admin.get("suppressions?limit=1000")?;
-    let recent = list(&all, "/suppressions")
-        .iter()
-        .filter(|row| is_since(row, since));
+    let known = Suppressions::of(admin, since)?;
+    let recent = known.rows.iter();
     let (bounced, others): (Vec<&Value>, Vec<&Value>) =
         recent.partition(|row| text(row, "/reason") == "bounced");
     let mut removed = 0_u64;
@@ -263,8 +300,10 @@ fn undo(admin: &Admin<'_>, since: Option<Duration>, ui: &Ui) -> Result<bool, Fai
             others.len()
         ));
     }
-    ui.document(&json!({"ok": true, "removed": removed, "left": others.len()}));
-    Ok(true)
+    known.say_if_more("run this again in a minute for the others", ui);
+    let ok = known.is_complete;
+    ui.document(&json!({"ok": ok, "complete": ok, "removed": removed, "left": others.len()}));
+    Ok(ok)
 }
 
 /// Runs `guard`.

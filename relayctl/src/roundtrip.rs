@@ -5,6 +5,7 @@ use crate::{
     failure::Failure,
     http::{Http, list, text},
     nylas::{Nylas, base, encode, ok},
+    places::place,
     project::{Project, Settings},
     secrets,
     ui::{BAD, DIM, GOOD, Ui},
@@ -51,7 +52,10 @@ pub fn run(args: &RoundtripArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> 
         .ok_or_else(|| {
             Failure::usage(
                 "the account is not known",
-                "run it in the project's folder, or name the account with --grant",
+                format!(
+                    "run it in the project's folder, or name the account with --grant (its grant id: {})",
+                    place("NYLAS_GRANT_ID")
+                ),
             )
         })?;
     let key = secrets::require("NYLAS_API_KEY", args.key_file.as_deref(), &args.folder)?;

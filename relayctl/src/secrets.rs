@@ -2,7 +2,7 @@
 //!
 //! Never the command line, because other processes can read it. Secrets are never printed.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, places::place};
 use clerk_nylas_relay::{config::ADMIN_TOKEN_BYTES_MIN, model::secret::Secret};
 use std::{fs, io::Write, path::Path};
 
@@ -13,6 +13,16 @@ pub struct Found {
     pub secret: Secret,
     /// Where it was found, in words.
     pub from: String,
+}
+
+impl Found {
+    /// A secret that was asked for.
+    pub fn typed(secret: Secret) -> Self {
+        Self {
+            secret,
+            from: "this terminal".to_owned(),
+        }
+    }
 }
 
 /// The secret of that name in the environment.
@@ -73,8 +83,11 @@ pub fn require(name: &str, file: Option<&Path>, folder: &Path) -> Result<Found, 
     find(name, file, folder)?.ok_or_else(|| {
         Failure::usage(
             format!("{name} is not known"),
-            format!("put it into the environment variable {name}, into .dev.vars, or into a file named with the \
-                     option for it (see --help)"),
+            format!(
+                "{}. Put it into the environment variable {name}, into .dev.vars, or into a file named with the option \
+                 for it (see --help)",
+                place(name)
+            ),
         )
     })
 }

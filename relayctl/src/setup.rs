@@ -10,8 +10,9 @@ use crate::{
     clock::{self, Stopwatch},
     doctor::{self, DoctorArgs, State},
     failure::Failure,
-    http::{Ask, Http, is_private, list, relay_base, text},
+    http::{Ask, Http, check_given, is_private, list, relay_base, text},
     nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, missing_triggers, ok, said},
+    places::place,
     project::{Project, Settings},
     protection::{self, POLICY, Protection, SUMMARY},
     secrets::{self, Found},
@@ -164,6 +165,7 @@ struct Setup<'a> {
 
 /// Runs `setup`. Returns whether nothing is left to do.
 pub fn run(args: &SetupArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    check_given(args.url.as_deref())?;
     let mut setup = Setup {
         args,
         http,
@@ -175,7 +177,11 @@ pub fn run(args: &SetupArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
         logged_in: false,
         accounts: Vec::new(),
         from_name: args.from_name.clone(),
-        url: args.url.as_deref().map(|url| relay_base(url).to_owned()),
+        url: args
+            .url
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .map(|url| relay_base(url).to_owned()),
         key: None,
         clerk_secret_is_pending: false,
     };
@@ -244,23 +250,17 @@ impl Setup<'_> {
             return Ok(found);
         }
         let asked = if self.can_ask() {
-            secrets::ask(
-                "Nylas' API key (dashboard.nylas.com: your application, API keys, Generate; shown once)",
-                NAME,
-            )?
+            secrets::ask(&format!("Nylas' API key ({})", place(NAME)), NAME)?
         } else {
             None
         };
-        let typed = asked.map(|secret| Found {
-            secret,
-            from: "this terminal".to_owned(),
-        });
-        typed.ok_or_else(|| {
+        asked.map(Found::typed).ok_or_else(|| {
             Failure::usage(
                 format!("{NAME} is not known"),
                 format!(
-                    "put it into the environment variable {NAME} (setup does not read .dev.vars: it holds secrets \
-                     for development), and run setup again; what is done stays done"
+                    "{}. Put it into the environment variable {NAME} (setup does not read .dev.vars: it holds secrets \
+                     for development), and run setup again; what is done stays done",
+                    place(NAME)
                 ),
             )
         })
@@ -276,7 +276,7 @@ impl Setup<'_> {
                     "the signing secret from {from} is a published example: \
                      with it, anybody could have mails sent in your name"
                 ),
-                "give the one of your own endpoint: Clerk's dashboard, Webhooks, your endpoint, Signing Secret",
+                format!("give the one of your own endpoint: {}", place(CLERK_SECRET)),
             ));
         }
         Signer::parse(secret.reveal(), from)
@@ -417,12 +417,11 @@ impl Setup<'_> {
             return Ok(Outcome::Unchanged(says));
         }
         if emails.is_empty() {
+            let place = place("NYLAS_EMAIL");
             emails.push(self.question(
-                "The address your mails come from (its domain: dashboard.nylas.com, Agent Accounts, Domains; \
-                 *.nylas.email to try; a subdomain as mail.acme.com if your domain has mail, because its MX record \
-                 goes to Nylas)",
+                &format!("The address your mails come from ({place})"),
                 "the Agent Account's address is not known",
-                "--email login@mail.example.com",
+                &format!("--email login@mail.example.com ({place})"),
             )?);
             if self.from_name.is_none() {
                 self.from_name = typed("The name they come from, as \"Acme\" (Enter: none)");
@@ -453,7 +452,7 @@ impl Setup<'_> {
                 if id.is_empty() {
                     return Err(Failure::new(
                         "Nylas gave no grant id",
-                        "look into Nylas' dashboard, Grants",
+                        format!("look into {}", place("NYLAS_GRANT_ID")),
                     ));
                 }
                 made.push((
@@ -534,7 +533,11 @@ impl Setup<'_> {
         } else {
             "wrangler.toml"
         };
-        let says = format!("{verb}: {}", set.join(", "));
+        let says = if set.is_empty() {
+            verb.to_owned()
+        } else {
+            format!("{verb}: {}", set.join(", "))
+        };
         if self.args.dry_run {
             return Ok(Outcome::Would(says));
         }
@@ -805,15 +808,18 @@ impl Setup<'_> {
             Some(found) => Some(found.secret),
             None if !offers || self.args.dry_run || !self.can_ask() => None,
             None => secrets::ask(
-                "Where alerts go (ALERT_WEBHOOK_URL): the address of an incoming webhook of Slack, Discord or your \
-                 own (Enter: nowhere for now)",
+                &format!(
+                    "Where alerts go ({ALERTS}): the address of an incoming webhook, of your own or of a chat ({}; \
+                     Enter: nowhere for now)",
+                    place(ALERTS)
+                ),
                 ALERTS,
             )?,
         };
         match address {
             Some(address) if !is_private(address.reveal()) => Err(Failure::usage(
                 format!("{ALERTS} is no https address"),
-                "Slack: api.slack.com/apps, Incoming Webhooks; Discord: the channel's settings, Integrations, Webhooks",
+                place(ALERTS),
             )),
             address => Ok(address),
         }
@@ -1109,8 +1115,11 @@ impl Setup<'_> {
             Some(found) => (found.secret, found.from),
             None => {
                 let asked = if self.can_ask() {
-                    let question = "The endpoint's signing secret (whsec_...; Enter if you do not have it yet)";
-                    secrets::ask(question, CLERK_SECRET)?
+                    let question = format!(
+                        "The endpoint's signing secret ({}; Enter if you do not have it yet)",
+                        place(CLERK_SECRET)
+                    );
+                    secrets::ask(&question, CLERK_SECRET)?
                 } else {
                     None
                 };
@@ -1157,11 +1166,15 @@ impl Setup<'_> {
             return Ok(Outcome::Unchanged(BY_HAND.to_owned()));
         }
         let key = match secrets::from_environment(CLERK_KEY) {
-            Some(found) => Some(found.secret),
+            Some(found) => Some(found),
             None => secrets::ask(
-                "Clerk's secret key (sk_..., dashboard, API keys), to take templates one by one (Enter: not now)",
+                &format!(
+                    "Clerk's secret key ({}), to take templates one by one (Enter: not now)",
+                    place(CLERK_KEY)
+                ),
                 CLERK_KEY,
-            )?,
+            )?
+            .map(Found::typed),
         };
         let Some(key) = key else {
             return Ok(Outcome::Unchanged(BY_HAND.to_owned()));

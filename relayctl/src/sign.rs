@@ -2,7 +2,7 @@
 //!
 //! [`clerk_nylas_relay::signature`] and Svix' own library verify these signatures (see `tests/trigger.rs`).
 
-use crate::failure::Failure;
+use crate::{failure::Failure, places::place};
 use base64::{
     Engine,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
@@ -35,7 +35,7 @@ impl Signer {
             .ok_or_else(|| {
                 Failure::usage(
                     format!("the signing secret from {from} is empty"),
-                    "copy it from Clerk's dashboard: Webhooks, your endpoint, Signing Secret",
+                    format!("copy it from {}", place("CLERK_WEBHOOK_SIGNING_SECRET")),
                 )
             })
     }
@@ -48,7 +48,7 @@ impl Signer {
                 let secret = SigningSecret::parse(part).map_err(|problem| {
                     Failure::usage(
                         format!("the signing secret from {from} {problem}"),
-                        "Clerk's dashboard: Webhooks, your endpoint, Signing Secret; it begins with whsec_",
+                        format!("copy it from {}", place("CLERK_WEBHOOK_SIGNING_SECRET")),
                     )
                 })?;
                 let any_padding = GeneralPurpose::new(

@@ -6,6 +6,7 @@ use crate::{
     clock::{self, Stopwatch},
     failure::Failure,
     http::{Ask, Http, Reply, check_url, is_loopback, relay_base, text},
+    places::place,
     sample::{self, Wanted},
     secrets,
     sign::Signer,
@@ -215,7 +216,7 @@ impl Attempt {
     }
 
     /// Why the mail was only queued, if that is for the operator to fix: it would wait until it is too old.
-    fn held(&self) -> Option<&'static str> {
+    fn held(&self) -> Option<String> {
         let reply = self.result.as_ref().ok()?;
         if reply.status() != "queued" {
             return None;
@@ -418,14 +419,20 @@ fn read_event(file: &std::path::Path) -> Result<Value, Failure> {
 }
 
 /// What to do about an account that cannot send, by the reason of an answer. `None`: the relay helps itself.
-fn remedy(reason: &str) -> Option<&'static str> {
-    Some(match reason {
+fn remedy(reason: &str) -> Option<String> {
+    let remedy = match reason {
         "account_unauthorized" => {
-            "Nylas refuses NYLAS_API_KEY: `npx wrangler secret put NYLAS_API_KEY` with a key of the application \
-             (dashboard.nylas.com, API keys)"
+            return Some(format!(
+                "Nylas refuses NYLAS_API_KEY: `npx wrangler secret put NYLAS_API_KEY` with a key of the application \
+                 ({})",
+                place("NYLAS_API_KEY")
+            ));
         }
         "account_gone" | "account_removed" => {
-            "Nylas has no such account: NYLAS_GRANT_ID in wrangler.toml, the region in NYLAS_API_BASE"
+            return Some(format!(
+                "Nylas has no such account: NYLAS_GRANT_ID in wrangler.toml ({}), the region in NYLAS_API_BASE",
+                place("NYLAS_GRANT_ID")
+            ));
         }
         "account_forbidden" | "account_paused" | "account_domain_not_verified" => {
             "Nylas does not let the account send: dashboard.nylas.com, Agent Accounts"
@@ -436,7 +443,8 @@ fn remedy(reason: &str) -> Option<&'static str> {
         "account_daily_quota" => "the account's mails for today are used up",
         "no_account" => "no account can send at present: relayctl status",
         _ => return None,
-    })
+    };
+    Some(remedy.to_owned())
 }
 
 /// `path=value`; the value is JSON if it reads as JSON, else text.

@@ -284,6 +284,14 @@ fn a_list_shows_what_became_of_each_and_when() {
         "{}",
         listed.out
     );
+    let coloured = Relayctl::new(&folder.0)
+        .env("ADMIN_TOKEN", ADMIN_TOKEN)
+        .env("RELAY_URL", &relay.url)
+        .env("CLICOLOR_FORCE", "1");
+    let red = coloured.run(&["list", "--to", "jane@example.com"]).out;
+    assert!(red.contains("\u{1b}[1m\u{1b}[31mbounced"), "{red:?}");
+    let yellow = coloured.run(&["status", "msg_7"]).out;
+    assert!(yellow.contains("\u{1b}[1m\u{1b}[33mqueued"), "{yellow:?}");
     let bounced = relayctl.run(&[
         "list",
         "--to",
@@ -407,6 +415,13 @@ fn tail_shows_what_became_of_a_mail_that_was_sent() {
         .map(|line| line.split_whitespace().nth(2).unwrap())
         .collect();
     assert_eq!(states, ["sent", "bounced"], "{}", ran.out);
+    // What it costs is said, beside the output.
+    for said in [
+        "a look every 0.1 s, up to every 240 s",
+        "each is 2 list operations, and Cloudflare's free plan has 1,000 a day",
+    ] {
+        assert!(ran.err.contains(said), "{}", ran.err);
+    }
 }
 
 #[test]
@@ -509,6 +524,71 @@ fn a_bad_hour_is_undone() {
     }
 }
 
+/// So many that bounced just now, the newest thousand of which are listed. `complete` is what the Worker says of that.
+fn bounced(count: usize, complete: Option<bool>) -> Server {
+    let keys: Vec<String> = (0..count).map(|number| format!("key-{number}")).collect();
+    let known = Mutex::new(keys);
+    let admin = move |asked: &Asked| {
+        let mut known = known.lock().unwrap();
+        if asked.method == "DELETE" {
+            let key = asked.json()["key"].as_str().unwrap().to_owned();
+            known.retain(|known| *known != key);
+            return Answer::json(200, &json!({"status": "lifted"}));
+        }
+        let limit: usize = asked.query("limit").unwrap().parse().unwrap();
+        let at = relayctl::clock::now().0;
+        let row = |key: &String| json!({"key": key, "reason": "bounced", "at": at});
+        let rows: Vec<Value> = known.iter().take(limit).map(row).collect();
+        let mut answer = json!({"suppressions": rows});
+        if let Some(complete) = complete {
+            answer["complete"] = json!(complete);
+        }
+        Answer::json(200, &answer)
+    };
+    FakeRelay {
+        admin: Some(Arc::new(admin)),
+        ..FakeRelay::default()
+    }
+    .start()
+}
+
+#[test]
+fn of_more_than_a_thousand_suppressions_it_is_said_that_not_all_are_listed() {
+    let folder = Folder::new();
+    for (count, complete, is_all) in [
+        (3, Some(true), true),
+        (999, Some(true), true),
+        (1_001, Some(true), false),
+        // More than the ledger could list.
+        (3, Some(false), false),
+        // A Worker of before.
+        (3, None, true),
+        (1_001, None, false),
+    ] {
+        let relay = bounced(count, complete);
+        let listed = relayctl(&folder, &relay).run(&["suppression", "list", "--since", "2h"]);
+        let says = listed.out.contains("not all");
+        assert_eq!(
+            (listed.code, says),
+            (i32::from(!is_all), !is_all),
+            "{count} {complete:?}"
+        );
+    }
+    // The hour is undone by running it again.
+    let relay = bounced(1_001, Some(true));
+    let undo = || relayctl(&folder, &relay).run(&["suppression", "remove", "--since", "2h"]);
+    let first = undo();
+    assert_eq!(first.code, 1, "{}", first.all());
+    assert!(
+        first.out.contains("removed: 1000") && first.out.contains("run this again"),
+        "{}",
+        first.out
+    );
+    let second = undo();
+    assert_eq!(second.code, 0, "{}", second.all());
+    assert!(second.out.contains("removed: 1;"), "{}", second.out);
+}
+
 #[test]
 fn a_guard_is_shown_and_lifted() {
     let (folder, relay) = (Folder::new(), fake());
@@ -554,6 +634,29 @@ fn a_wrong_token_and_a_missing_api_are_different_failures() {
             .contains("another ADMIN_TOKEN")
     );
     assert!(!wrong.all().contains("wrong-token"));
+    // It says which one is wrong.
+    for (from, command) in [
+        ("the environment", &["list"][..]),
+        (".dev.vars", &["list"]),
+        ("token.txt", &["list", "--token-file", "token.txt"]),
+        (".dev.vars", &["doctor", "--only", "worker"]),
+    ] {
+        let folder = Folder::new();
+        let mut relayctl = relayctl(&folder, &relay);
+        match from {
+            "the environment" => {
+                relayctl = relayctl.env("ADMIN_TOKEN", "wrong-token-of-good-length");
+            }
+            file => {
+                relayctl.env.remove("ADMIN_TOKEN");
+                folder.write(file, "ADMIN_TOKEN=wrong-token-of-good-length\n");
+            }
+        }
+        let ran = relayctl.run(command);
+        let said = format!("another ADMIN_TOKEN than {from}");
+        assert!(ran.all().contains(&said), "{said}: {}", ran.all());
+        assert!(!ran.all().contains("wrong-token"));
+    }
     let without = FakeRelay::default().start();
     for command in [
         &["list"] as &[&str],

@@ -19,7 +19,10 @@ use clerk_nylas_relay::{
     operator::api::{self, AdminRequest},
     replies::intake::{self, NylasRequest},
 };
-use common::{ADMIN_TOKEN, API_KEY, Answer, Asked, Folder, Ran, Relayctl, Server};
+use common::{
+    ADMIN_TOKEN, API_KEY, Answer, Asked, Folder, Ran, Relayctl, Server,
+    documented::{blocks, compare},
+};
 use nylas_stand_in::{
     Account, AccountState, Action, Compresses, OnHangUp, Options, OtherBytes, RequestKind, Rule,
     StandIn, Unknowns,
@@ -292,6 +295,20 @@ const OF_THE_WORKER: [&str; 5] = [
     "kv-staleness",
     "queue-delay",
 ];
+
+#[test]
+fn prove_is_as_documented() {
+    let case = Case {
+        args: vec!["--yes"],
+        ..Case::as_assumed()
+    };
+    let (ran, _) = case.run();
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    compare(
+        &blocks("prove")[0],
+        &ran.out.replace(ADDRESS, "login@acme.example"),
+    );
+}
 
 type Variant = (
     &'static str,

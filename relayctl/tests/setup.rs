@@ -16,8 +16,10 @@ use common::ran::states;
 use common::{
     API_KEY, CLERK_KEY, FakeRelay, Folder, OTHER_SECRET, Ran, Relayctl, SECRET, Server,
     clerk::PlayedClerk,
+    documented::{blocks, compare},
 };
 use nylas_stand_in::{Options, StandIn};
+use relayctl::places::place;
 use serde_json::{Value, json};
 
 /// Empty accounts everywhere, and an empty folder with a built Worker in it.
@@ -170,6 +172,34 @@ fn from_nothing_to_a_working_relay_twice() {
 }
 
 #[test]
+fn setup_is_as_documented() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+    let ran = relayctl.run(&["setup", "--yes"]).well();
+    // That of the US is the template's own, so nothing is said of it.
+    let played = format!("NYLAS_API_BASE={}, ", world.nylas.base_url());
+    assert!(ran.out.contains(&played), "{}", ran.out);
+    compare(&blocks("setup")[0], &ran.out.replace(&played, ""));
+}
+
+#[test]
+fn what_a_new_wrangler_toml_sets_is_said_if_it_sets_anything() {
+    let world = World::empty();
+    let relayctl = world.relayctl().env("NYLAS_API_KEY", "");
+    for (region, says) in [
+        ("us", "a new wrangler.toml"),
+        (
+            "eu",
+            "a new wrangler.toml: NYLAS_API_BASE=https://api.eu.nylas.com",
+        ),
+    ] {
+        let only = ["--dry-run", "--only", "settings", "--region", region];
+        let ran = world.setup(&relayctl, &only).well();
+        assert_eq!(ran.json()["steps"][0]["says"], says);
+    }
+}
+
+#[test]
 fn a_dry_run_shows_every_step_to_whoever_has_no_account_yet() {
     let world = World::empty();
     world.cloud.write("logged-out", "");
@@ -220,8 +250,11 @@ fn at_a_terminal(relayctl: &Relayctl, answers: &[(&str, &str)]) -> (i32, String)
     let mut terminal = rexpect::session::spawn_command(command, Some(30_000)).unwrap();
     let mut seen = String::new();
     for (question, answer) in answers {
-        seen += &terminal.exp_string(question).unwrap();
-        seen += &terminal.exp_string(": ").unwrap();
+        // Every question ends so.
+        for text in [question, "): "] {
+            seen += &terminal.exp_string(text).unwrap();
+            seen += text;
+        }
         terminal.send_line(answer).unwrap();
     }
     seen += &terminal.exp_eof().unwrap();
@@ -249,7 +282,7 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
             ("Where alerts go", "https://hooks.example/marker"),
             ("May Nylas limit what strangers send", ""),
             ("The endpoint's signing secret", SECRET),
-            ("Clerk's secret key (sk_", ""),
+            ("Clerk's secret key (dashboard.clerk.com", ""),
         ],
     );
     assert_eq!(code, 0, "{seen}");
@@ -261,6 +294,15 @@ fn what_is_not_known_is_asked_and_secrets_are_not_shown() {
         !seen.contains(API_KEY) && !seen.contains(&SECRET[6..]),
         "{seen}"
     );
+    for name in [
+        "NYLAS_API_KEY",
+        "NYLAS_EMAIL",
+        "ALERT_WEBHOOK_URL",
+        "CLERK_WEBHOOK_SIGNING_SECRET",
+        "CLERK_SECRET_KEY",
+    ] {
+        assert!(seen.contains(place(name)), "{name}: {seen}");
+    }
     assert!(seen.contains("nothing is wrong"), "{seen}");
     assert!(seen.contains("\u{1b}[1m"), "in colour: {seen}");
     let to_a_file = relayctl.env("NYLAS_API_KEY", API_KEY).run(&["doctor"]);
@@ -449,7 +491,7 @@ fn setup_ends_with_clerks_templates() {
             ("A token (ADMIN_TOKEN)", "no"),
             ("Where alerts go", ""),
             ("May Nylas limit what strangers send", ""),
-            ("Clerk's secret key (sk_", CLERK_KEY),
+            ("Clerk's secret key (dashboard.clerk.com", CLERK_KEY),
             ("deliver verification_code, and no other yet?", ""),
             ("Did the mail come?", "yes"),
             ("of_clerk_0, too?", ""),
@@ -505,7 +547,7 @@ fn enter_instead_of_clerks_secret_shows_how_to_continue() {
             ("A token (ADMIN_TOKEN)", "no"),
             ("Where alerts go", ""),
             ("May Nylas limit what strangers send", ""),
-            ("Enter if you do not have it yet)", ""),
+            ("Enter if you do not have it yet", ""),
         ],
     );
     assert_eq!(code, 1, "{seen}");
@@ -519,7 +561,7 @@ fn enter_instead_of_clerks_secret_shows_how_to_continue() {
         .write("secret-CLERK_WEBHOOK_SIGNING_SECRET", OTHER_SECRET);
     let (code, seen) = at_a_terminal(
         &world.relayctl(),
-        &[("Enter if you do not have it yet)", "")],
+        &[("Enter if you do not have it yet", "")],
     );
     assert_eq!(code, 1, "{seen}");
     assert!(seen.contains("the Worker has a signing secret"), "{seen}");
@@ -775,7 +817,7 @@ fn who_wants_no_protection_gets_none() {
         ("A token (ADMIN_TOKEN)", "no"),
         ("Where alerts go", ""),
         ("May Nylas limit what strangers send", "no"),
-        ("Clerk's secret key (sk_", ""),
+        ("Clerk's secret key (dashboard.clerk.com", ""),
     ];
     // It is asked each time; what else may be set, the first time.
     for questions in [&no[..], &no[2..]] {

@@ -19,6 +19,7 @@ use common::{
 use nylas_stand_in::{Account, AccountState, Options, StandIn};
 use relayctl::{
     http::Http,
+    secrets::Found,
     templates::{
         By, Filter,
         clerk::Clerk,
@@ -377,6 +378,28 @@ fn a_wrong_key_is_not_shown_and_goes_to_https_or_this_machine_only() {
     let ran = wrong.run(&["templates"]);
     assert!(ran.code == 1 && ran.err.contains("401"), "{}", ran.err);
     assert!(!ran.all().contains("sk_live_wrong"));
+    // Where the wrong one came from is.
+    world.folder.write("key.txt", "sk_live_wrong");
+    world
+        .folder
+        .write(".dev.vars", "CLERK_SECRET_KEY=sk_live_wrong\n");
+    for (from, command) in [
+        ("the environment", &["templates"][..]),
+        (".dev.vars", &["templates"]),
+        ("key.txt", &["templates", "--clerk-key-file", "key.txt"]),
+        (".dev.vars", &["doctor", "--only", "clerk"]),
+    ] {
+        let mut relayctl = world.relayctl();
+        relayctl.env.remove("CLERK_SECRET_KEY");
+        if from == "the environment" {
+            relayctl = relayctl.env("CLERK_SECRET_KEY", "sk_live_wrong");
+        }
+        let ran = relayctl.run(command);
+        let said = format!("the CLERK_SECRET_KEY from {from} is not");
+        assert!(ran.all().contains(&said), "{said}: {}", ran.all());
+        assert!(!ran.all().contains("sk_live_wrong"));
+    }
+    std::fs::remove_file(world.folder.0.join(".dev.vars")).unwrap();
     let open = world
         .relayctl()
         .env("CLERK_API_BASE", "http://clerk.example");
@@ -431,7 +454,12 @@ fn the_played_clerk_is_strict() {
 /// Takes templates, answers so, and returns how it ended and the questions.
 fn guided(world: &World, answers: &[&str]) -> (Guided, Vec<String>) {
     let http = world.client();
-    let clerk = Clerk::new(&http, &world.clerk.url, Secret::new(CLERK_KEY)).unwrap();
+    let clerk = Clerk::new(
+        &http,
+        &world.clerk.url,
+        Found::typed(Secret::new(CLERK_KEY)),
+    )
+    .unwrap();
     let mut questions = Vec::new();
     let mut answers = answers.iter();
     let mut ask = |question: &str| {

@@ -12,6 +12,7 @@
 mod common;
 
 use common::{FakeRelay, Folder, OTHER_SECRET, Relayctl, SECRET};
+use relayctl::places::place;
 use serde_json::json;
 
 fn relayctl(folder: &Folder, url: &str) -> Relayctl {
@@ -243,8 +244,8 @@ fn queueing(reason: &'static str) -> common::Server {
 fn a_mail_that_waits_because_a_key_is_wrong_is_no_success() {
     let folder = Folder::new();
     for (reason, code, says) in [
-        ("account_unauthorized", 1, "NYLAS_API_KEY"),
-        ("account_gone", 1, "NYLAS_GRANT_ID"),
+        ("account_unauthorized", 1, place("NYLAS_API_KEY")),
+        ("account_gone", 1, place("NYLAS_GRANT_ID")),
         ("no_account", 1, "relayctl status"),
         ("nylas_timeout", 0, "the relay goes on by itself"),
         ("always_queued", 0, "the relay goes on by itself"),
@@ -381,6 +382,35 @@ fn a_slip_in_a_template_or_an_address_is_corrected_in_one_line() {
             .env("ADMIN_TOKEN", common::ADMIN_TOKEN)
             .run(&["status"]);
         assert!(ran.err.contains(fix), "{}", ran.err);
+    }
+    // Whoever takes an address says so before anything else is asked.
+    for command in [
+        &["setup", "--yes"][..],
+        &["prove", "--yes"],
+        &["templates"],
+        &["templates", "take", "--all"],
+    ] {
+        for (url, says) in [
+            ("relay.example", "did you mean https://relay.example ?"),
+            ("https://relay.example:port", "no host and port"),
+        ] {
+            let ran = relayctl(&folder, url).run(command);
+            assert_eq!(ran.code, 2, "{command:?}: {}", ran.all());
+            assert!(ran.err.contains(says), "{command:?}: {}", ran.err);
+        }
+    }
+    // For doctor it is a finding like another.
+    for (url, says) in [
+        ("relay.example", "https:// is missing"),
+        ("relay.example", "did you mean https://relay.example ?"),
+        ("http://", "it names no host"),
+        ("http://relay.example", "would travel in the open"),
+    ] {
+        let ran = relayctl(&folder, url).run(&["doctor", "--only", "worker", "--timeout", "1"]);
+        assert_eq!(ran.code, 1, "{}", ran.all());
+        assert!(ran.out.contains(says), "{url}: {}", ran.out);
+        let is_open = says.contains("in the open");
+        assert_eq!(ran.out.contains("in the open"), is_open, "{}", ran.out);
     }
     let slip = relayctl(&folder, "x").run(&["trigr"]);
     assert!(slip.err.contains("'trigger'"), "{}", slip.err);

@@ -6,7 +6,7 @@ use crate::{
         message::Message,
         time::{DAY, UnixMillis},
     },
-    ports::{Clock, Store, StoreError},
+    ports::{Clock, Listed, Store, StoreError},
 };
 use serde_json::{Map, Value, json};
 use std::{cmp::Reverse, time::Duration};
@@ -20,6 +20,17 @@ const LISTS_MAX: usize = 6;
 const LISTED_SINCE: Duration = DAY;
 /// ... and until there are this many.
 const MAILS_ENOUGH: usize = 200;
+/// What the hash of a recipient begins with.
+const HASH_DIGITS: &str = "0123456789abcdef";
+
+/// What the ledger holds of one kind.
+#[derive(Debug)]
+pub struct Rows {
+    /// The newest first.
+    pub rows: Vec<Value>,
+    /// Whether these are all.
+    pub is_complete: bool,
+}
 
 impl<P: Store + Clock> Ledger<'_, P> {
     /// Everything under keys with one prefix (`mail:`, ...), the newest first. Each row is what is listed of a value,
@@ -31,9 +42,21 @@ impl<P: Store + Clock> Ledger<'_, P> {
     /// # Errors
     /// Why the ledger could not be read.
     pub async fn all(&self, kind: &str, id: &str) -> Result<Vec<Value>, StoreError> {
+        Ok(self.rows(kind, id).await?.rows)
+    }
+
+    /// The same, and whether they are all that there are.
+    ///
+    /// # Errors
+    /// Why the ledger could not be read.
+    pub async fn rows(&self, kind: &str, id: &str) -> Result<Rows, StoreError> {
         let mut listed = self.count(self.ports.list(kind)).await?;
-        if !listed.is_complete && matches!(kind, "mail:" | "fate:") {
-            listed.entries = self.newest(kind).await?;
+        if !listed.is_complete {
+            match kind {
+                "mail:" | "fate:" => listed.entries = self.newest(kind).await?,
+                "suppressed:" => listed = self.by_first_digit(kind).await?,
+                _ => {}
+            }
         }
         let may_be_read = matches!(kind, "dead:" | "shape:");
         let mut rows = Vec::with_capacity(listed.entries.len());
@@ -60,7 +83,26 @@ impl<P: Store + Clock> Ledger<'_, P> {
             rows.push(Value::Object(row));
         }
         rows.sort_by_key(|row| Reverse(at(row)));
-        Ok(rows)
+        Ok(Rows {
+            rows,
+            is_complete: listed.is_complete,
+        })
+    }
+
+    /// What is kept under the hashes of more than a thousand recipients, one first digit after the other. Their order
+    /// says nothing of their time, so none may be left out.
+    async fn by_first_digit(&self, kind: &str) -> Result<Listed, StoreError> {
+        let mut all = Listed {
+            entries: Vec::new(),
+            is_complete: true,
+        };
+        for digit in HASH_DIGITS.chars() {
+            let prefix = format!("{kind}{digit}");
+            let part = self.count(self.ports.list(&prefix)).await?;
+            all.is_complete &= part.is_complete;
+            all.entries.extend(part.entries);
+        }
+        Ok(all)
     }
 
     /// The newest of more than a thousand mails: those whose ids begin with the time of the last day. Of a time that

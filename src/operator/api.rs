@@ -92,9 +92,7 @@ impl<P: Ports> View<'_, P> {
             ("GET", ("dead", None, None)) => list("dead_letters", "dead:", "id").await,
             ("POST", ("dead", Some(id), Some("redrive"))) => self.redrive(id).await,
             ("GET", ("replies", None, None)) => list("replies", "reply:", "id").await,
-            ("GET", ("suppressions", None, None)) => {
-                list("suppressions", "suppressed:", "key").await
-            }
+            ("GET", ("suppressions", None, None)) => self.suppressions(limit).await,
             ("GET", ("shapes", None, None)) => list("templates", "shape:", "slug").await,
             (method, ("probes", Some(id), None)) => match (ProbeId::parse(id), method) {
                 (Some(id), "POST") => self.begin_probe(&id).await,
@@ -262,6 +260,15 @@ impl<P: Ports> View<'_, P> {
         // The newest are kept.
         past.drain(..past.len().saturating_sub(PAST_MAX));
         self.ledger.put_past(id, &past).await
+    }
+
+    /// The newest suppressions. `complete`: whether the ledger could list all that there are, so that these are the
+    /// newest.
+    async fn suppressions(&self, limit: usize) -> Result<AdminAnswer, StoreError> {
+        let mut known = self.ledger.rows("suppressed:", "key").await?;
+        known.rows.truncate(limit);
+        let answer = json!({"suppressions": known.rows, "complete": known.is_complete});
+        Ok((200, answer))
     }
 
     async fn suppress(&self, body: &[u8]) -> Result<AdminAnswer, StoreError> {

@@ -139,12 +139,79 @@ test("nothing is installed with root's rights unless that is wished", () => {
   assert.equal(without.installed(), "install -y --no-install-recommends build-essential");
 });
 
-/** Sets up a project that pins `hash` for the tool that `publisher` may have prebuilt, and that cargo can compile. */
-function prebuilt(name, publisher, hash) {
+test("what only some tests need is named with the rest, before anything is installed", () => {
+  // Where it is found without the path, as on a Mac, it is not missing.
+  const apps = ["Google Chrome", "Chromium"].map((app) => `/Applications/${app}.app/Contents/MacOS/${app}`);
+  const hasChromium = apps.some((app) => existsSync(app));
+  const optional = `${hasChromium ? "" : "chromium "}python3 python3-venv openssl`;
+  const without = machine("no-test-tools", { ...NPM, "apt-get": APT });
+  const refused = without.setup("--tests", "--system");
+  assert.equal(refused.status, 1, refused.stdout);
+  const named = refused.stderr.split("as root:")[0];
+  assert.match(named, /packages of this system +apt-get install build-essential\n/);
+  assert.match(named, new RegExp(`packages for some tests +apt-get install ${optional}\\n`));
+  assert.equal(without.installed(), "");
+  const wished = without.setup("--tests", "--system", "--yes");
+  assert.equal(wished.status, 0, wished.stderr);
+  assert.deepEqual(
+    without.installed().split("\n"),
+    ["build-essential", optional].map((packages) => `install -y --no-install-recommends ${packages}`),
+  );
+
+  const mac = machine("mac-tests", { ...NPM, uname: "echo Darwin", cc: "true" }).setup("--tests", "--system");
+  // Some tests are skipped; nothing is refused.
+  assert.equal(mac.status, 0, mac.stderr);
+  for (const one of [...(hasChromium ? [] : ["Chromium"]), "Python 3.10 or newer", "openssl"])
+    assert.match(mac.stderr, new RegExp(`^  ${one} +for some tests: `, "m"));
+  // What only tests need is not looked for without them.
+  const plain = machine("plain", { ...NPM, cc: "true", "apt-get": APT }).setup("--system");
+  assert.deepEqual([plain.status, plain.stderr], [0, ""]);
+});
+
+/** A project of its own to set up: the scripts, and what npm's mark is made of. */
+function checkout(name) {
   const project = join(folder, name);
   cpSync(join(root, "scripts"), join(project, "scripts"), { recursive: true });
   for (const file of ["package.json", "package-lock.json", ".npmrc"])
     symlinkSync(join(root, file), join(project, file));
+  return project;
+}
+
+/** Installs npm's packages, of which the fake npm makes none, and cargo's tools. What each was asked is in a file. */
+const asked = (log) => ({
+  ...NPM,
+  cc: "true",
+  node: "echo v22.0.0",
+  npm: `echo "npm $*" >>${log}; mkdir -p "$2/node_modules"`,
+  cargo: `echo "cargo $*" >>${log}; for folder; do :; done; mkdir -p "$folder/bin"`,
+  curl: `echo "curl $*" >>${log}; exit 1`,
+  python3: "exit 1",
+});
+
+test("what only the tests need waits for the tests", () => {
+  const project = checkout("for-dev");
+  const log = join(folder, "for-dev.log");
+  const at = machine("for-dev-machine", asked(log), join(project, "scripts"));
+  const dev = at.setup();
+  assert.equal(dev.status, 0, dev.stderr);
+  const npm = (omit) => `npm --prefix ${project} ci ${omit}--prefer-offline --loglevel=error`;
+  assert.deepEqual(readFileSync(log, "utf8").trim().split("\n"), [npm("--omit=dev ")]);
+  // Once is enough.
+  at.setup();
+  assert.equal(readFileSync(log, "utf8").trim().split("\n").length, 1);
+
+  rmSync(log);
+  const tests = at.setup("--tests");
+  assert.equal(tests.status, 0, tests.stderr);
+  const told = readFileSync(log, "utf8");
+  assert.ok(told.startsWith(`${npm("")}\n`), told);
+  for (const tool of ["cargo-machete", "cargo-deny"])
+    assert.match(told, new RegExp(`^cargo install ${tool} --version `, "m"));
+});
+
+/** Sets up a project that pins `hash` for the tool that `publisher` may have prebuilt, and that cargo can compile. */
+function prebuilt(name, publisher, hash) {
+  const project = checkout(name);
   const versions = readFileSync(join(root, "scripts/versions"), "utf8");
   const ours = /^(cargo-mutants +x86_64-unknown-linux-gnu +)[0-9a-f]{64}$/m;
   assert.match(versions, ours);

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     http::{Ask, list, text},
+    places::place,
     templates::{
         Filter,
         clerk::{Clerk, TEMPLATES_MAX, Template},
@@ -32,13 +33,16 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
         let first = skip(
             key_id,
             "CLERK_SECRET_KEY is not known, so Clerk cannot be asked; it is optional",
-            "put it into the environment for this one command: Clerk's dashboard, API keys, sk_...",
+            format!(
+                "put it into the environment for this one command ({})",
+                place("CLERK_SECRET_KEY")
+            ),
         );
         return without(first.lacking(&["CLERK_SECRET_KEY"]));
     };
     let key = found.secret.reveal();
     let base = patient.args.clerk_base.trim_end_matches('/');
-    let asked = Clerk::new(patient.http, base, found.secret.clone());
+    let asked = Clerk::new(patient.http, base, found.clone());
     let templates = match asked.and_then(|clerk| clerk.templates()) {
         Ok(templates) => templates,
         Err(failure) => return without(fail(key_id, failure.message, failure.fix)),

@@ -4,7 +4,7 @@ use super::{
     finding::{Finding, fail, pass, skip, some_of, warn},
     patient::Patient,
 };
-use crate::{project::SECRETS, sample};
+use crate::{places::place, project::SECRETS, sample};
 
 /// Which settings a check is about.
 const SETTINGS: [(&str, &[&str]); 11] = [
@@ -112,12 +112,13 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
 fn remedy(name: &str) -> String {
     if SECRETS.contains(&name) {
         format!(
-            "`npx wrangler secret put {name}`; for this command, put it into the environment or .dev.vars"
+            "`npx wrangler secret put {name}` ({}); for this command, put it into the environment or .dev.vars",
+            place(name)
         )
     } else if name == "LEDGER" {
         "add [[kv_namespaces]] with binding = \"LEDGER\" to wrangler.toml: `relayctl setup --only storage`".to_owned()
     } else {
-        format!("set {name} in wrangler.toml, [vars]: docs/configuration.md")
+        format!("set {name} in wrangler.toml, [vars]: {}", place(name))
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     finding::{Finding, State, fail, pass, skip, warn},
     patient::Patient,
 };
-use crate::{dns::look_up, failure::Failure};
+use crate::{dns::look_up, failure::Failure, places::place};
 
 pub const CHECKS: [&str; 4] = ["dns-mx", "dns-spf", "dns-dkim", "dns-dmarc"];
 
@@ -70,7 +70,7 @@ fn mail_exchanger(patient: &Patient<'_>, domain: &str) -> Result<Finding, Failur
         fail(
             "dns-mx",
             format!("{domain} has no MX record: users' answers and bounces are lost"),
-            SHOWN,
+            format!("{SHOWN} ({})", place("NYLAS_EMAIL")),
         )
     })
 }

@@ -8,6 +8,7 @@ use crate::{
     clock,
     http::{Reply, list, relay_base, text},
     nylas::{Nylas, REGIONS, TRIGGERS, WEBHOOK_PATH, base, key_of, missing_triggers, said},
+    places::place,
 };
 use clerk_nylas_relay::{config::NYLAS_API_BASE_DEFAULT, model::account::Account};
 use serde_json::Value;
@@ -120,8 +121,11 @@ fn key_check(reply: &Reply) -> Finding {
                 key_of(reply),
                 said(reply)
             ),
-            "create a key in Nylas' dashboard (API keys) of the right application and region, and store it: `npx \
-             wrangler secret put NYLAS_API_KEY`",
+            format!(
+                "create a key of the right application and region ({}), and store it: `npx wrangler secret put \
+                 NYLAS_API_KEY`",
+                place("NYLAS_API_KEY")
+            ),
         ),
         code if code >= 500 => skip(ID, "Nylas fails at the moment", "see nylas-reachable"),
         _ => pass(ID, "accepted"),
@@ -213,8 +217,11 @@ fn one_account(
                 fail(
                     "nylas-grant",
                     format!("Nylas knows no account {id} (in this application and region)"),
-                    "copy the grant id from Nylas' dashboard, Grants; `relayctl setup --only account` makes an \
-                     account or finds it by its address",
+                    format!(
+                        "copy the grant id from {}; `relayctl setup --only account` makes an account or finds it by \
+                         its address",
+                        place("NYLAS_GRANT_ID")
+                    ),
                 ),
                 skip(
                     "nylas-region",

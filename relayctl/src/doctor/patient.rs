@@ -3,7 +3,7 @@
 use super::args::DoctorArgs;
 use crate::{
     failure::Failure,
-    http::{Http, relay_base},
+    http::{Http, check_url, relay_base},
     project::{Project, SECRETS, Settings},
     secrets::{self, Found},
     sign,
@@ -88,6 +88,8 @@ impl<'a> Patient<'a> {
         let url = args
             .url
             .as_deref()
+            // What is no address, worker-url says.
+            .filter(|url| check_url(url).is_ok())
             .map(|url| (relay_base(url).to_owned(), "as given"));
         Ok(Self {
             http,

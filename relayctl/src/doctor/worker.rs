@@ -7,8 +7,9 @@ use super::{
 use crate::{
     clock,
     failure::Failure,
-    http::{Ask, Reply, is_loopback, is_private, list, text},
+    http::{Ask, Reply, check_given, is_loopback, is_private, list, text},
     nylas::WEBHOOK_PATH,
+    places::place,
     secrets,
     sign::Signer,
     trigger,
@@ -43,6 +44,11 @@ pub fn checks(patient: &Patient<'_>) -> Vec<Finding> {
             .map(|id| skip(id, cause, fix))
             .collect::<Vec<_>>()
     };
+    if let Err(failure) = check_given(patient.args.url.as_deref()) {
+        let mut findings = vec![fail("worker-url", failure.message, failure.fix)];
+        findings.extend(skipped(0, "that is no address", "see worker-url"));
+        return findings;
+    }
     let Some((url, known)) = &patient.url else {
         let mut findings = vec![skip(
             "worker-url",
@@ -322,19 +328,22 @@ fn forgery(url: &str, send: impl Fn(&Signer) -> Result<Reply, Failure>) -> Findi
 /// On a deployed Worker this is a fault; the Worker of `make dev` does it on purpose.
 fn accepts_a_public_secret(is_local: bool) -> Finding {
     const ID: &str = "worker-forgery";
-    const FIX: &str = "copy your own endpoint's signing secret from Clerk's dashboard, Webhooks, and store it: \
-                       `npx wrangler secret put CLERK_WEBHOOK_SIGNING_SECRET`";
+    let fix = format!(
+        "copy your own endpoint's signing secret ({}), and store it: `npx wrangler secret put \
+         CLERK_WEBHOOK_SIGNING_SECRET`",
+        place("CLERK_WEBHOOK_SIGNING_SECRET")
+    );
     if is_local {
         warn(
             ID,
             "the Worker accepts a published signing secret, which will do for development only",
-            FIX,
+            fix,
         )
     } else {
         fail(
             ID,
             "the Worker accepts a published signing secret: anybody can have mails sent in your name",
-            FIX,
+            fix,
         )
     }
 }
@@ -349,8 +358,11 @@ fn judge_probe(reply: &Reply, from: &str) -> Finding {
         (400, _) => fail(
             ID,
             format!("the Worker refuses what the secret from {from} signs"),
-            "copy the signing secret of this endpoint from Clerk's dashboard, Webhooks, and store it: `npx wrangler \
-             secret put CLERK_WEBHOOK_SIGNING_SECRET`; each endpoint has its own. If worker-clock fails, that first",
+            format!(
+                "copy the signing secret of this endpoint ({}), and store it: `npx wrangler secret put \
+                 CLERK_WEBHOOK_SIGNING_SECRET`; each endpoint has its own. If worker-clock fails, that first",
+                place("CLERK_WEBHOOK_SIGNING_SECRET")
+            ),
         ),
         (503, "misconfigured") => skip(ID, "the Worker is not configured", "see worker-settings"),
         (code, status) => fail(
@@ -417,7 +429,7 @@ fn admin(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
         std::iter::once(first).chain(rest).collect::<Vec<_>>()
     };
     const ID: &str = "worker-admin";
-    let Some(token) = patient.secret("ADMIN_TOKEN") else {
+    let Some(found) = patient.secrets.get("ADMIN_TOKEN") else {
         let first = skip(
             ID,
             "ADMIN_TOKEN is not known here; it is optional",
@@ -427,7 +439,7 @@ fn admin(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
     };
     let reply = match patient
         .http
-        .call(&Ask::get(format!("{url}/api/admin/summary")).bearer(token))
+        .call(&Ask::get(format!("{url}/api/admin/summary")).bearer(found.secret.reveal()))
     {
         Ok(reply) => reply,
         Err(failure) => return only(fail(ID, failure.message, failure.fix)),
@@ -437,7 +449,7 @@ fn admin(patient: &Patient<'_>, url: &str) -> Vec<Finding> {
         401 => {
             return only(fail(
                 ID,
-                "the Worker has another ADMIN_TOKEN",
+                format!("the Worker has another ADMIN_TOKEN than {}", found.from),
                 "`npx wrangler secret put ADMIN_TOKEN`, or use the one it has",
             ));
         }

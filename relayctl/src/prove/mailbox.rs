@@ -261,7 +261,7 @@ fn one_hang_up(
         return Ok((None, came));
     }
     let after = format!(
-        "hung up after {} ms of about {}",
+        "hung up after {} ms of about {} ms",
         limit.as_millis(),
         takes.as_millis()
     );

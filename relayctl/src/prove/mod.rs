@@ -18,8 +18,9 @@ pub use questions::{QUESTIONS, Question};
 use crate::{
     clock,
     failure::Failure,
-    http::{Http, text},
+    http::{Http, check_given, text},
     nylas::{Nylas, REGIONS, base, ok},
+    places::place,
     project::{Project, Settings},
     secrets,
     ui::{BOLD, DIM, Ui},
@@ -34,6 +35,7 @@ use std::io::{self, Write};
 
 /// Runs `prove`. Returns whether no assumption was found wrong.
 pub fn run(args: &ProveArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    check_given(args.url.as_deref())?;
     let project = Project::read(&args.folder)?;
     let settings = Settings::new(project.as_ref(), &args.folder);
     let accounts = settings.accounts();
@@ -85,7 +87,10 @@ fn chosen(args: &ProveArgs, configured: &[Account]) -> Result<Account, Failure> 
         )),
         (None, None) => Err(Failure::usage(
             "no account is configured",
-            "run it in the project's folder, or set NYLAS_GRANT_ID",
+            format!(
+                "run it in the project's folder, or set NYLAS_GRANT_ID ({})",
+                place("NYLAS_GRANT_ID")
+            ),
         )),
     }
 }

@@ -4,8 +4,10 @@ use crate::{
     failure::Failure,
     http::{Ask, Http, Reply, list, text},
     nylas::base,
+    places::place,
+    secrets::Found,
 };
-use clerk_nylas_relay::model::{mail::Slug, secret::Secret};
+use clerk_nylas_relay::model::mail::Slug;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 pub struct Clerk<'a> {
     http: &'a Http,
     base: String,
-    key: Secret,
+    key: Found,
 }
 
 /// An e-mail template.
@@ -41,7 +43,7 @@ pub struct Template {
 
 impl<'a> Clerk<'a> {
     /// A client. The key goes to https, or to this machine.
-    pub fn new(http: &'a Http, address: &str, key: Secret) -> Result<Self, Failure> {
+    pub fn new(http: &'a Http, address: &str, key: Found) -> Result<Self, Failure> {
         let base = base(address).ok_or_else(|| {
             Failure::usage(
                 "CLERK_API_BASE is not an address the key may go to",
@@ -91,7 +93,7 @@ impl<'a> Clerk<'a> {
 
     /// Makes a request. One that Clerk is too busy for is repeated.
     fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
-        let ask = ask.bearer(self.key.reveal());
+        let ask = ask.bearer(self.key.secret.reveal());
         let mut reply = self.http.call(&ask)?;
         let mut wait = Duration::from_secs(1);
         for _ in 1..TRIES {
@@ -107,7 +109,7 @@ impl<'a> Clerk<'a> {
         }
         match reply.code {
             200 => Ok(reply),
-            _ => Err(refused(&reply)),
+            _ => Err(refused(&reply, &self.key.from)),
         }
     }
 }
@@ -123,7 +125,7 @@ fn template(row: &Value) -> Option<Template> {
     })
 }
 
-fn refused(reply: &Reply) -> Failure {
+fn refused(reply: &Reply, from: &str) -> Failure {
     let said = reply.json();
     let said = text(&said, "/errors/0/code");
     let said = if said.is_empty() {
@@ -131,13 +133,14 @@ fn refused(reply: &Reply) -> Failure {
     } else {
         format!(": {said}")
     };
+    let refused_key = format!(
+        "the CLERK_SECRET_KEY from {from} is not this instance's: {}",
+        place("CLERK_SECRET_KEY")
+    );
     Failure::new(
         format!("Clerk answered {}{said}", reply.code),
         match reply.code {
-            401 | 403 => {
-                "copy the secret key of the right instance from Clerk's dashboard, API keys: sk_test_ is development, \
-                 sk_live_ production"
-            }
+            401 | 403 => &refused_key,
             404 | 410 => {
                 "Clerk calls this operation deprecated and may have removed it; switch \"Delivered by Clerk\" in its \
                  dashboard: Customization, Emails, the template"

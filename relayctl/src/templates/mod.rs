@@ -9,8 +9,9 @@ use crate::{
     clock,
     examples::after,
     failure::Failure,
-    http::{Http, list, text},
+    http::{Http, check_given, list, text},
     nylas::{Nylas, base},
+    places::place,
     project::{Project, Settings},
     secrets,
     ui::{BAD, DIM, GOOD, Ui, WARN, table},
@@ -145,9 +146,10 @@ impl Filter {
 
 /// Runs `templates`. Returns whether all is well.
 pub fn run(args: &TemplatesArgs, http: &Http, ui: &Ui) -> Result<bool, Failure> {
+    check_given(args.url.as_deref())?;
     let project = Project::read(&args.folder)?;
     let key_file = args.clerk_key_file.as_deref();
-    let key = secrets::require("CLERK_SECRET_KEY", key_file, &args.folder)?.secret;
+    let key = secrets::require("CLERK_SECRET_KEY", key_file, &args.folder)?;
     let settings = Settings::new(project.as_ref(), &args.folder);
     let address = settings.variable("CLERK_API_BASE");
     let address = address.as_deref().unwrap_or(CLERK_API_BASE_DEFAULT);
@@ -382,7 +384,10 @@ impl Run<'_> {
         if grants.is_empty() {
             return Err(Failure::usage(
                 "the account is not known",
-                "run it in the project's folder, or set NYLAS_GRANT_ID",
+                format!(
+                    "run it in the project's folder, or set NYLAS_GRANT_ID ({})",
+                    place("NYLAS_GRANT_ID")
+                ),
             ));
         }
         let relay = sends::relay(self.args.url.as_deref(), &nylas)?;

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod clerk;
+pub mod documented;
 pub mod ran;
 
 use clerk_nylas_relay::signature::SigningSecret;
