@@ -325,20 +325,23 @@ fn a_refused_mail_is_tried_again_by_the_same_instance_at_once() {
 /// two messages of one mail do not come at the same moment.
 #[test]
 fn of_two_mailboxes_the_one_that_says_less_decides() {
-    let unclear = json!({"data": [{"id": "n", "from": [{"email": "auth@g2.example"}]}]});
-    for (status, delay) in [(503, 60_007), (200, 20_007)] {
-        let both = r#"{"g1":"marker-Passw0rd1","g2":"marker-Passw0rd2"}"#;
-        let world = World::with(&[ONE[1], ("SMTP_PASSWORD", both)]);
-        serve(&world, &WHOLE);
-        world.answers("/g1/messages", status, json!({"data": []}));
-        world.answers("/g2/messages", 200, unclear.clone());
-        assert_eq!(world.receive("msg_1", TO), "sent");
-        world.ledger.borrow_mut().clear();
-        // In doubt: another attempt was at it, with an account that this one does not know.
-        assert_eq!(world.receive("msg_1", TO), "queued");
-        let queued = world.take_queue().remove(0);
-        assert_eq!(process(&world, &queued, 1).1, "requeued");
-        assert_eq!(world.queue_delay.get(), Duration::from_millis(delay));
+    let both = r#"{"g1":"marker-Passw0rd1","g2":"marker-Passw0rd2"}"#;
+    for (silent, unclear) in [("g1", "g2"), ("g2", "g1")] {
+        for (status, delay) in [(503, 60_007), (200, 20_007)] {
+            let world = World::with(&[ONE[1], ("SMTP_PASSWORD", both)]);
+            serve(&world, &WHOLE);
+            let from = json!([{"email": format!("auth@{unclear}.example")}]);
+            let mails = json!({"data": [{"id": "n", "from": from}]});
+            world.answers(&format!("/{unclear}/messages"), 200, mails);
+            world.answers(&format!("/{silent}/messages"), status, json!({"data": []}));
+            assert_eq!(world.receive("msg_1", TO), "sent");
+            world.ledger.borrow_mut().clear();
+            // In doubt: another attempt was at it, with an account that this one does not know.
+            assert_eq!(world.receive("msg_1", TO), "queued");
+            let queued = world.take_queue().remove(0);
+            assert_eq!(process(&world, &queued, 1).1, "requeued");
+            assert_eq!(world.queue_delay.get(), Duration::from_millis(delay));
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Printed {
                     "`wrangler {}` printed something that is not JSON",
                     args.join(" ")
                 ),
-                "use the wrangler of this project's package-lock.json: `npm install`",
+                "use the wrangler of this project's package-lock.json: `npm ci`",
             )
         })
     }
@@ -135,7 +135,7 @@ impl Wrangler {
         let mut child = command.spawn().map_err(|error| {
             Failure::new(
                 format!("{} cannot be run: {error}", self.program),
-                "install Node 22 and run `npm install` in the project, or name wrangler with --wrangler",
+                "install Node 22 and run `npm ci` in the project, or name wrangler with --wrangler",
             )
         })?;
         if let Some(mut stdin) = child.stdin.take() {
