@@ -754,6 +754,7 @@ fn what_became_of_a_mail_before_it_was_redriven() {
 #[test]
 fn the_alerts_that_stand() {
     let standing = [Standing {
+        near: None,
         kind: AlertKind::AccountDown,
         account: Some(grant()),
         key: "account_down.marked_down.account_paused.g1".to_owned(),
