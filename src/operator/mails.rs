@@ -201,7 +201,7 @@ impl Filter {
         };
         let is_state = match self.state.as_deref() {
             None => true,
-            Some(state) if state == mail.shown() => true,
+            Some(state) if state == mail.shown() || state == mail.state => true,
             Some(tone) => tone == mail.tone().as_str(),
         };
         is_state

@@ -81,8 +81,14 @@ fn filters(page: &mut Html, all: &[Mail], filter: &Filter, accounts: &[AccountRo
         page.link(&link, &text, is_current(&tone));
     }
     let is_of_tone = Tone::ALL.iter().any(is_current);
-    for (value, count) in counted(all, Mail::shown, state.filter(|_| !is_of_tone)) {
+    for (value, _) in counted(all, Mail::shown, state.filter(|_| !is_of_tone)) {
         let link = of(&|other| other.state = Some(value.clone()));
+        // As many as the link shows: what was delivered was sent, too.
+        let such = Filter {
+            state: Some(value.clone()),
+            ..Filter::default()
+        };
+        let count = all.iter().filter(|mail| such.fits(mail)).count();
         let text = format!("{} {count}", value.replace('_', " "));
         page.link(&link, &text, state == Some(&value));
     }
