@@ -337,7 +337,7 @@ fn since_when_something_needs_attention_is_said_with_alerts_and_without() {
         let world = getting_worse(alert_url);
         let strip = strip_of(&look(&world, &[]));
         for says in [
-            "auth@g2.example cannot send: grant not found since 14:15:00 UTC, 45 min ago",
+            "auth@g2.example cannot send: account gone since 14:15:00 UTC, 45 min ago",
             "auth@g1.example: 10 of 10 mails of the day are used since 14:15:00 UTC, 45 min ago",
             "all accounts: at least 90 % of the mails of the month are used since 14:30:00 UTC, 30 min ago",
             "optional settings are wrong: ADMIN_TOKEN since 14:00:00 UTC, 60 min ago",
