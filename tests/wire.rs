@@ -754,12 +754,12 @@ fn what_became_of_a_mail_before_it_was_redriven() {
 #[test]
 fn the_alerts_that_stand() {
     let standing = [Standing {
-        near: None,
         kind: AlertKind::AccountDown,
         account: Some(grant()),
         key: "account_down.marked_down.account_paused.g1".to_owned(),
         since: NOW,
         last: NOW,
+        near: None,
     }];
     let written = put(async |ledger| ledger.put_standing(&standing).await.unwrap());
     is_put(written, "standing:alerts", "standing", 7 * DAY);
