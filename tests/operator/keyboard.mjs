@@ -1,5 +1,5 @@
-// Whether a page can be used with the keyboard alone: Tab goes through everything that can be pressed or filled in, from
-// the top to the bottom, and each shows that it is focused.
+// Whether a page can be used with the keyboard alone: Tab goes through everything that can be pressed or filled in,
+// from the top to the bottom, and each shows that it is focused.
 
 /** What Tab gets wrong on an open page, as sentences. */
 export async function untabbable(page) {
