@@ -394,9 +394,11 @@ fn replies_that_stay_in_the_mailbox() {
 
 // ---- The account, the page, and the end ----
 
+const TOKEN: (&str, &str) = ("ADMIN_TOKEN", "an-operators-token-for-tests");
+
 /// A relay whose operator has opened the page.
 fn watched() -> World {
-    let world = World::with(&[("ADMIN_TOKEN", "an-operators-token-for-tests")]);
+    let world = World::with(&[TOKEN]);
     done(remember_page(&world, "https://relay.example"));
     world
 }
@@ -548,9 +550,13 @@ fn when_nobody_waits_any_more_one_message_says_so() {
 
 #[test]
 fn the_ends_of_what_the_schedule_found_are_said() {
-    let world = checked();
+    let mut world = checked();
+    world.config = World::with(&[TOKEN, ("NYLAS_DAILY_CAP", "many")]).config;
+    world.raise(report_degraded(&world, &world.config));
     world.answers("/grants/g1", 404, refused("not_found_error", "no"));
     world.mails(100, HOUR, "bounced", 5);
+    let complained = json!({"fate": "complained", "at": NOW.0 - HOUR});
+    world.keep("fate:msg_99", &complained);
     let inactive =
         json!([{"webhook_url": "https://relay.example/api/webhooks/nylas", "status": "failing"}]);
     world.answers(
@@ -558,9 +564,12 @@ fn the_ends_of_what_the_schedule_found_are_said() {
         200,
         json!({"request_id": "r", "data": inactive}),
     );
-    assert_eq!(world.checked().len(), 3);
+    assert_eq!(world.checked().len(), 5);
+    world.pass(QUARTER);
+    assert!(world.checked().is_empty(), "nothing is over yet");
     let again = checked();
     *world.nylas.borrow_mut() = again.nylas.take();
+    world.config = again.config;
     let active =
         json!([{"webhook_url": "https://relay.example/api/webhooks/nylas", "status": "active"}]);
     world.answers(
@@ -578,6 +587,8 @@ fn the_ends_of_what_the_schedule_found_are_said() {
         "over: an account's grant is valid again. Account auth@g1.example (g1).",
         "over: Nylas' webhook is active again.",
         "over: fewer than 2 % of the mails bounce again.",
+        "over: fewer than 0.05 % of the mails are called spam again.",
+        "over: the optional settings are right again.",
     ] {
         assert_eq!(
             over.iter().filter(|alert| alert.contains(says)).count(),
@@ -585,7 +596,83 @@ fn the_ends_of_what_the_schedule_found_are_said() {
             "{over:?}"
         );
     }
-    assert_eq!(over.len(), 3, "{over:?}");
+    assert_eq!(over.len(), 5, "{over:?}");
+}
+
+#[test]
+fn the_end_of_a_silence_is_said() {
+    let world = checked();
+    world.mails(12, 6 * HOUR, "", 0);
+    says(&world.checked(), &["no mail for six hours"]);
+    world.pass(QUARTER);
+    assert!(world.checked().is_empty(), "no mail has come yet");
+    let row = json!({"state": "sent", "at": world.now(), "slug": "invitation", "age_ms": 80});
+    world.keep("mail:msg_new", &row);
+    world.pass(QUARTER);
+    says(
+        &world.checked(),
+        &["over: mails come again.", "first said 30 min ago"],
+    );
+}
+
+/// What is over is forgotten all the same, because the page says since when a state lasts.
+#[test]
+fn without_an_address_nobody_is_told_and_no_list_is_read_for_it() {
+    let mut world = checked();
+    world.config = World::with(&[TOKEN, ("ALERT_WEBHOOK_URL", "")]).config;
+    let raise = |world: &World| {
+        let raised = world.checked_without_raising();
+        done(alerts::raise(world, Some(&world.config), None, raised));
+    };
+    world.answers("/grants/g1", 404, refused("not_found_error", "no"));
+    raise(&world);
+    let standing = world.kept("standing:alerts").unwrap();
+    assert_eq!(
+        (&standing[0]["kind"], &standing[0]["since"]),
+        (&json!("grant_gone"), &json!(NOW))
+    );
+    // Of states that a list may end, too.
+    let down =
+        json!({"kind": "account_down", "account": "g2", "key": "k", "since": NOW, "last": NOW});
+    world.keep("standing:alerts", &json!([standing[0], down]));
+    world.pass(QUARTER);
+    world.costs.take();
+    raise(&world);
+    assert_eq!(world.costs.take().lists, 0);
+    let valid = json!({"id": "g1", "email": "auth@g1.example", "grant_status": "valid"});
+    world.answers("/grants/g1", 200, json!({"request_id": "r", "data": valid}));
+    let row = json!({"state": "sent", "at": world.now(), "account": "g2", "age_ms": 80});
+    world.keep("mail:msg_1", &row);
+    world.pass(3 * QUARTER);
+    raise(&world);
+    assert_eq!(world.kept("standing:alerts"), None);
+    assert!(world.queue.borrow().is_empty() && world.posted.borrow().is_empty());
+}
+
+/// Held back for a day, it would come when the new day is nearly over.
+#[test]
+fn a_cap_that_is_near_is_news_again_the_next_day() {
+    let mut world = checked();
+    world.config = World::with(&[TOKEN, ("NYLAS_DAILY_CAP", "10")]).config;
+    let used = |world: &World, sent: usize| {
+        world.answers(
+            "g1/messages",
+            200,
+            json!({"data": vec![json!({"id": "m"}); sent]}),
+        );
+        world.answers("g2/messages", 200, json!({"data": []}));
+    };
+    for sent in [7, 9] {
+        used(&world, sent);
+        assert_eq!(world.checked().len(), 1);
+        world.pass(QUARTER);
+    }
+    used(&world, 0);
+    world.pass(9 * HOUR);
+    says(&world.checked(), &["over: a new day has begun"]);
+    used(&world, 7);
+    world.pass(QUARTER);
+    says(&world.checked(), &["70_percent_of_the_cap"]);
 }
 
 #[test]

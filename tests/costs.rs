@@ -19,7 +19,7 @@ use clerk_nylas_relay::{
         mail::{MailRecord, MailState},
     },
     mail::receive::{ClerkRequest, receive as receive_clerk},
-    model::{mail::Email, message::Disposition},
+    model::{alert::Alert, mail::Email, message::Disposition},
     operator::{
         alerts, api, checks,
         page::{self, Asked},
@@ -337,6 +337,32 @@ fn an_operators_look() {
     assert_eq!((summary.lists, summary.reads), (4, 4));
 }
 
+/// What stands says since when: one read, whatever needs attention.
+#[test]
+fn an_operators_look_while_something_stands() {
+    let reads = |settings: &[(&str, &str)], down: bool| {
+        let world = running(settings);
+        if down {
+            let mark = json!({"reason": "account_paused", "since": NOW.0, "until": NOW.0 + HOUR});
+            world.keep("down:g1", &mark);
+        }
+        let asked = Asked::default();
+        let look = cost(&world, || {
+            assert!(done(page::page(&world, &world.config, &asked, None)).is_some());
+        });
+        look.reads
+    };
+    assert_eq!(reads(&[], false), 4);
+    assert_eq!(reads(&[], true), 5);
+    assert_eq!(reads(&[("NYLAS_MONTHLY_CAP", "3000")], false), 5);
+    let all = [
+        ("NYLAS_MONTHLY_CAP", "3000"),
+        ("NYLAS_DAILY_CAP", "many"),
+        ("CLERK_SECRET_KEY", "sk_test_marker"),
+    ];
+    assert_eq!(reads(&all, true), 6);
+}
+
 /// A record that is too long to be listed, and a dead letter, which always is.
 #[test]
 fn a_list_reads_no_mail_and_no_dead_letter() {
@@ -413,6 +439,32 @@ fn an_alert() {
         assert_eq!(world.alerts().len(), 1);
     });
     assert_eq!(of_a_state, costs(4, 2));
+}
+
+/// Nobody is told, but the page says since when a state lasts.
+#[test]
+fn an_alert_without_an_address() {
+    let world = running(&[("ALERT_WEBHOOK_URL", "")]);
+    let raise = |raised: Vec<Alert>| {
+        assert_eq!(raised.len(), 1);
+        let config = Some(&world.config);
+        cost(&world, || done(alerts::raise(&world, config, None, raised)))
+    };
+    let refused = json!({"error": {"type": "invalid_request_error", "message": "no"}});
+    world.answers("/messages/send", 402, refused);
+    assert_eq!(receive(&world, "msg_1"), "rejected");
+    assert_eq!(raise(world.raised.take()), costs(0, 0));
+    let paused = json!({"error": {"type": "x", "message": "sending is paused"}});
+    world.answers("/messages/send", 403, paused);
+    receive(&world, "msg_2");
+    let down = world.raised.take();
+    assert_eq!(raise(down.clone()), costs(1, 1));
+    // Within ten minutes the instance remembers it; within an hour it is the same.
+    assert_eq!(raise(down.clone()), costs(0, 0));
+    world.pass(HOUR - SECOND);
+    assert_eq!(raise(down.clone()), costs(1, 0));
+    world.pass(600 * SECOND);
+    assert_eq!(raise(down), costs(1, 1));
 }
 
 #[test]
@@ -812,6 +864,7 @@ fn the_documentation_says_so() {
         "| ..., more, twice for a code | | 1 |",
         "| an alert | 3 | 1 |",
         "| ... of a state that may end, more | 1 | 1 |",
+        "| ... of such a state, without `ALERT_WEBHOOK_URL` (others: none) | 1 | 1 |",
         "the operator's first page costs 3, a list of mails 2, any other page 1",
         "| a day of the schedule | 192 | |",
         "| ... each account, more | 96 | 96 |",

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use std::{
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use world::{MARKER, MINUTE, NOW, World, done};
 
@@ -169,14 +170,16 @@ fn knock(world: &World, authorization: &str) -> Option<bool> {
 }
 
 #[test]
-fn a_wrong_token_waits_for_its_answer_and_a_good_one_does_not() {
+fn a_wrong_token_waits_a_second_for_its_answer_and_a_good_one_does_not() {
     let world = World::new();
     let basic = format!("Basic {}", STANDARD.encode("me:wrong"));
     for wrong in ["Bearer wrong", "Bearer", &basic] {
         assert_eq!(knock(&world, wrong), None, "{wrong}");
+        assert_eq!(world.slept.take(), [Duration::from_secs(1)], "{wrong}");
     }
     // However many others are kept waiting.
     assert_eq!(knock(&world, &format!("Bearer {TOKEN}")), Some(true));
+    assert!(world.slept.take().is_empty());
 }
 
 /// A browser's first request has no token: the answer makes it ask for one.

@@ -759,6 +759,7 @@ fn the_alerts_that_stand() {
         key: "account_down.marked_down.account_paused.g1".to_owned(),
         since: NOW,
         last: NOW,
+        near: None,
     }];
     let written = put(async |ledger| ledger.put_standing(&standing).await.unwrap());
     is_put(written, "standing:alerts", "standing", 7 * DAY);

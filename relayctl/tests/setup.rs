@@ -985,7 +985,7 @@ fn what_is_missing_is_said_with_its_remedy() {
         no_program.json()["fix"]
             .as_str()
             .unwrap()
-            .contains("npm install"),
+            .contains("npm ci"),
         "{}",
         no_program.all()
     );

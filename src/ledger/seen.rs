@@ -23,6 +23,9 @@ pub struct Standing {
     /// When it was raised first, and last.
     pub since: UnixMillis,
     pub last: UnixMillis,
+    /// Of a cap: since when so much of it is used that the page says so. The first alert comes before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<UnixMillis>,
 }
 
 const STANDING: &str = "standing:alerts";

@@ -21,13 +21,25 @@ pub struct AccountRow {
     pub cap: Option<u64>,
     pub bounced: u64,
     pub held_back_percent: u64,
-    /// From when on the guard counts.
-    pub guarded_since: Option<u64>,
 }
+
+/// From this share of an account's mails of the day on, in percent, the page says so.
+const CAP_NEAR: u64 = 70;
 
 impl AccountRow {
     pub fn is_down(&self) -> bool {
         self.reason.is_some()
+    }
+
+    /// Whether its guard holds mails back.
+    pub fn is_guarded(&self) -> bool {
+        self.held_back_percent > 0
+    }
+
+    /// Its mails of the day and the cap, if much of it is used.
+    pub fn near_cap(&self) -> Option<(u64, u64)> {
+        let (sent, cap) = (self.sent_today?, self.cap?);
+        (sent.saturating_mul(100) >= cap.saturating_mul(CAP_NEAR)).then_some((sent, cap))
     }
 
     /// What it is called: its address, or the grant.
@@ -79,7 +91,6 @@ impl<P: Ports> View<'_, P> {
                 cap: self.config.daily_cap,
                 bounced: guard.bounced,
                 held_back_percent: 1000_u64.saturating_sub(guard.admitted(now)) / 10,
-                guarded_since: (guard.bounced > 0).then_some(guard.since.0),
             });
         }
         Ok(accounts)

@@ -11,7 +11,7 @@ use crate::{
         log::{Level, Record},
         message::{Disposition, Message},
         outcome::{Event, Outcome, Reason},
-        time::{DAY, HOUR},
+        time::{DAY, HOUR, UnixMillis},
     },
     ports::{HttpMethod, HttpRequest, Ports, WhenLate},
     queue::backoff::patient_delay,
@@ -24,31 +24,43 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Retries go on for two hours and a half. After that only the log has the alert.
 const TRIES: u32 = 11;
 
-/// Queues alerts for `url`, if there is one. `config`: the settings, if they are right.
+/// Queues alerts for `url`. Without one nobody is told, but the page still says since when a state lasts. `config`: the
+/// settings, if they are right.
 pub async fn raise<P: Ports>(
     ports: &P,
     config: Option<&Config>,
     url: Option<&str>,
     alerts: Vec<Alert>,
 ) {
-    if let Some(url) = url.filter(|_| !alerts.is_empty()) {
-        // Boxed, so that it is code of its own: a request without alerts does not wait for its compilation.
-        raise_at(ports, config, url, alerts).boxed_local().await;
+    // Boxed, so that it is code of its own: a request without alerts does not wait for its compilation.
+    match url {
+        _ if alerts.is_empty() => {}
+        Some(url) => raise_at(ports, config, url, alerts).boxed_local().await,
+        None => note(ports, alerts).boxed_local().await,
     }
+}
+
+async fn note<P: Ports>(ports: &P, alerts: Vec<Alert>) {
+    let with_keys = alerts.into_iter().filter_map(|alert| {
+        let key = key(&alert, None, ports.now());
+        is_first(ports, &key).then_some((alert, key))
+    });
+    standing::note(ports, with_keys.collect()).await;
+}
+
+/// The ledger shows a mark up to a minute late, so the instance remembers an alert, too; not for long, because it is
+/// news again once its state has ended.
+fn is_first<P: Ports>(ports: &P, key: &str) -> bool {
+    let while_unseen = ports.now().seconds() / 600;
+    ports.first_seen(&format!("{key}@{while_unseen}"))
 }
 
 async fn raise_at<P: Ports>(ports: &P, config: Option<&Config>, url: &str, alerts: Vec<Alert>) {
     let ledger = Ledger::new(ports);
     let mut raised = Vec::new();
     for alert in alerts {
-        let key = key(&alert, config);
-        // The ledger shows a mark up to a minute late, so the instance remembers the alert, too; not for long, because
-        // it is news again once its state has ended.
-        let while_unseen = ports.now().seconds() / 600;
-        if !ports.first_seen(&format!("{key}@{while_unseen}")) {
-            continue;
-        }
-        if ledger.was_alerted(&key).await == Ok(true) {
+        let key = key(&alert, config, ports.now());
+        if !is_first(ports, &key) || ledger.was_alerted(&key).await == Ok(true) {
             continue;
         }
         let about = About::new(ports, config).await;
@@ -122,25 +134,30 @@ async fn post<P: Ports>(ports: &P, url: &str, body: &Value) -> bool {
     response.is_ok_and(|response| (200..300).contains(&response.status))
 }
 
-/// The key of an alert. Two alerts are the same if they say the same of the same account.
+/// The key of an alert. Two alerts are the same if they say the same of the same account, and of the same day or month
+/// if they are about its cap.
 ///
 /// Of receiving servers: if the domains' hashes begin with the same digit, so that a stranger with many domains makes
 /// sixteen alerts and not thousands, and the counts have as many digits, so that whoever refuses ten times as many is
 /// news all the same.
-fn key(alert: &Alert, config: Option<&Config>) -> String {
+fn key(alert: &Alert, config: Option<&Config>, now: UnixMillis) -> String {
     let account = alert
         .account
         .as_ref()
         .map_or("", |account| account.as_str());
     let (event, outcome) = (alert.event.as_str(), alert.outcome.as_str());
-    let mut key = format!("{event}.{outcome}.{}.{account}", alert.reason.as_str());
-    if let (Some(receiver), Some(config)) = (&alert.receiver, config) {
-        let hash = RecipientHash::of_domain(&receiver.domain, &config.nylas_api_key);
-        let first = hash.as_str().chars().take(1).collect::<String>();
-        // Writing to a String cannot fail.
-        let _ = write!(key, ".{first}{}", receiver.today.to_string().len());
-    }
-    key
+    let reason = alert.reason.as_str();
+    let of_which = match (alert.kind, &alert.receiver, config) {
+        (AlertKind::CapNear, ..) => format!(".{}", now.midnight().seconds()),
+        (AlertKind::MonthlyCapNear, ..) => format!(".{}", now.month().seconds()),
+        (_, Some(receiver), Some(config)) => {
+            let hash = RecipientHash::of_domain(&receiver.domain, &config.nylas_api_key);
+            let first = hash.as_str().get(..1).unwrap_or_default();
+            format!(".{first}{}", receiver.today.to_string().len())
+        }
+        _ => String::new(),
+    };
+    format!("{event}.{outcome}.{reason}.{account}{of_which}")
 }
 
 /// How long the same alert is held back. A check runs every quarter of an hour and would repeat itself all day.

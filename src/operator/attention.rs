@@ -8,18 +8,20 @@ use super::{
 };
 use crate::{
     config::Config,
-    ledger::{handback::HandedBack, mail::MailState},
+    ledger::{handback::HandedBack, mail::MailState, seen::Standing},
     model::{
         alert::AlertKind,
         id::GrantId,
+        outcome::Reason,
         time::{HOUR, MINUTE, UnixMillis, millis},
     },
     ports::Ports,
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 
-/// From this share of an account's mails of the day on, in percent, the page says so.
-const CAP_NEAR: u64 = 70;
+/// What was said of the month's mails before this holds no more: the alert comes every day, and is up to an hour late.
+const MONTH_IS_OLD: Duration = HOUR.saturating_mul(26);
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub enum Trouble {
     NotReceived,
     /// An account's guard holds mails back.
     GuardUp,
-    /// Much of an account's mails of the day is used.
+    /// Much of an account's mails of the day is used, or of all accounts' of the month.
     CapNear,
     /// Optional settings are wrong.
     Settings,
@@ -71,16 +73,14 @@ impl Trouble {
             trouble: self,
             says,
             since,
-            alert: None,
         }
     }
 
     /// Where the page shows more of it.
     pub fn link(self) -> &'static str {
         match self {
-            Self::AccountDown | Self::HandedBack | Self::GuardUp | Self::CapNear => {
-                "/admin#accounts"
-            }
+            Self::AccountDown | Self::GuardUp | Self::CapNear => "/admin#accounts",
+            Self::HandedBack => "?show=templates",
             Self::Waiting => "?show=mails&state=wait",
             Self::DeadLetters => "?show=dead",
             Self::NotReceived => "?show=mails&state=bad",
@@ -96,8 +96,6 @@ pub struct Attention {
     /// A sentence, without the time.
     pub says: String,
     pub since: Option<u64>,
-    /// The alert that was raised when it began.
-    alert: Option<(AlertKind, Option<GrantId>)>,
 }
 
 impl Attention {
@@ -113,82 +111,138 @@ pub fn count_of(count: usize, one: &str) -> String {
 }
 
 impl<P: Ports> View<'_, P> {
-    /// Everything that needs attention, the worst first. What was handed back to Clerk is one read, where it may be; so
-    /// is since when a guard is up, a cap near or a setting wrong, which the alerts know.
+    /// Everything that needs attention, the worst first. What was handed back to Clerk is one read, where it may be. So
+    /// is what stands, where it says since when.
     pub(super) async fn attention(
         &self,
         mails: &[Mail],
         dead: &[Value],
         accounts: &[AccountRow],
     ) -> Vec<Attention> {
-        let handed_back = match self.config.clerk_api {
-            Some(_) => self.ledger.handed_back().await,
-            None => None,
+        let handed_back = self.handed_back().await;
+        let is_asked = |account: &AccountRow| {
+            account.is_down() || account.is_guarded() || account.near_cap().is_some()
         };
-        let handed_back = handed_back.filter(|last| !last.templates.is_empty());
-        let now = self.ports.now();
-        let mut found = look(
-            self.config,
-            mails,
-            dead,
-            accounts,
-            handed_back.as_ref(),
-            now,
-        );
-        if found.iter().any(|one| one.alert.is_some()) {
-            let standing = self.ledger.standing().await;
-            for one in &mut found {
-                let alert = one.alert.as_ref();
-                let mut said = standing.iter();
-                let said = said.find(|said| Some(&(said.kind, said.account.clone())) == alert);
-                one.since = said.map(|said| said.since.0).or(one.since);
-            }
-        }
-        found
+        let config = self.config;
+        let is_asked = !config.degraded.is_empty() || accounts.iter().any(is_asked);
+        let standing = match is_asked || config.monthly_cap.is_some() {
+            true => self.ledger.standing().await,
+            false => Vec::new(),
+        };
+        let look = Look {
+            config,
+            standing: &standing,
+            now: self.ports.now(),
+        };
+        look.at(mails, dead, accounts, handed_back.as_ref())
+    }
+
+    /// The templates that Clerk delivers itself, as far as is known: one read, where a hand-back is possible.
+    pub(super) async fn handed_back(&self) -> Option<HandedBack> {
+        self.config.clerk_api.as_ref()?;
+        let last = self.ledger.handed_back().await?;
+        (!last.templates.is_empty()).then_some(last)
     }
 }
 
-fn look(
-    config: &Config,
-    mails: &[Mail],
-    dead: &[Value],
-    accounts: &[AccountRow],
-    handed_back: Option<&HandedBack>,
+struct Look<'a> {
+    config: &'a Config,
+    standing: &'a [Standing],
     now: UnixMillis,
-) -> Vec<Attention> {
-    let mut found = Vec::new();
-    for account in accounts {
-        if let Some(reason) = &account.reason {
-            let reason = reason.replace('_', " ");
-            let says = format!("{} cannot send: {reason}", account.title());
-            found.push(Trouble::AccountDown.that(says, account.since));
+}
+
+impl Look<'_> {
+    fn at(
+        &self,
+        mails: &[Mail],
+        dead: &[Value],
+        accounts: &[AccountRow],
+        handed_back: Option<&HandedBack>,
+    ) -> Vec<Attention> {
+        let mut found = Vec::new();
+        for account in accounts {
+            if let Some(reason) = &account.reason {
+                let reason = reason.replace('_', " ");
+                let says = format!("{} cannot send: {reason}", account.title());
+                // A mark is renewed, so what was said first may be older.
+                let grant = GrantId::parse(&account.grant_id);
+                let down = self.since(&[AlertKind::AccountDown, AlertKind::GrantGone], grant);
+                let since = down.into_iter().chain(account.since).min();
+                found.push(Trouble::AccountDown.that(says, since));
+            }
+        }
+        if !dead.is_empty() {
+            let since = dead.iter().filter_map(|row| number(row, "at")).min();
+            let says = count_of(dead.len(), "dead letter");
+            found.push(Trouble::DeadLetters.that(says, since));
+        }
+        if let Some(handed_back) = handed_back {
+            let says = format!(
+                "Clerk delivers these itself until relayctl templates take: {}",
+                handed_back.templates.join(", ")
+            );
+            found.push(Trouble::HandedBack.that(says, Some(handed_back.at.0)));
+        }
+        of_mails(&mut found, mails, self.now);
+        for account in accounts {
+            self.of_account(&mut found, account);
+        }
+        self.of_month(&mut found);
+        if !self.config.degraded.is_empty() {
+            let names = self.config.degraded.iter().map(|wrong| wrong.name);
+            let names: Vec<&str> = names.collect();
+            let says = format!("optional settings are wrong: {}", names.join(", "));
+            let since = self.since(&[AlertKind::Degraded], None);
+            found.push(Trouble::Settings.that(says, since));
+        }
+        found
+    }
+
+    /// Since when one of these states lasts: when it was noticed first.
+    fn since(&self, kinds: &[AlertKind], account: Option<GrantId>) -> Option<u64> {
+        let all = self.standing.iter();
+        let same = all.filter(|one| kinds.contains(&one.kind) && one.account == account);
+        same.map(|one| one.since.0).min()
+    }
+
+    fn of_account(&self, found: &mut Vec<Attention>, account: &AccountRow) {
+        let (title, grant) = (account.title(), GrantId::parse(&account.grant_id));
+        if account.is_guarded() {
+            let says = format!(
+                "{title}: the guard holds back {} % of the mails to new recipients, {} bounced",
+                account.held_back_percent, account.bounced
+            );
+            let since = self.since(&[AlertKind::GuardUp], grant.clone());
+            found.push(Trouble::GuardUp.that(says, since));
+        }
+        if let Some((sent, cap)) = account.near_cap() {
+            let says = format!("{title}: {sent} of {cap} mails of the day are used");
+            let mut all = self.standing.iter();
+            let day = all.find(|one| one.kind == AlertKind::CapNear && one.account == grant);
+            let since = day.and_then(|day| day.near);
+            found.push(Trouble::CapNear.that(says, since.map(|since| since.0)));
         }
     }
-    if !dead.is_empty() {
-        let since = dead.iter().filter_map(|row| number(row, "at")).min();
-        let says = count_of(dead.len(), "dead letter");
-        found.push(Trouble::DeadLetters.that(says, since));
+
+    /// The mails of the month, of all accounts together, are counted for the alert alone; while much of the cap is used
+    /// it is raised every day.
+    fn of_month(&self, found: &mut Vec<Attention>) {
+        let mut all = self.standing.iter();
+        let month = all.find(|one| one.kind == AlertKind::MonthlyCapNear);
+        let is_used = |share: Reason| month.is_some_and(|one| one.key.contains(share.as_str()));
+        let share = match () {
+            () if is_used(Reason::AllOfTheCap) => "all",
+            () if is_used(Reason::NinetyPercentOfTheCap) => "at least 90 %",
+            () if is_used(Reason::SeventyPercentOfTheCap) => "at least 70 %",
+            () => return,
+        };
+        let is_new = |one: &&Standing| self.now.since(one.last) < MONTH_IS_OLD;
+        let is_of_month = |one: &&Standing| one.last >= self.now.month();
+        if let Some(one) = month.filter(is_new).filter(is_of_month) {
+            let says = format!("all accounts: {share} of the mails of the month are used");
+            found.push(Trouble::CapNear.that(says, one.near.map(|near| near.0)));
+        }
     }
-    if let Some(handed_back) = handed_back {
-        let says = format!(
-            "Clerk delivers these itself until relayctl templates take: {}",
-            handed_back.templates.join(", ")
-        );
-        found.push(Trouble::HandedBack.that(says, Some(handed_back.at.0)));
-    }
-    of_mails(&mut found, mails, now);
-    for account in accounts {
-        of_account(&mut found, account);
-    }
-    if !config.degraded.is_empty() {
-        let names: Vec<&str> = config.degraded.iter().map(|wrong| wrong.name).collect();
-        let says = format!("optional settings are wrong: {}", names.join(", "));
-        found.push(Attention {
-            alert: Some((AlertKind::Degraded, None)),
-            ..Trouble::Settings.that(says, None)
-        });
-    }
-    found
 }
 
 fn of_mails(found: &mut Vec<Attention>, mails: &[Mail], now: UnixMillis) {
@@ -209,29 +263,5 @@ fn of_mails(found: &mut Vec<Attention>, mails: &[Mail], now: UnixMillis) {
         let count = count_of(lost.count(), "mail");
         let says = format!("{count} of the last hour not received");
         found.push(Trouble::NotReceived.that(says, Some(first)));
-    }
-}
-
-fn of_account(found: &mut Vec<Attention>, account: &AccountRow) {
-    let title = account.title();
-    let alert = |kind| Some((kind, GrantId::parse(&account.grant_id)));
-    if account.held_back_percent > 0 {
-        let says = format!(
-            "{title}: the guard holds back {} % of the mails to new recipients, {} bounced",
-            account.held_back_percent, account.bounced
-        );
-        found.push(Attention {
-            alert: alert(AlertKind::GuardUp),
-            ..Trouble::GuardUp.that(says, account.guarded_since)
-        });
-    }
-    if let (Some(sent), Some(cap)) = (account.sent_today, account.cap)
-        && sent.saturating_mul(100) >= cap.saturating_mul(CAP_NEAR)
-    {
-        let says = format!("{title}: {sent} of {cap} mails of the day are used");
-        found.push(Attention {
-            alert: alert(AlertKind::CapNear),
-            ..Trouble::CapNear.that(says, None)
-        });
     }
 }

@@ -40,6 +40,7 @@ pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     let context = Context::new(ports, config, ports.now(), LIMITS);
     let checks = Checks { context: &context };
     let standing = context.ledger.standing().await;
+    let is_anybody_told = config.alert_url.is_some();
     let mut facts = Facts::default();
     for account in &config.accounts {
         if checks.account(account).await {
@@ -55,7 +56,7 @@ pub async fn run<P: Ports>(ports: &P, config: &Config) -> Vec<Alert> {
     // read more often only while there is an alert that they may end. Never in one run: it may make 50 requests.
     match (ports.now().seconds() / 900 % 4, config.monthly_cap) {
         (MONTH_IS_COUNTED_IN, Some(cap)) => checks.month(cap).await,
-        (quarter, _) if quarter == 0 || need_mails(&standing) => {
+        (quarter, _) if quarter == 0 || (is_anybody_told && need_mails(&standing)) => {
             // Safe to ignore: every mail logs it when the ledger does not answer.
             facts.mails = checks.mails().await.ok();
         }

@@ -25,6 +25,7 @@ mod asked;
 mod html;
 mod lists;
 mod mail;
+mod paging;
 mod pictures;
 mod style;
 
@@ -80,9 +81,9 @@ pub async fn page<P: Ports>(
     let written = match (&asked.id, show) {
         (Some(id), _) => mail::mail(&view, &mut page, id).await,
         (None, "mails") => lists::mails(&view, &mut page, asked).await,
-        (None, "dead") => lists::dead(&view, &mut page).await,
-        (None, "replies") => lists::replies(&view, &mut page).await,
-        (None, "suppressed") => lists::suppressed(&view, &mut page).await,
+        (None, "dead") => lists::dead(&view, &mut page, asked).await,
+        (None, "replies") => lists::replies(&view, &mut page, asked).await,
+        (None, "suppressed") => lists::suppressed(&view, &mut page, asked).await,
         (None, "templates") => lists::templates(&view, &mut page).await,
         (None, _) => overview(&view, &mut page).await,
     };
@@ -158,6 +159,12 @@ async fn overview<P: Ports>(view: &View<'_, P>, page: &mut Html) -> Result<(), S
         pictures::day(page, &of_users);
     }
     accounts_table(page, &accounts);
+    if let Some(cap) = view.config.monthly_cap {
+        page.element(
+            "p class=dim",
+            &format!("All accounts together: {cap} mails a month, counted once an hour."),
+        );
+    }
     if !mails.is_empty() {
         page.heading("Latest mails");
         lists::mails_table(page, mails.get(..LATEST).unwrap_or(&mails), &accounts);
@@ -259,7 +266,7 @@ fn accounts_table(page: &mut Html, accounts: &[AccountRow]) {
         page.cell("bounced today");
         page.text(&account.bounced.to_string());
         page.cell("");
-        if account.held_back_percent > 0 {
+        if account.is_guarded() {
             page.state(
                 &format!("guard holds back {} %", account.held_back_percent),
                 Tone::Waiting,

@@ -8,8 +8,8 @@ use crate::{
         alert::{Alert, AlertKind},
         id::GrantId,
         message::Message,
-        outcome::{Event, Outcome},
-        time::{UnixMillis, words},
+        outcome::{Event, Outcome, Reason},
+        time::{HOUR, UnixMillis, words},
     },
     ports::Ports,
 };
@@ -39,7 +39,8 @@ pub struct MailFacts {
     pub sent: Vec<(GrantId, UnixMillis)>,
 }
 
-/// Remembers the alerts of states that may end, with their keys. Safe to lose: then nothing says that one ended.
+/// Remembers the alerts of states that may end, with their keys; the same one again once an hour. Safe to lose: then
+/// nothing says since when a state lasts, or that it ended.
 pub async fn note<P: Ports>(ports: &P, mut raised: Vec<(Alert, String)>) {
     raised.retain(|(alert, _)| what_ended(alert.kind).is_some());
     if raised.is_empty() {
@@ -47,15 +48,19 @@ pub async fn note<P: Ports>(ports: &P, mut raised: Vec<(Alert, String)>) {
     }
     let (ledger, now) = (Ledger::new(ports), ports.now());
     let mut all = ledger.standing().await;
+    let mut is_news = false;
     for (alert, key) in raised {
+        let near = is_near(&alert).then_some(now);
         // Mails wait because of any account.
         let is_about_one = alert.kind != AlertKind::Waiting;
         let account = alert.account.filter(|_| is_about_one);
         let same = |one: &&mut Standing| one.kind == alert.kind && one.account == account;
         match all.iter_mut().find(same) {
+            Some(known) if known.key == key && now.since(known.last) < HOUR => continue,
             Some(known) => {
                 known.last = now;
                 known.key = key;
+                known.near = known.near.or(near);
             }
             None => all.push(Standing {
                 kind: alert.kind,
@@ -63,10 +68,22 @@ pub async fn note<P: Ports>(ports: &P, mut raised: Vec<(Alert, String)>) {
                 key,
                 since: now,
                 last: now,
+                near,
             }),
         }
+        is_news = true;
     }
-    let _ = ledger.put_standing(&all).await;
+    if is_news {
+        let _ = ledger.put_standing(&all).await;
+    }
+}
+
+/// Whether so much of a cap is used that the page says so, which it does from 70 % on.
+fn is_near(alert: &Alert) -> bool {
+    matches!(
+        alert.reason,
+        Reason::SeventyPercentOfTheCap | Reason::NinetyPercentOfTheCap | Reason::AllOfTheCap
+    )
 }
 
 /// Whether the list of mails is needed to say that one of these has ended.
@@ -84,13 +101,13 @@ pub fn need_mails(all: &[Standing]) -> bool {
     })
 }
 
-/// Says of each that has ended that it has.
+/// Forgets each that has ended, and says so.
 pub async fn settle<P: Ports>(ports: &P, config: &Config, all: Vec<Standing>, facts: &Facts) {
     let ledger = Ledger::new(ports);
     let (mut left, before) = (Vec::new(), all.len());
     for one in all {
         match is_over(ports, config, &one, facts).await {
-            true => say(ports, config, &one).await,
+            true => end(ports, config, &one).await,
             false => left.push(one),
         }
     }
@@ -143,11 +160,18 @@ async fn is_over<P: Ports>(ports: &P, config: &Config, one: &Standing, facts: &F
     }
 }
 
-/// Queues the message that says so. If the queue refuses it, nobody is told; the state is over all the same.
-async fn say<P: Ports>(ports: &P, config: &Config, one: &Standing) {
-    let Some(ended) = what_ended(one.kind) else {
-        return;
-    };
+/// A state is over: one message says so, if alerts are posted at all.
+async fn end<P: Ports>(ports: &P, config: &Config, one: &Standing) {
+    if let (Some(ended), Some(_)) = (what_ended(one.kind), &config.alert_url) {
+        say(ports, config, one, ended).await;
+    }
+    if let (AlertKind::AccountDown, Some(account)) = (one.kind, &one.account) {
+        let _ = Ledger::new(ports).mark_up(account).await;
+    }
+}
+
+/// Queues the message. If the queue refuses it, nobody is told; the state is over all the same.
+async fn say<P: Ports>(ports: &P, config: &Config, one: &Standing, ended: &str) {
     let about = About::new(ports, Some(config)).await;
     let mut text = format!("clerk-nylas-relay: over: {ended}");
     text.push_str(&about.account(one.account.as_ref()).await);
@@ -166,9 +190,5 @@ async fn say<P: Ports>(ports: &P, config: &Config, one: &Standing) {
         .send_to_queue(message.lane(), &text, Duration::ZERO)
         .await;
     // If it begins again within the hour, that is news. Safe to lose.
-    let ledger = Ledger::new(ports);
-    let _ = ledger.forget_alerted(&one.key).await;
-    if let (AlertKind::AccountDown, Some(account)) = (one.kind, &one.account) {
-        let _ = ledger.mark_up(account).await;
-    }
+    let _ = Ledger::new(ports).forget_alerted(&one.key).await;
 }

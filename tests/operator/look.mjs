@@ -1,11 +1,13 @@
-// Whether each page of a folder can be read in Chromium: light, dark, and both on a phone. PAGES is the folder,
+// Whether each page of a folder can be read in Chromium: light, dark, and both on a phone; and whether those of TABBED
+// (their names, by commas) can be used with the keyboard. PAGES is the folder,
 // CHROMIUM_BIN the browser. With PICTURES, pictures go into the same folder. Prints what cannot be read, or `ok`.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { untabbable } from "./keyboard.mjs";
 import { unreadable } from "./readable.mjs";
 
-const { CHROMIUM_BIN, PAGES, PICTURES } = process.env;
+const { CHROMIUM_BIN, PAGES, PICTURES, TABBED } = process.env;
 if (!CHROMIUM_BIN) {
   console.log("skipped: no Chromium");
   process.exit(0);
@@ -30,7 +32,8 @@ for (const [way, options] of [
     const name = `${file.replace(".html", "")}-${way}`;
     await page.goto(`file://${join(PAGES, file)}`);
     if (PICTURES) await page.screenshot({ path: join(PAGES, `${name}.png`), fullPage: true });
-    for (const one of await unreadable(page)) wrong.push(`${name}: ${one}`);
+    const tabbed = TABBED.split(",").includes(file.replace(".html", "")) ? await untabbable(page) : [];
+    for (const one of [...tabbed, ...(await unreadable(page))]) wrong.push(`${name}: ${one}`);
   }
   await context.close();
 }

@@ -144,6 +144,8 @@ pub struct World {
     /// Keys that begin so take so long to write, in milliseconds.
     pub put_takes: Cell<(&'static str, u64)>,
     pub queue_fails: Cell<bool>,
+    /// How long something was to wait, each time.
+    pub slept: RefCell<Vec<Duration>>,
     /// What was asked of KV.
     pub costs: Cell<Costs>,
     /// Waits for KV since the last look, one after the other; and how many there had been at the last send.
@@ -223,6 +225,7 @@ impl World {
             ledger_fails: RefCell::default(),
             put_takes: Cell::default(),
             queue_fails: Cell::new(false),
+            slept: RefCell::default(),
             costs: Cell::default(),
             waits: Cell::default(),
             waits_before_send: Cell::default(),
@@ -497,7 +500,8 @@ impl Clock for World {
 
 impl Timer for World {
     /// Nothing here takes time, so no budget ends.
-    async fn sleep(&self, _length: Duration) {
+    async fn sleep(&self, length: Duration) {
+        self.slept.borrow_mut().push(length);
         std::future::pending().await
     }
 }

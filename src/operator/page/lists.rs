@@ -1,6 +1,6 @@
 //! The page's lists.
 
-use super::{asked::Asked, html::Html};
+use super::{asked::Asked, html::Html, paging::Part};
 use crate::{
     ledger::recipient::RecipientHash,
     model::time::words,
@@ -14,11 +14,6 @@ use crate::{
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// How many rows a page has.
-const ROWS: usize = 50;
-/// How many choices a filter offers.
-const CHOICES: usize = 12;
 
 /// The mails, with links that filter them.
 pub(super) async fn mails<P: Ports>(
@@ -37,34 +32,18 @@ pub(super) async fn mails<P: Ports>(
         .into_iter()
         .filter(|mail| asked.filter.fits(mail))
         .collect();
-    let first = asked.page.saturating_mul(ROWS).min(found.len());
-    let end = first.saturating_add(ROWS).min(found.len());
-    let shown = found.get(first..end).unwrap_or_default();
-    if shown.is_empty() {
+    if found.is_empty() {
         page.push("<p class=empty>No mail is like that.</p>");
         return Ok(());
     }
-    mails_table(page, shown, &accounts);
-    page.push("<nav aria-label=Paging>");
-    page.text(&format!(
-        "{} to {end} of {}",
-        first.saturating_add(1),
-        found.len()
-    ));
-    if asked.page > 0 {
-        let newer = query(&asked.filter, asked.page.saturating_sub(1));
-        page.link(&newer, "Newer", false);
-    }
-    if end < found.len() {
-        let older = query(&asked.filter, asked.page.saturating_add(1));
-        page.link(&older, "Older", false);
-    }
-    page.push("</nav>");
+    let part = Part::of(&found, asked);
+    mails_table(page, part.rows, &accounts);
+    part.paging(page, &query(&asked.filter));
     Ok(())
 }
 
 /// The link to a list of mails. Its values are states, slugs, ids and hashes; nothing else comes through.
-fn query(filter: &Filter, page: usize) -> String {
+fn query(filter: &Filter) -> String {
     let mut query = String::from("?show=mails");
     for (name, value) in [
         ("state", &filter.state),
@@ -79,9 +58,6 @@ fn query(filter: &Filter, page: usize) -> String {
             query.push_str(&format!("&{name}={value}"));
         }
     }
-    if page > 0 {
-        query.push_str(&format!("&page={page}"));
-    }
     query
 }
 
@@ -89,25 +65,36 @@ fn filters(page: &mut Html, all: &[Mail], filter: &Filter, accounts: &[AccountRo
     let of = |change: &dyn Fn(&mut Filter)| {
         let mut other = filter.clone();
         change(&mut other);
-        query(&other, 0)
+        query(&other)
     };
     let state = filter.state.as_deref();
     page.push("<nav class=filter aria-label='Filter by state'><b>State</b>");
     page.link(&of(&|other| other.state = None), "all", state.is_none());
-    for tone in [Tone::Waiting, Tone::Bad] {
+    let is_current = |tone: &Tone| state == Some(tone.as_str());
+    for tone in Tone::ALL {
+        if !matches!(tone, Tone::Waiting | Tone::Bad) && !is_current(&tone) {
+            continue;
+        }
         let count = all.iter().filter(|mail| mail.tone() == tone).count();
         let link = of(&|other| other.state = Some(tone.as_str().to_owned()));
         let text = format!("{} {} {count}", tone.sign(), tone.title());
-        page.link(&link, &text, state == Some(tone.as_str()));
+        page.link(&link, &text, is_current(&tone));
     }
-    for (value, count) in counted(all, Mail::shown) {
+    let is_of_tone = Tone::ALL.iter().any(is_current);
+    for (value, _) in counted(all, Mail::shown, state.filter(|_| !is_of_tone)) {
         let link = of(&|other| other.state = Some(value.clone()));
+        // As many as the link shows: what was delivered was sent, too.
+        let such = Filter {
+            state: Some(value.clone()),
+            ..Filter::default()
+        };
+        let count = all.iter().filter(|mail| such.fits(mail)).count();
         let text = format!("{} {count}", value.replace('_', " "));
         page.link(&link, &text, state == Some(&value));
     }
     page.push("</nav>");
-    let slugs = counted(all, |mail| &mail.slug);
     let slug = filter.slug.as_deref();
+    let slugs = counted(all, |mail| &mail.slug, slug);
     if slugs.len() > 1 || slug.is_some() {
         page.push("<nav class=filter aria-label='Filter by template'><b>Template</b>");
         page.link(&of(&|other| other.slug = None), "all", slug.is_none());
@@ -121,7 +108,7 @@ fn filters(page: &mut Html, all: &[Mail], filter: &Filter, accounts: &[AccountRo
     if accounts.len() > 1 || account.is_some() {
         page.push("<nav class=filter aria-label='Filter by account'><b>Account</b>");
         page.link(&of(&|other| other.account = None), "all", account.is_none());
-        for (value, count) in counted(all, |mail| &mail.account) {
+        for (value, count) in counted(all, |mail| &mail.account, account) {
             if value.is_empty() {
                 continue;
             }
@@ -167,9 +154,14 @@ async fn recipient<P: Ports>(
     Ok(())
 }
 
-/// How many mails there are of each value, the most frequent first.
-fn counted(mails: &[Mail], value: impl Fn(&Mail) -> &str) -> Vec<(String, usize)> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+/// How many mails there are of each value, the most frequent first; also of the current one, if there are none.
+fn counted(
+    mails: &[Mail],
+    value: impl Fn(&Mail) -> &str,
+    current: Option<&str>,
+) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<&str, usize> =
+        current.map(|current| (current, 0)).into_iter().collect();
     for mail in mails {
         let count = counts.entry(value(mail)).or_default();
         *count = count.saturating_add(1);
@@ -179,7 +171,6 @@ fn counted(mails: &[Mail], value: impl Fn(&Mail) -> &str) -> Vec<(String, usize)
         .map(|(value, count)| (value.to_owned(), count))
         .collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    counts.truncate(CHOICES);
     counts
 }
 
@@ -234,13 +225,19 @@ fn details(page: &mut Html, mail: &Mail) {
 }
 
 /// The dead letters.
-pub(super) async fn dead<P: Ports>(view: &View<'_, P>, page: &mut Html) -> Result<(), StoreError> {
+pub(super) async fn dead<P: Ports>(
+    view: &View<'_, P>,
+    page: &mut Html,
+    asked: &Asked,
+) -> Result<(), StoreError> {
     let found = view.ledger.all("dead:", "id").await?;
     if found.is_empty() {
         page.heading("Dead letters");
         page.push("<p class=empty>Nothing was given up.</p>");
     } else {
-        dead_table(page, &found);
+        let part = Part::of(&found, asked);
+        dead_table(page, part.rows);
+        part.paging(page, "?show=dead");
     }
     Ok(())
 }
@@ -271,6 +268,7 @@ pub(super) fn dead_table(page: &mut Html, rows: &[Value]) {
 pub(super) async fn replies<P: Ports>(
     view: &View<'_, P>,
     page: &mut Html,
+    asked: &Asked,
 ) -> Result<(), StoreError> {
     let found = view.ledger.all("reply:", "id").await?;
     page.heading("Replies");
@@ -278,9 +276,10 @@ pub(super) async fn replies<P: Ports>(
         page.push("<p class=empty>Nobody has answered a mail.</p>");
         return Ok(());
     }
+    let part = Part::of(&found, asked);
     let columns = ["when", "from", "handed to", "held back", "answers", "reply"];
     page.table("Replies, the newest first", &columns);
-    for row in found.iter().take(ROWS) {
+    for row in part.rows {
         page.row();
         page.cell("");
         page.when(number(row, "at").unwrap_or_default());
@@ -298,6 +297,7 @@ pub(super) async fn replies<P: Ports>(
         page.element("span class=id", &super::html::short(word(row, "id")));
     }
     page.end_table();
+    part.paging(page, "?show=replies");
     Ok(())
 }
 
@@ -305,6 +305,7 @@ pub(super) async fn replies<P: Ports>(
 pub(super) async fn suppressed<P: Ports>(
     view: &View<'_, P>,
     page: &mut Html,
+    asked: &Asked,
 ) -> Result<(), StoreError> {
     let found = view.ledger.all("suppressed:", "id").await?;
     page.heading("Suppressed addresses");
@@ -312,9 +313,10 @@ pub(super) async fn suppressed<P: Ports>(
     if found.is_empty() {
         page.push("<p class=empty>No address is suppressed.</p>");
     } else {
+        let part = Part::of(&found, asked);
         let columns = ["since", "reason", "hash", ""];
         page.table("Suppressed addresses", &columns);
-        for row in found.iter().take(ROWS) {
+        for row in part.rows {
             page.row();
             page.cell("");
             page.when(number(row, "at").unwrap_or_default());
@@ -326,7 +328,7 @@ pub(super) async fn suppressed<P: Ports>(
                 to: Some(hash.to_owned()),
                 ..Filter::default()
             };
-            page.text(&query(&to, 0));
+            page.text(&query(&to));
             page.push("\">");
             page.text(hash.get(..12).unwrap_or(hash));
             page.push("\u{2026}</a>");
@@ -334,18 +336,30 @@ pub(super) async fn suppressed<P: Ports>(
             page.button("lift", hash, "Lift");
         }
         page.end_table();
+        part.paging(page, "?show=suppressed");
     }
     page.suppress_form();
     Ok(())
 }
 
-/// The shape of the first event of each template.
+/// Which templates Clerk delivers itself, and the shape of the first event of each.
 pub(super) async fn templates<P: Ports>(
     view: &View<'_, P>,
     page: &mut Html,
 ) -> Result<(), StoreError> {
     let found = view.ledger.all("shape:", "id").await?;
     page.heading("Templates");
+    if let Some(handed_back) = view.handed_back().await {
+        page.push("<p>");
+        page.state("handed back", Tone::Waiting);
+        page.push(" ");
+        page.when(handed_back.at.0);
+        page.push(": Clerk delivers these itself, because no account sent: <b>");
+        page.text(&handed_back.templates.join(", "));
+        page.push(
+            "</b>. When one sends again, run <code>relayctl templates take --all</code>.</p>",
+        );
+    }
     page.push(
         "<p class=dim>Names, types and lengths in the first event of each, never values: compare them with Clerk's \
          &quot;Send example&quot; before you depend on a template.</p>",
