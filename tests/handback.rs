@@ -268,6 +268,82 @@ fn a_hand_back_that_cannot_be_queued_is_an_alert_and_the_next_mail_tries_again()
     assert_eq!(hand_backs(&world).len(), 1);
 }
 
+/// What the ledger shows late, the instance remembers.
+#[test]
+fn within_a_minute_an_instance_queues_one_hand_back() {
+    let world = world();
+    hand_back(&world);
+    world.ledger.borrow_mut().remove("handing_back");
+    world.receive("msg_3", TO);
+    assert_eq!(hand_backs(&world), [""; 0]);
+}
+
+// ---- What is logged ----
+
+/// The last record of a hand-back, with these members.
+fn logged(world: &World, members: &[&str]) -> Value {
+    let records = world.records.take();
+    let records = records.iter().map(|record| -> Value {
+        let text = record.to_json();
+        assert!(!text.contains(world::MARKER), "{text}");
+        serde_json::from_str(&text).unwrap()
+    });
+    let last = records
+        .filter(|record| record["event"] == "hand_back")
+        .last();
+    let last = last.unwrap();
+    members.iter().map(|member| last[member].clone()).collect()
+}
+
+#[test]
+fn a_hand_back_is_logged_from_the_mail_that_began_it_to_its_end() {
+    const BEGUN: [&str; 4] = ["level", "outcome", "reason", "svix_id"];
+    let world = world();
+    world.receive("msg_1", TO);
+    world.queue_fails.set(true);
+    world.receive("msg_2", TO);
+    assert_eq!(
+        logged(&world, &BEGUN),
+        json!(["error", "retry", "could_not_be_queued", "msg_2"])
+    );
+    world.queue_fails.set(false);
+    world.raised.take();
+    world.receive("msg_3", TO);
+    assert_eq!(
+        logged(&world, &BEGUN),
+        json!(["warning", "queued", "account_paused", "msg_3"])
+    );
+
+    const ENDED: [&str; 6] = [
+        "level",
+        "outcome",
+        "attempt",
+        "age_ms",
+        "retry_in_ms",
+        "ledger_error",
+    ];
+    let message = hand_backs(&world).remove(0);
+    world.pass(5 * SECOND);
+    world.answers(LIST, 503, json!({}));
+    world.process(&message, 1);
+    assert_eq!(
+        logged(&world, &ENDED),
+        json!(["error", "retry", 1, 5000, 10_000, null])
+    );
+    leaves(&world, &["verification_code"]);
+    world.ledger_fails.borrow_mut().push(("put", "handed_back"));
+    world.put_takes.set(("handed_back", 7));
+    world.process(&message, 2);
+    assert_eq!(
+        logged(&world, &ENDED),
+        json!(["warning", "handed_back", 2, 5000, null, "failed"])
+    );
+    world.ledger_fails.take();
+    world.put_takes.set(("handed_back", 7));
+    world.process(&message, 3);
+    assert_eq!(logged(&world, &["ledger_ms"]), json!([7]));
+}
+
 // ---- What it costs ----
 
 /// No mail waits for it, and while an account sends it costs nothing.
