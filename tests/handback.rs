@@ -290,7 +290,7 @@ fn logged(world: &World, members: &[&str]) -> Value {
     });
     let last = records
         .filter(|record| record["event"] == "hand_back")
-        .last();
+        .next_back();
     let last = last.unwrap();
     members.iter().map(|member| last[member].clone()).collect()
 }
