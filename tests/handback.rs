@@ -283,14 +283,12 @@ fn within_a_minute_an_instance_queues_one_hand_back() {
 /// The last record of a hand-back, with these members.
 fn logged(world: &World, members: &[&str]) -> Value {
     let records = world.records.take();
-    let records = records.iter().map(|record| -> Value {
+    let mut records = records.iter().map(|record| -> Value {
         let text = record.to_json();
         assert!(!text.contains(world::MARKER), "{text}");
         serde_json::from_str(&text).unwrap()
     });
-    let last = records
-        .filter(|record| record["event"] == "hand_back")
-        .next_back();
+    let last = records.rfind(|record| record["event"] == "hand_back");
     let last = last.unwrap();
     members.iter().map(|member| last[member].clone()).collect()
 }
