@@ -364,6 +364,7 @@ mod tests {
             (NoSuchMailbox, "host mx-451.example said: 550 5.1.1 unknown"),
             (NoSuchMailbox, "on 5.2.26: smtp; 550 5.1.1 no such mailbox"),
             (NoSuchMailbox, "on 5.2.26: 550-5.1.1 no such mailbox"),
+            (NoSuchMailbox, "on 5.2.26: 550, 5.1.1 no such mailbox"),
             (NoSuchMailbox, "05.02.26: 550 no such user"),
             (NoSuchMailbox, "5.02.26: 550 no such user"),
             // What comes first is a number, an id, a version, and then a code.
