@@ -171,12 +171,8 @@ fn begins_with_digit(rest: &str) -> bool {
 fn enhanced(word: &str) -> Option<(u16, u16, u16)> {
     let word = word.trim_end_matches([':', '.', ')', ']']);
     let mut numbers = word.split('.').map(|number| {
-        let is_short = (1..=3).contains(&number.len());
-        let is_number = number.bytes().all(|digit| digit.is_ascii_digit());
-        let is_number = is_number && (number.len() == 1 || !number.starts_with('0'));
-        (is_short && is_number)
-            .then(|| number.parse::<u16>().ok())
-            .flatten()
+        let value = number.parse::<u16>().ok()?;
+        (value < 1000 && value.to_string() == number).then_some(value)
     });
     let code = (numbers.next()??, numbers.next()??, numbers.next()??);
     (numbers.next().is_none() && matches!(code.0, 4 | 5)).then_some(code)
