@@ -120,12 +120,14 @@ impl<P: Ports> View<'_, P> {
         accounts: &[AccountRow],
     ) -> Vec<Attention> {
         let handed_back = self.handed_back().await;
-        let is_asked = |account: &AccountRow| {
+        let needs_since = |account: &AccountRow| {
             account.is_down() || account.is_guarded() || account.near_cap().is_some()
         };
         let config = self.config;
-        let is_asked = !config.degraded.is_empty() || accounts.iter().any(is_asked);
-        let standing = match is_asked || config.monthly_cap.is_some() {
+        let is_needed = !config.degraded.is_empty()
+            || config.monthly_cap.is_some()
+            || accounts.iter().any(needs_since);
+        let standing = match is_needed {
             true => self.ledger.standing().await,
             false => Vec::new(),
         };
@@ -166,8 +168,9 @@ impl Look<'_> {
                 let says = format!("{} cannot send: {reason}", account.title());
                 // A mark is renewed, so what was said first may be older.
                 let grant = GrantId::parse(&account.grant_id);
-                let down = self.since(&[AlertKind::AccountDown, AlertKind::GrantGone], grant);
-                let since = down.into_iter().chain(account.since).min();
+                let down = self.since(AlertKind::AccountDown, grant.as_ref());
+                let gone = self.since(AlertKind::GrantGone, grant.as_ref());
+                let since = [down, gone, account.since].into_iter().flatten().min();
                 found.push(Trouble::AccountDown.that(says, since));
             }
         }
@@ -192,17 +195,21 @@ impl Look<'_> {
             let names = self.config.degraded.iter().map(|wrong| wrong.name);
             let names: Vec<&str> = names.collect();
             let says = format!("optional settings are wrong: {}", names.join(", "));
-            let since = self.since(&[AlertKind::Degraded], None);
+            let since = self.since(AlertKind::Degraded, None);
             found.push(Trouble::Settings.that(says, since));
         }
         found
     }
 
-    /// Since when one of these states lasts: when it was noticed first.
-    fn since(&self, kinds: &[AlertKind], account: Option<GrantId>) -> Option<u64> {
-        let all = self.standing.iter();
-        let same = all.filter(|one| kinds.contains(&one.kind) && one.account == account);
-        same.map(|one| one.since.0).min()
+    /// What is known of a state that lasts.
+    fn standing(&self, kind: AlertKind, account: Option<&GrantId>) -> Option<&Standing> {
+        let mut all = self.standing.iter();
+        all.find(|one| one.kind == kind && one.account.as_ref() == account)
+    }
+
+    /// Since when a state lasts: when it was noticed first.
+    fn since(&self, kind: AlertKind, account: Option<&GrantId>) -> Option<u64> {
+        self.standing(kind, account).map(|one| one.since.0)
     }
 
     fn of_account(&self, found: &mut Vec<Attention>, account: &AccountRow) {
@@ -212,13 +219,12 @@ impl Look<'_> {
                 "{title}: the guard holds back {} % of the mails to new recipients, {} bounced",
                 account.held_back_percent, account.bounced
             );
-            let since = self.since(&[AlertKind::GuardUp], grant.clone());
+            let since = self.since(AlertKind::GuardUp, grant.as_ref());
             found.push(Trouble::GuardUp.that(says, since));
         }
         if let Some((sent, cap)) = account.near_cap() {
             let says = format!("{title}: {sent} of {cap} mails of the day are used");
-            let mut all = self.standing.iter();
-            let day = all.find(|one| one.kind == AlertKind::CapNear && one.account == grant);
+            let day = self.standing(AlertKind::CapNear, grant.as_ref());
             let since = day.and_then(|day| day.near);
             found.push(Trouble::CapNear.that(says, since.map(|since| since.0)));
         }
@@ -227,8 +233,7 @@ impl Look<'_> {
     /// The mails of the month, of all accounts together, are counted for the alert alone; while much of the cap is used
     /// it is raised every day.
     fn of_month(&self, found: &mut Vec<Attention>) {
-        let mut all = self.standing.iter();
-        let month = all.find(|one| one.kind == AlertKind::MonthlyCapNear);
+        let month = self.standing(AlertKind::MonthlyCapNear, None);
         let is_used = |share: Reason| month.is_some_and(|one| one.key.contains(share.as_str()));
         let share = match () {
             () if is_used(Reason::AllOfTheCap) => "all",
